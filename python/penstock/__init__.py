@@ -1,0 +1,1 @@
+"""Penstock: an OpenAI-compatible inference server with a Rust edge and a JAX engine."""

@@ -1,0 +1,202 @@
+"""The Rust edge: what crosses the boundary, in words.
+
+Buffers cross as any object with the buffer protocol (`array.array`, `numpy.ndarray`, `bytes`), C-contiguous,
+with the item type stated. Times are seconds of `time.monotonic()`.
+"""
+
+from typing import Any, final
+
+from typing_extensions import Buffer
+
+__version__: str
+
+# ---- errors: the table of every error a client can see, and its body in OpenAI's shape
+
+def error_kind(name: str) -> tuple[int, str, str | None]:
+    """The row of the error table named `name`: (HTTP status, `type`, `code` or None). KeyError if there is none."""
+
+def error_kinds() -> list[str]:
+    """The names of all rows, in the table's order."""
+
+def error_body(
+    name: str, message: str, *, param: str | None = None, request_id: str | None = None, timestamp: float = 0.0
+) -> bytes:
+    """`{"error": {"message", "type", "param", "code"}, "request_id", "timestamp"}` as JSON. KeyError on `name`."""
+
+# ---- request ids
+
+def mint_id(prefix: str) -> str:
+    """`prefix` + 32 hex digits: 48 bits of Unix milliseconds, then 80 random bits (so ids sort by time)."""
+
+# ---- request heads
+
+@final
+class Router:
+    """The closed list of endpoints, and everything that can be answered from a request's head alone."""
+
+    def __new__(
+        cls,
+        endpoints: list[tuple[str, list[str]]],
+        *,
+        cors_origins: list[str] = ...,
+        max_body_bytes: int = ...,
+        max_headers: int = ...,
+    ) -> Router:
+        """`endpoints`: (path template, methods) in order, as "/v1/models/{model_id}"; a parameter that ends a template
+        takes the rest of the path, slashes included. Literal templates win over templates with parameters.
+        `cors_origins`: empty turns CORS off; "*" allows any origin, and then never credentials."""
+
+    def read(self, scope: dict[str, Any]) -> RequestHead:
+        """Reads an ASGI HTTP scope in one call. Never raises on what a client sent: a head that must be refused
+        (unknown route, wrong method, oversize content-length, too many headers, wrong content type on a POST with a
+        body, CORS preflight) carries its ready answer in `answer`."""
+
+@final
+class RequestHead:
+    method: str
+    path: str
+    #: Index into the router's endpoints; -1 when no template matches.
+    endpoint: int
+    path_params: dict[str, str]
+    #: The client's X-Request-ID if sane (1 to 128 of [A-Za-z0-9._:-]), else minted with prefix "req_".
+    request_id: str
+    #: From `Authorization: Bearer K` or `X-API-Key: K`; None when neither is there.
+    api_key: bytes | None
+    #: None when absent; a bad one is refused in `answer`.
+    content_length: int | None
+    #: True when `Accept` prefers application/json over text/plain (for /metrics).
+    accepts_json: bool
+    #: `x-request-timeout` or `x-stainless-read-timeout` in seconds, if positive and finite.
+    timeout_s: float | None
+    #: The `traceparent` header, verbatim, when well-formed.
+    traceparent: str | None
+    #: What every answer to this request carries: x-request-id, server: penstock, and the CORS headers.
+    headers: list[tuple[bytes, bytes]]
+    #: (status, complete headers, body) when the head alone decides; else None.
+    answer: tuple[int, list[tuple[bytes, bytes]], bytes] | None
+
+def keys_equal(given: bytes, digests: list[bytes]) -> bool:
+    """Whether SHA-256 of `given` is one of `digests`, in time that depends only on their number."""
+
+def key_digest(key: bytes) -> bytes:
+    """SHA-256 of an API key, 32 bytes: what a server keeps of it."""
+
+# ---- vocabulary
+
+@final
+class Vocabulary:
+    """Token id -> bytes, from a tokenizer.json."""
+
+    @staticmethod
+    def from_json(data: bytes) -> Vocabulary:
+        """ValueError names what a decoder or model type we cannot stream is called."""
+    def __len__(self) -> int: ...
+    def decode(self, ids: list[int], *, skip_special: bool = True) -> str:
+        """The whole text of `ids`, equal to `tokenizers`' decode. An id outside the vocabulary is ValueError."""
+
+# ---- hub: all open streams
+
+PING: bytes
+"""A keep-alive comment with its blank line."""
+DONE: bytes
+"""`data: [DONE]` with its blank line."""
+
+CHOICE_BITS: int
+"""A row key is `stream_key | choice`: the low CHOICE_BITS (12) bits of a stream key are zero."""
+
+END_NONE: int
+END_STOP: int
+END_LENGTH: int
+
+@final
+class Hub:
+    """Every open stream of one engine: ids in, SSE frames (or one JSON body) out. Thread-safe; no lock spans streams.
+
+    A stream is one HTTP response; it has `num_choices` choices, each fed by one sequence of the engine.
+    """
+
+    def __new__(cls, vocabulary: Vocabulary, metrics: Metrics, *, max_pending_bytes: int = ...) -> Hub:
+        """`max_pending_bytes`: frames a slow reader may leave unread; past it the stream ends with an error frame."""
+
+    def open(
+        self,
+        *,
+        response_id: str,
+        model: str,
+        created: int,
+        chat: bool,
+        streamed: bool,
+        num_choices: int,
+        include_usage: bool,
+        stop: list[str],
+        prompt_tokens: int,
+        max_tokens: int,
+        request_id: str,
+        arrival: float,
+    ) -> int:
+        """Opens a stream and returns its key. `chat`: chat.completion(.chunk) events, else text_completion.
+        `prompt_tokens`: of all prompts together, for usage. `max_tokens`: per choice, for metrics.
+        Special tokens never reach the text."""
+
+    def mark_scheduled(self, row_key: int) -> None:
+        """A choice left the queue (its prefill begins): ends its queue time. Unknown keys are ignored."""
+
+    def push_step(
+        self, keys: Buffer, ids: Buffer, ends: Buffer, *, num_running: int, num_waiting: int, num_pages_in_use: int
+    ) -> list[int]:
+        """One engine step. `keys`: uint64 [B] row keys; `ids`: int32 [B, N], -1 = no token; `ends`: uint8 [B] END_*,
+        which applies after the row's ids (a stop token is the row's last id: counted, not shown). A key may appear
+        twice. Unknown or ended keys are ignored. Returns the row keys that Rust ended by text (stop string), by a slow
+        reader, or whose stream is gone: the scheduler frees those. Detached from the GIL. The three numbers set the
+        engine's gauges."""
+
+    def push_text(self, row_key: int, text: str, *, num_tokens: int, end: int = 0) -> bool:
+        """Text from a foreign engine, through the same stop strings, events and counters. True if it ended by text."""
+
+    def fail(self, stream_key: int, kind: str, message: str, *, param: str | None = None) -> bool:
+        """Ends a stream with an error (a row of the error table): an error frame and [DONE], or the plain answer's
+        body and status. False if it had ended."""
+
+    def cancel(self, stream_key: int) -> bool:
+        """The client is gone: drops the stream, counts it as cancelled and its tokens as wasted. Idempotent."""
+
+    def take(self, stream_key: int) -> tuple[bytes, int]:
+        """What is ready to send, and 0 while more will come, else the final HTTP status (200, or an error's: for a
+        plain answer `bytes` is then the whole body). A stream whose end was taken is closed; an unknown key gives
+        (b"", 499)."""
+
+    def take_ready(self) -> list[int]:
+        """Keys of the streams that got something to take since the last call, each once."""
+
+    def ping_idle(self, idle_s: float) -> bool:
+        """Appends a keep-alive comment to every streamed stream that sent nothing for `idle_s`. True if any did."""
+
+    def rows_with_room(self, keys: Buffer, max_pending_bytes: int) -> bytes:
+        """uint8 [B]: 1 where the stream of that row is open and holds at most `max_pending_bytes` unread."""
+
+    @property
+    def num_open(self) -> int:
+        """Streams open now."""
+
+# ---- metrics
+
+@final
+class Metrics:
+    """Counters, gauges and histograms in atomics, under vLLM's names and `penstock_`'s."""
+
+    def __new__(cls, model_name: str, *, max_model_len: int = ...) -> Metrics: ...
+    def add(self, name: str, amount: int = 1) -> None:
+        """Adds to a counter, named as in the table of metrics.rs. KeyError if there is none."""
+    def set(self, name: str, value: float) -> None:
+        """Sets a gauge. KeyError if there is none."""
+    def get(self, name: str) -> float:
+        """A counter's or gauge's value. KeyError if there is none."""
+    def observe(self, name: str, value: float) -> None:
+        """Adds an observation to a histogram. KeyError if there is none."""
+    def count_request(self, handler: str, method: str, status: int, seconds: float) -> None:
+        """One HTTP answer: http_requests_total and http_request_duration_seconds. `handler` is a path template."""
+    def render(self) -> bytes:
+        """Prometheus text format 0.0.4."""
+    def snapshot(self) -> dict[str, float]:
+        """The seed's counters: total_requests, successful_requests, failed_requests, total_tokens_generated,
+        average_tokens_per_second, uptime_seconds."""

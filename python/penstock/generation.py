@@ -1,0 +1,115 @@
+"""What a generation is: the vocabulary that server, adapters and scheduler share."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class FinishReason(str, Enum):
+    """Why a choice ended, in OpenAI's words."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    ABORT = "abort"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """How tokens are chosen and when a choice ends. Bounds are checked at the door (`protocol`).
+
+    Attributes:
+        max_tokens: new tokens per choice; None fills the context.
+        temperature: 0 is greedy.
+        top_p: nucleus mass, in (0, 1]; 1 keeps all.
+        top_k: keep the k likeliest tokens; 0 keeps all.
+        min_p: drop tokens less likely than this share of the likeliest; 0 keeps all.
+        n: choices per prompt.
+        stop: stop strings, matched on text, not shown.
+        stop_token_ids: stop ids beside the model's own.
+        seed: the same seed, prompt and choice give the same tokens; drawn at random when the client gave none.
+    """
+
+    max_tokens: int | None = None
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    n: int = 1
+    stop: tuple[str, ...] = ()
+    stop_token_ids: tuple[int, ...] = ()
+    seed: int = field(default_factory=lambda: secrets.randbits(63))
+
+    @property
+    def is_greedy(self) -> bool:
+        return self.temperature == 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """One request's work for an engine: every prompt times `sampling.n` choices, one hub stream.
+
+    Choice c of prompt p is row `stream_key | (p * n + c)` of the hub.
+
+    Attributes:
+        stream_key: the hub stream that takes the tokens.
+        prompts: token ids, each shorter than the model's context.
+        sampling: `max_tokens` is set, and already clamped to the room after the longest prompt.
+        request_id: for logs.
+        api_key_id: whose request this is, for fair shares; "" without keys.
+    """
+
+    stream_key: int
+    prompts: tuple[tuple[int, ...], ...]
+    sampling: SamplingParams
+    request_id: str
+    api_key_id: str = ""
+
+    @property
+    def num_choices(self) -> int:
+        return len(self.prompts) * self.sampling.n
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingDefaults:
+    """What a request gets where it says nothing: the model's `generation_config.json`, else 1.0/1.0.
+
+    Attributes:
+        source: "generation_config.json" or "penstock".
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    source: str = "penstock"
+
+
+class EngineState(str, Enum):
+    """Where an engine stands. Only READY accepts work."""
+
+    LOADING = "loading"
+    READY = "ready"
+    ERROR = "error"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatus:
+    """A snapshot for /health and /ready.
+
+    Attributes:
+        detail: progress ("compiled 7/12") or the reason of an error.
+        num_running: sequences in slots; num_waiting: in the queue; num_pages_in_use and num_pages of the KV cache.
+        heartbeat_age_s: since the engine thread last passed its loop.
+    """
+
+    state: EngineState
+    detail: str = ""
+    num_running: int = 0
+    num_waiting: int = 0
+    num_pages_in_use: int = 0
+    num_pages: int = 0
+    heartbeat_age_s: float = 0.0

@@ -1,0 +1,15 @@
+//! The Python module `penstock._core`: signatures, one call, one conversion each.
+
+mod http;
+mod metrics;
+mod streams;
+
+use pyo3::prelude::*;
+
+#[pymodule(gil_used = false)]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    http::register(module)?;
+    metrics::register(module)?;
+    streams::register(module)
+}
