@@ -1,1 +1,44 @@
-"""…"""
+"""The wire: what clients send and what lists say, as pydantic models. No engine, no tokenizer, no HTTP here."""
+
+from penstock.protocol.chat import ChatCompletionRequest
+from penstock.protocol.common import GenerationFields, Limits, Parsed, StreamOptions
+from penstock.protocol.completions import CompletionRequest
+from penstock.protocol.errors import ErrorResponse
+from penstock.protocol.messages import ChatMessage
+from penstock.protocol.models import ModelCapabilities, ModelList, ModelObject, ModelSamplingDefaults
+from penstock.protocol.parse import parse_chat, parse_completion
+from penstock.protocol.sampling import sampling_params
+from penstock.protocol.tools import (
+    FunctionCallFormat,
+    FunctionDefinition,
+    ToolDefinition,
+    ToolExecutionRequest,
+    ToolExecutionResponse,
+    ToolList,
+    parse_tool_call,
+)
+
+__all__ = [
+    "ChatCompletionRequest",
+    "ChatMessage",
+    "CompletionRequest",
+    "ErrorResponse",
+    "FunctionCallFormat",
+    "FunctionDefinition",
+    "GenerationFields",
+    "Limits",
+    "ModelCapabilities",
+    "ModelList",
+    "ModelObject",
+    "ModelSamplingDefaults",
+    "Parsed",
+    "StreamOptions",
+    "ToolDefinition",
+    "ToolExecutionRequest",
+    "ToolExecutionResponse",
+    "ToolList",
+    "parse_chat",
+    "parse_completion",
+    "parse_tool_call",
+    "sampling_params",
+]

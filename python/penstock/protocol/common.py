@@ -1,0 +1,119 @@
+"""What both generation endpoints share: the base of wire models, the sampling fields, and the limits of a request.
+
+Types are strict, as OpenAI's are: "5" is no number, true is no integer, 1.0 is no integer. A null counts as not given.
+Fields that are not declared here are kept aside in `model_extra`; `fields` decides about them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Discriminator, FailFast, Field, Tag
+
+STRICT = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
+
+MAX_STOP_CHARS = 256
+MAX_STOP_TOKEN_IDS = 4
+_INT32_MAX = 2**31 - 1
+_INT64_MAX = 2**63 - 1
+
+#: Tags of union members start with this sign, so that `refusal` can tell them from field names in an error's path.
+TAG = "~"
+
+
+class _FailFast(FailFast):
+    """pydantic's marker, hashable, so that it can stand in a member of a union."""
+
+    def __hash__(self) -> int:
+        return hash(self.fail_fast)
+
+
+#: For every list from a client: a million bad items are one complaint, not a million.
+FAIL_FAST = _FailFast()
+
+_KINDS = {str: "~string", list: "~array", dict: "~object"}
+
+
+def json_kind(value: Any) -> str | None:
+    """The union member for a JSON value, by its kind."""
+    return _KINDS.get(type(value))
+
+
+def by_kind(expected: str) -> Discriminator:
+    """Chooses among members tagged "~string", "~array" and "~object"; `expected` completes "must be …"."""
+    return Discriminator(json_kind, custom_error_type="json_kind", custom_error_message=expected)
+
+
+StringOrStrings = Annotated[
+    Annotated[str, Tag("~string")] | Annotated[list[str], FAIL_FAST, Tag("~array")],
+    by_kind("a string or an array of strings"),
+]
+
+
+class WireModel(BaseModel):
+    """A JSON object from a client."""
+
+    model_config = STRICT
+
+
+class StreamOptions(WireModel):
+    """`stream_options`. Attributes: include_usage: one more event with the usage, before [DONE]."""
+
+    include_usage: bool | None = None
+
+
+class GenerationFields(WireModel):
+    """The fields of /v1/chat/completions and /v1/completions that Penstock acts on, but for the prompt itself."""
+
+    model: str = Field(min_length=1, max_length=512)
+    n: int | None = Field(None, ge=1, le=_INT32_MAX)
+    stop: StringOrStrings | None = None
+    stop_token_ids: Annotated[list[int], FAIL_FAST] | None = Field(None, max_length=MAX_STOP_TOKEN_IDS)
+    max_tokens: int | None = Field(None, ge=1, le=_INT64_MAX)
+    temperature: float | None = Field(None, ge=0, le=2)
+    top_p: float | None = Field(None, gt=0, le=1)
+    top_k: int | None = Field(None, ge=-1, le=_INT32_MAX)
+    min_p: float | None = Field(None, ge=0, le=1)
+    seed: int | None = Field(None, ge=-_INT64_MAX - 1, le=_INT64_MAX)
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+
+    @property
+    def include_usage(self) -> bool:
+        return self.stream_options is not None and bool(self.stream_options.include_usage)
+
+    @property
+    def stop_strings(self) -> tuple[str, ...]:
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+
+    @property
+    def new_token_limit(self) -> int | None:
+        """What the client asked for, however it spelt it; None when it said nothing."""
+        return self.max_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one request may ask for.
+
+    Attributes:
+        vocab_size: token ids are below it.
+        max_choices: n times prompts.
+        max_stop_strings: stop strings.
+    """
+
+    vocab_size: int
+    max_choices: int = 128
+    max_stop_strings: int = 16
+
+
+RequestT = TypeVar("RequestT", bound=GenerationFields)
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed(Generic[RequestT]):
+    """A request that has passed the door, and the names of its fields that nothing acts on."""
+
+    request: RequestT
+    warnings: list[str]

@@ -1,0 +1,50 @@
+"""The body of POST /v1/completions."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Discriminator, Tag
+
+from penstock.protocol.common import FAIL_FAST, GenerationFields
+
+_Ids = Annotated[list[int], FAIL_FAST]
+
+
+def _prompt_kind(value: Any) -> str | None:
+    """The union member for a prompt, by its own kind and its first item's."""
+    if isinstance(value, str):
+        return "~text"
+    if not isinstance(value, list):
+        return None
+    return {str: "~texts", int: "~ids", list: "~id_lists"}.get(type(value[0])) if value else "~texts"
+
+
+Prompt = Annotated[
+    Annotated[str, Tag("~text")]
+    | Annotated[list[str], FAIL_FAST, Tag("~texts")]
+    | Annotated[list[int], FAIL_FAST, Tag("~ids")]
+    | Annotated[list[_Ids], FAIL_FAST, Tag("~id_lists")],
+    Discriminator(
+        _prompt_kind,
+        custom_error_type="json_kind",
+        custom_error_message="a string, an array of strings, an array of token ids, or an array of such arrays",
+    ),
+]
+
+
+class CompletionRequest(GenerationFields):
+    """Text, or token ids, to continue: one prompt or several."""
+
+    default_max_tokens: ClassVar[int | None] = 16
+
+    prompt: Prompt
+
+    @property
+    def prompts(self) -> list[str] | list[list[int]]:
+        """Each prompt by itself: texts to encode, or token ids to take as they are."""
+        if isinstance(self.prompt, str):
+            return [self.prompt]
+        if self.prompt and isinstance(self.prompt[0], int):
+            return [self.prompt]  # type: ignore[list-item]  # the union's tag says that all items are integers
+        return self.prompt  # type: ignore[return-value]  # likewise: all strings or all lists

@@ -1,0 +1,64 @@
+"""The bodies of GET /v1/models and GET /v1/models/{id}: OpenAI's objects, and what Penstock tells beside them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from penstock.generation import SamplingDefaults
+
+
+class ModelCapabilities(BaseModel):
+    """What requests to a model may use."""
+
+    completions: bool = True
+    chat: bool = False
+    tool_calling: bool = False
+    streaming: bool = True
+
+
+class ModelSamplingDefaults(BaseModel):
+    """What a request gets where it says nothing, and which file says so."""
+
+    temperature: float
+    top_p: float
+    top_k: int
+    min_p: float
+    source: str
+
+    @classmethod
+    def of(cls, defaults: SamplingDefaults) -> ModelSamplingDefaults:
+        return cls(
+            temperature=defaults.temperature,
+            top_p=defaults.top_p,
+            top_k=defaults.top_k,
+            min_p=defaults.min_p,
+            source=defaults.source,
+        )
+
+
+class ModelObject(BaseModel):
+    """One model.
+
+    Attributes:
+        created: Unix seconds at which the server began to serve it.
+        max_model_len: prompt and new tokens together.
+        info: what the adapter tells of it (`InferenceEngineAdapter.get_model_info`): architecture, dtype, tokenizer.
+    """
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str = "penstock"
+    max_model_len: int | None = None
+    capabilities: ModelCapabilities | None = None
+    sampling_defaults: ModelSamplingDefaults | None = None
+    info: dict[str, Any] | None = None
+
+
+class ModelList(BaseModel):
+    """All models."""
+
+    object: Literal["list"] = "list"
+    data: list[ModelObject]
