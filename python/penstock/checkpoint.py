@@ -1,0 +1,212 @@
+"""A model folder, checked: what it holds and whether this engine can serve it, from headers alone.
+
+No jax and no weights are read here, so the launcher can refuse a folder in milliseconds, with one sentence.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from penstock.errors import ModelError
+from penstock.generation import SamplingDefaults
+from penstock.models.hf_config import HfConfig
+from penstock.models.registry import Family, find_family
+from penstock.models.spec import DecoderSpec
+from penstock.models.tree import LeafSpec, layer_leaves, top_leaves
+from penstock.safetensors_header import DTYPE_BYTES, TensorInfo, read_header
+
+__all__ = ["Checkpoint", "LeafSource", "TensorInfo", "inspect_checkpoint"]
+
+SINGLE_FILE = "model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
+DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+
+
+@dataclass(frozen=True, slots=True)
+class LeafSource:
+    """Where one leaf of the weight tree comes from.
+
+    Attributes:
+        layer: the layer's number; None for a leaf outside the layers.
+        tensors: joined along the leaf's last axis, in order.
+    """
+
+    leaf: LeafSpec
+    layer: int | None
+    tensors: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A folder that can be served.
+
+    Attributes:
+        config: config.json as parsed.
+        stop_ids: end-of-text ids, of generation_config.json and config.json together, ascending.
+        max_position_embeddings: the longest sequence the model was made for.
+        weight_bytes: of the tensors that will be loaded, as stored.
+        tensors: every stored tensor by name.
+        sources: for each leaf of the weight tree its tensors.
+        stored_dtype: "float32", "bfloat16" or "float16": what most of the stored bytes are.
+    """
+
+    path: Path
+    config: dict[str, Any]
+    spec: DecoderSpec
+    stop_ids: tuple[int, ...]
+    sampling_defaults: SamplingDefaults
+    max_position_embeddings: int
+    vocab_size: int
+    weight_bytes: int
+    architecture: str
+    tensors: Mapping[str, TensorInfo]
+    sources: tuple[LeafSource, ...]
+    stored_dtype: str
+
+
+def inspect_checkpoint(path: Path) -> Checkpoint:
+    """Checks a Hugging Face model folder.
+
+    Raises:
+        ModelError: one sentence with what was looked for and what was found.
+    """
+    config = _read_config(path)
+    family = find_family(config)
+    _check_numbers(config)
+    reader = HfConfig(config)
+    spec = family.spec(reader)
+    tensors = _read_tensors(path)
+    sources = tuple(_leaf_sources(family, spec))
+    used = [_check_source(path, source, tensors) for source in sources]
+    by_dtype = dict.fromkeys(DTYPES, 0)
+    for info in (info for infos in used for info in infos):
+        by_dtype[info.dtype] += info.num_bytes
+    generation = _read_json(path / "generation_config.json") if (path / "generation_config.json").is_file() else {}
+    return Checkpoint(
+        path=path,
+        config=config,
+        spec=spec,
+        stop_ids=_stop_ids(config, generation),
+        sampling_defaults=_sampling_defaults(generation),
+        max_position_embeddings=reader.integer("max_position_embeddings", default=2048),
+        vocab_size=spec.vocab_size,
+        weight_bytes=sum(by_dtype.values()),
+        architecture=family.architecture,
+        tensors=tensors,
+        sources=sources,
+        stored_dtype=DTYPES[max(by_dtype, key=lambda name: by_dtype[name])],
+    )
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    if not path.is_dir():
+        found = "a file" if path.exists() else "nothing"
+        raise ModelError(f"looked for a model folder at {path}, found {found}")
+    if not (path / "config.json").is_file():
+        raise ModelError(f"looked for config.json in {path}, found {_listing(path)}")
+    return _read_json(path / "config.json")
+
+
+def _check_numbers(config: Mapping[str, Any]) -> None:
+    """Refuses what is stored in a way that is not plain floating point."""
+    quantization = config.get("quantization_config")
+    if quantization:
+        method = quantization.get("quant_method", "unnamed") if isinstance(quantization, dict) else "unnamed"
+        raise ModelError(f"config.json: quantization_config ({method}) is not supported, expected plain weights")
+    dtype = config.get("dtype") or config.get("torch_dtype") or "float32"
+    if dtype not in DTYPES.values():
+        raise ModelError(f"config.json: dtype {dtype!r} is not supported, expected one of {sorted(DTYPES.values())}")
+
+
+def _read_tensors(path: Path) -> dict[str, TensorInfo]:
+    if (path / INDEX_FILE).is_file():
+        return _read_shards(path)
+    if (path / SINGLE_FILE).is_file():
+        return read_header(path / SINGLE_FILE)
+    raise ModelError(f"looked for {SINGLE_FILE} or {INDEX_FILE} in {path}, found {_listing(path)}")
+
+
+def _read_shards(path: Path) -> dict[str, TensorInfo]:
+    weight_map = _read_json(path / INDEX_FILE).get("weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
+        raise ModelError(f"{path / INDEX_FILE} has no weight_map from tensor names to files")
+    headers = {}
+    for name in sorted(set(weight_map.values())):
+        if Path(name).name != name:
+            raise ModelError(f"{path / INDEX_FILE} names {name!r}: expected a file in the same folder")
+        if not (path / name).is_file():
+            raise ModelError(f"looked for the shard {name} in {path}, found {_listing(path)}")
+        headers[name] = read_header(path / name)
+    lost = next((tensor for tensor, name in weight_map.items() if tensor not in headers[name]), None)
+    if lost is not None:
+        raise ModelError(f"looked for tensor {lost} in {path / weight_map[lost]}, found it missing")
+    return {tensor: headers[name][tensor] for tensor, name in weight_map.items()}
+
+
+def _leaf_sources(family: Family, spec: DecoderSpec) -> Iterator[LeafSource]:
+    for leaf in top_leaves(spec):
+        yield LeafSource(leaf, None, family.top_tensors[leaf.name])
+    for layer in range(spec.num_layers):
+        for leaf in layer_leaves(spec):
+            names = family.layer_tensors[leaf.name]
+            yield LeafSource(leaf, layer, tuple(name.format(layer=layer) for name in names))
+
+
+def _check_source(path: Path, source: LeafSource, tensors: Mapping[str, TensorInfo]) -> list[TensorInfo]:
+    """The stored tensors of one leaf, each of the shape that the config asks for."""
+    leaf = source.leaf
+    parts = leaf.parts if len(source.tensors) == len(leaf.parts) else (sum(leaf.parts),)
+    infos = []
+    for name, part in zip(source.tensors, parts, strict=True):
+        info = tensors.get(name)
+        if info is None:
+            raise ModelError(f"looked for tensor {name} in {path}, found {len(tensors)} others")
+        want = (part, *leaf.shape[:-1]) if leaf.is_projection else (*leaf.shape[:-1], part)
+        if info.shape != want:
+            raise ModelError(f"tensor {name} of {path}: config.json asks for {list(want)}, found {list(info.shape)}")
+        if info.dtype not in DTYPE_BYTES:
+            raise ModelError(f"tensor {name} of {path}: dtype {info.dtype} is not supported, expected F32, BF16 or F16")
+        infos.append(info)
+    return infos
+
+
+def _stop_ids(*configs: Mapping[str, Any]) -> tuple[int, ...]:
+    ids: set[int] = set()
+    for config in configs:
+        value = config.get("eos_token_id")
+        values = value if isinstance(value, list) else [] if value is None else [value]
+        if not all(isinstance(item, int) for item in values):
+            raise ModelError(f"eos_token_id must be a token id or a list of them, found {value!r}")
+        ids.update(values)
+    return tuple(sorted(ids))
+
+
+def _sampling_defaults(generation: Mapping[str, Any]) -> SamplingDefaults:
+    kinds = {"temperature": float, "top_p": float, "top_k": int, "min_p": float}
+    given = {name: kind(generation[name]) for name, kind in kinds.items() if _is_number(generation.get(name))}
+    return SamplingDefaults(**given, source="generation_config.json") if given else SamplingDefaults()
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(file.read_bytes())
+    except OSError as error:
+        raise ModelError(f"{file} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ModelError(f"{file} is not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise ModelError(f"{file} must hold a JSON object, found a {type(value).__name__}")
+    return value
+
+
+def _listing(path: Path) -> str:
+    names = sorted(entry.name for entry in path.iterdir())
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "") if names else "it empty"

@@ -1,0 +1,51 @@
+"""Llama 2 and 3: RMS norms, grouped queries, rotary positions, a gated MLP."""
+
+from __future__ import annotations
+
+from penstock.models.hf_config import HfConfig
+from penstock.models.spec import DecoderSpec
+
+TOP_TENSORS = {
+    "embed": ("model.embed_tokens.weight",),
+    "final_norm": ("model.norm.weight",),
+    "lm_head": ("lm_head.weight",),
+}
+
+_ATTENTION = "model.layers.{layer}.self_attn."
+_MLP = "model.layers.{layer}.mlp."
+
+LAYER_TENSORS = {
+    "attn_norm": ("model.layers.{layer}.input_layernorm.weight",),
+    "qkv": (_ATTENTION + "q_proj.weight", _ATTENTION + "k_proj.weight", _ATTENTION + "v_proj.weight"),
+    "qkv_bias": (_ATTENTION + "q_proj.bias", _ATTENTION + "k_proj.bias", _ATTENTION + "v_proj.bias"),
+    "o": (_ATTENTION + "o_proj.weight",),
+    "o_bias": (_ATTENTION + "o_proj.bias",),
+    "mlp_norm": ("model.layers.{layer}.post_attention_layernorm.weight",),
+    "gate_up": (_MLP + "gate_proj.weight", _MLP + "up_proj.weight"),
+    "gate_up_bias": (_MLP + "gate_proj.bias", _MLP + "up_proj.bias"),
+    "down": (_MLP + "down_proj.weight",),
+    "down_bias": (_MLP + "down_proj.bias",),
+}
+
+
+def spec(config: HfConfig) -> DecoderSpec:
+    """LlamaConfig of transformers, with its defaults."""
+    num_heads = config.integer("num_attention_heads")
+    hidden_size = config.integer("hidden_size")
+    has_attention_bias = config.flag("attention_bias")
+    return DecoderSpec(
+        vocab_size=config.integer("vocab_size"),
+        hidden_size=hidden_size,
+        num_heads=num_heads,
+        num_kv_heads=config.integer("num_key_value_heads", default=num_heads),
+        head_dim=config.integer("head_dim", default=hidden_size // num_heads),
+        intermediate_size=config.integer("intermediate_size"),
+        norm_eps=config.number("rms_norm_eps", default=1e-6),
+        rope=config.rope(),
+        windows=config.windows(None),
+        activation=config.activation(),
+        has_qkv_bias=has_attention_bias,
+        has_o_bias=has_attention_bias,
+        has_mlp_bias=config.flag("mlp_bias"),
+        is_tied=config.flag("tie_word_embeddings"),
+    )

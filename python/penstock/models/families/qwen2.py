@@ -1,0 +1,24 @@
+"""Qwen 2 and 2.5: Llama with a bias on q, k and v; a sliding window only where it is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from penstock.models.families import llama
+from penstock.models.hf_config import HfConfig
+from penstock.models.spec import DecoderSpec
+
+
+def windows(config: HfConfig) -> tuple[int | None, ...]:
+    """Published configs name a `sliding_window` and switch it off; where it is on, the first layers stay full."""
+    if not config.flag("use_sliding_window"):
+        return config.windows(None)
+    first = int(config.fields.get("max_window_layers", 28))
+    return config.windows(config.sliding_window(), first_layer=first)
+
+
+def spec(config: HfConfig) -> DecoderSpec:
+    """Qwen2Config of transformers."""
+    return replace(
+        llama.spec(config), windows=windows(config), has_qkv_bias=True, has_o_bias=False, has_mlp_bias=False
+    )

@@ -1,0 +1,51 @@
+"""Which family serves which architecture. A new family is a file in `families/` and a row here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from penstock.errors import ModelError
+from penstock.models.families import llama, mistral, qwen2, qwen3
+from penstock.models.hf_config import HfConfig
+from penstock.models.spec import DecoderSpec
+
+TensorNames = Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A model family as data.
+
+    Attributes:
+        architecture: as `architectures` of config.json names it.
+        spec: reads the config.
+        top_tensors: leaf outside the layers → the tensors that it is put together from.
+        layer_tensors: leaf of a layer → its tensors, `{layer}` standing for the layer's number.
+    """
+
+    architecture: str
+    model_type: str
+    spec: Callable[[HfConfig], DecoderSpec]
+    top_tensors: TensorNames
+    layer_tensors: TensorNames
+
+
+FAMILIES = (
+    Family("LlamaForCausalLM", "llama", llama.spec, llama.TOP_TENSORS, llama.LAYER_TENSORS),
+    Family("MistralForCausalLM", "mistral", mistral.spec, llama.TOP_TENSORS, llama.LAYER_TENSORS),
+    Family("Qwen2ForCausalLM", "qwen2", qwen2.spec, llama.TOP_TENSORS, llama.LAYER_TENSORS),
+    Family("Qwen3ForCausalLM", "qwen3", qwen3.spec, llama.TOP_TENSORS, qwen3.LAYER_TENSORS),
+)
+
+
+def find_family(config: Mapping[str, Any]) -> Family:
+    """The family of a config, by `architectures`, or by `model_type` where a config names no architecture."""
+    named = config.get("architectures") or []
+    for family in FAMILIES:
+        if family.architecture in named or (not named and config.get("model_type") == family.model_type):
+            return family
+    found = ", ".join(map(str, named)) or config.get("model_type") or "none"
+    supported = ", ".join(family.architecture for family in FAMILIES)
+    raise ModelError(f"config.json: architecture {found} is not supported, expected one of {supported}")
