@@ -1,7 +1,90 @@
-//! metrics
+//! `Metrics` for Python: names in, numbers out.
 
+use std::sync::Arc;
+
+use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
 
-pub(super) fn register(_module: &Bound<'_, PyModule>) -> PyResult<()> {
-    Ok(())
+use crate::metrics::{Counter, Gauge, Histogram, Metrics};
+
+/// Shared by the hub and Python.
+#[pyclass(name = "Metrics", module = "penstock._core", frozen)]
+pub(super) struct PyMetrics {
+    pub(super) inner: Arc<Metrics>,
+}
+
+#[pymethods]
+impl PyMetrics {
+    #[new]
+    #[pyo3(signature = (model_name, *, max_model_len = 131_072))]
+    fn new(model_name: &str, max_model_len: u32) -> Self {
+        Self {
+            inner: Arc::new(Metrics::new(model_name, max_model_len)),
+        }
+    }
+
+    #[pyo3(signature = (name, amount = 1))]
+    fn add(&self, name: &str, amount: u64) -> PyResult<()> {
+        self.inner.add(
+            Counter::from_name(name).ok_or_else(|| unknown(name))?,
+            amount,
+        );
+        Ok(())
+    }
+
+    fn set(&self, name: &str, value: f64) -> PyResult<()> {
+        self.inner
+            .set(Gauge::from_name(name).ok_or_else(|| unknown(name))?, value);
+        Ok(())
+    }
+
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "one number type for counters and gauges"
+    )]
+    fn get(&self, name: &str) -> PyResult<f64> {
+        let counter = Counter::from_name(name).map(|counter| self.inner.count_of(counter) as f64);
+        let gauge = || Gauge::from_name(name).map(|gauge| self.inner.value_of(gauge));
+        counter.or_else(gauge).ok_or_else(|| unknown(name))
+    }
+
+    fn observe(&self, name: &str, value: f64) -> PyResult<()> {
+        self.inner.observe(
+            Histogram::from_name(name).ok_or_else(|| unknown(name))?,
+            value,
+        );
+        Ok(())
+    }
+
+    fn count_request(&self, handler: &str, method: &str, status: u16, seconds: f64) {
+        self.inner.count_request(handler, method, status, seconds);
+    }
+
+    fn render<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, py.detach(|| self.inner.render()).as_bytes())
+    }
+
+    fn snapshot<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let snapshot = self.inner.snapshot();
+        let dict = PyDict::new(py);
+        dict.set_item("total_requests", snapshot.total_requests)?;
+        dict.set_item("successful_requests", snapshot.successful_requests)?;
+        dict.set_item("failed_requests", snapshot.failed_requests)?;
+        dict.set_item("total_tokens_generated", snapshot.total_tokens_generated)?;
+        dict.set_item(
+            "average_tokens_per_second",
+            snapshot.average_tokens_per_second,
+        )?;
+        dict.set_item("uptime_seconds", snapshot.uptime_seconds)?;
+        Ok(dict)
+    }
+}
+
+fn unknown(name: &str) -> PyErr {
+    PyKeyError::new_err(format!("no metric of this kind is named {name}"))
+}
+
+pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<PyMetrics>()
 }
