@@ -1,11 +1,36 @@
-"""Every setting, once: flags, `PENSTOCK_*` variables and a TOML file all fill this one model."""
+"""Every setting, once: flags, `PENSTOCK_*` variables and a TOML file all fill this one model.
+
+Knows names, types and bounds; what a setting does is told by its description and done elsewhere.
+"""
 
 from __future__ import annotations
 
+import difflib
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+
+from penstock.errors import ConfigError
+
+ENV_PREFIX = "PENSTOCK_"
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT])(?:i?B)?", re.IGNORECASE)
+_UNIT_BYTES = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+def _parse_size(value: Any) -> Any:
+    """Bytes from "10M" or "1.5G" (powers of 1024); anything else is left for the integer's own check."""
+    if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
+        return int(float(match[1]) * _UNIT_BYTES[match[2].upper()])
+    return value
+
+
+Size = Annotated[int, BeforeValidator(_parse_size)]
 
 
 class Settings(BaseModel):
@@ -14,12 +39,14 @@ class Settings(BaseModel):
     A field's description is its `--help` text and its line in the docs.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     model: Path | None = Field(None, description="Hugging Face model folder; none serves the bundled model")
-    host: str = Field("127.0.0.1", description="address to bind")
+    host: str = Field("127.0.0.1", min_length=1, description="address to bind")
     port: int = Field(11556, ge=1, le=65535, description="port to bind")
-    model_name: str | None = Field(None, description="id that clients send as `model`; default: the folder's name")
+    model_name: str | None = Field(
+        None, min_length=1, description="id that clients send as `model`; default: the folder's name"
+    )
     engine: Literal["jax", "echo"] = Field("jax", description="echo is a fake engine for front-end tests")
     echo_interval_ms: float = Field(0.0, ge=0, description="echo: time between tokens; 0 as fast as they are taken")
 
@@ -28,23 +55,125 @@ class Settings(BaseModel):
     )
     max_model_len: int | None = Field(None, ge=16, description="prompt and new tokens together; default: the model's")
     max_num_seqs: int = Field(32, ge=1, le=1024, description="sequences decoded at once")
-    kv_cache_memory: int | None = Field(None, ge=1, description="bytes for the KV cache (suffixes K, M, G)")
+    kv_cache_memory: Size | None = Field(None, ge=1, description="bytes for the KV cache (suffixes K, M, G)")
     max_prefill_tokens: int = Field(256, ge=16, description="prompt tokens computed per step beside decode")
     tokens_per_dispatch: int | None = Field(None, ge=1, le=32, description="tokens per decode call when nobody waits")
     pipeline_depth: int | None = Field(None, ge=1, le=2, description="steps in flight")
     compile_cache: Path | None = Field(None, description="folder of compiled programs; default: the user's cache")
 
     max_queued_requests: int = Field(512, ge=1, description="requests waiting for a slot; more get 503")
-    max_request_size: int = Field(10 * 1024 * 1024, ge=1, description="bytes of a request body")
+    max_request_size: Size = Field(10 * 1024 * 1024, ge=1, description="bytes of a request body (suffixes K, M, G)")
     max_header_count: int = Field(100, ge=1, description="headers of a request")
     max_choices: int = Field(128, ge=1, le=4096, description="n times prompts of one request")
     max_stop_strings: int = Field(16, ge=1, description="stop strings of one request")
-    max_pending_bytes: int = Field(1 << 20, ge=4096, description="unread bytes after which a slow reader is cancelled")
+    max_pending_bytes: Size = Field(
+        1 << 20, ge=4096, description="unread bytes after which a slow reader is cancelled (suffixes K, M, G)"
+    )
     request_timeout_s: float = Field(300.0, gt=0, description="a request's time limit")
     keep_alive_s: float = Field(10.0, gt=0, description="silence after which a stream gets a `: ping` comment")
     drain_timeout_s: float = Field(30.0, ge=0, description="time that streams get to finish after SIGTERM")
     tokenizer_threads: int = Field(2, ge=1, le=64, description="threads that render templates and encode prompts")
 
-    api_key: list[SecretStr] = Field(default_factory=list, description="accepted API keys; none: no authentication")
-    cors_origin: list[str] = Field(default_factory=list, description="allowed origins; none: CORS off")
+    api_key: list[SecretStr] = Field(
+        default_factory=list, description="accepted API key, may be repeated; none: no authentication"
+    )
+    cors_origin: list[str] = Field(
+        default_factory=list, description="allowed origin, may be repeated; none: CORS off"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="of Penstock's own log")
+
+    def to_json(self) -> str:
+        """Everything as JSON, API keys in the clear: for handing on to the worker, never for a log."""
+        keys = [key.get_secret_value() for key in self.api_key]
+        return self.model_copy(update={"api_key": keys}).model_dump_json(warnings=False)
+
+
+def is_list(name: str) -> bool:
+    """Whether setting `name` takes several values."""
+    return get_origin(Settings.model_fields[name].annotation) is list
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """One value as the operator gave it, and where: "--port", "PENSTOCK_PORT", "port in penstock.toml"."""
+
+    source: str
+    value: Any
+
+
+def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
+    """The settings from all sources: a flag beats a variable, a variable beats the file, the file beats the default.
+
+    Args:
+        flags: what the command line gave, by setting name; None where it gave nothing. `config` names the TOML file.
+        environ: where `PENSTOCK_*` is looked up; lists are separated by commas, an empty variable counts as unset.
+
+    Raises:
+        ConfigError: a value that cannot be used, by its source; or a file that cannot be read.
+    """
+    file = flags.get("config") or environ.get(f"{ENV_PREFIX}CONFIG")
+    given: dict[str, _Given] = dict(_from_file(Path(file))) if file else {}
+    given.update(_from_environ(environ))
+    given.update(
+        (name, _Given(flag_of(name), value))
+        for name, value in flags.items()
+        if value is not None and name in Settings.model_fields
+    )
+    try:
+        return Settings.model_validate({name: one.value for name, one in given.items()})
+    except ValidationError as error:
+        raise ConfigError(_sentence(error, given)) from None
+
+
+def flag_of(name: str) -> str:
+    """A setting's flag, as it is typed."""
+    return "MODEL" if name == "model" else "--" + name.replace("_", "-")
+
+
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """`PENSTOCK_*` variables that name no setting: worth a warning, for a typo would otherwise pass in silence."""
+    known = {f"{ENV_PREFIX}{name.upper()}" for name in (*Settings.model_fields, "config")}
+    return sorted(name for name in environ if name.startswith(ENV_PREFIX) and name not in known)
+
+
+def _from_environ(environ: Mapping[str, str]) -> Iterator[tuple[str, _Given]]:
+    for name in Settings.model_fields:
+        variable = f"{ENV_PREFIX}{name.upper()}"
+        text = environ.get(variable)
+        if text is None:
+            continue
+        if name == "api_key" and not text.strip(", "):
+            raise ConfigError(f"{variable} is empty: give it a key, or unset it to serve without authentication.")
+        if text:
+            values = [part.strip() for part in text.split(",") if part.strip()]
+            yield name, _Given(variable, values if is_list(name) else text)
+
+
+def _from_file(path: Path) -> Iterator[tuple[str, _Given]]:
+    try:
+        table = tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(f"Cannot read the settings file {path}: {reason}.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"The settings file {path} is not TOML: {error}.") from None
+    for key, value in table.items():
+        name = key.replace("-", "_")
+        if name not in Settings.model_fields:
+            close = difflib.get_close_matches(name, Settings.model_fields, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else "."
+            raise ConfigError(f"The settings file {path} has {key!r}, which is no setting{hint}")
+        values = [value] if is_list(name) and isinstance(value, str) else value
+        yield name, _Given(f"{key} in {path}", values)
+
+
+def _sentence(error: ValidationError, given: Mapping[str, _Given]) -> str:
+    """The first thing wrong, as source, value and expectation. A secret's value is left out."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    name = str(first["loc"][0])
+    one = given[name]
+    value = "" if name == "api_key" else f" {one.value!r}" if not isinstance(one.value, str) else f" {one.value}"
+    expected = re.sub(r"^(Input|String|List) should ", "", first["msg"]).split(", unable")[0]
+    is_size = "suffixes" in (Settings.model_fields[name].description or "")
+    suffix = " or a size like 10M or 2G" if is_size and first["type"].startswith("int_") else ""
+    return f"{one.source}{value} should {expected}{suffix}."

@@ -1,0 +1,97 @@
+"""The `penstock` command: reads flags, checks everything that can be checked, and starts the server.
+
+Every refusal is one sentence on stderr and exit code 2. Imports no engine: `--help` and a wrong flag cost no JAX.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any, Literal, NoReturn, get_args, get_origin
+
+from penstock import preflight, serve
+from penstock.config import Settings, flag_of, is_list, load_settings, unknown_variables
+from penstock.console import start_logging
+from penstock.errors import ConfigError, ModelError
+
+logger = logging.getLogger("penstock.cli")
+
+EXIT_REFUSED = 2
+
+
+class _Parser(argparse.ArgumentParser):
+    """An ArgumentParser that refuses in one sentence, without the usage in front of it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(EXIT_REFUSED, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line `argv` (default: the process's own) and returns the exit code."""
+    parser = _build_parser()
+    arguments = vars(parser.parse_args(argv))
+    if arguments.pop("version"):
+        sys.stdout.write(f"penstock {version('penstock')}\n")
+        return 0
+    if arguments.pop("command") is None:
+        parser.print_help(sys.stderr)
+        return EXIT_REFUSED
+    try:
+        _serve(arguments)
+    except (ConfigError, ModelError) as error:
+        sys.stderr.write(f"penstock serve: {error}\n")
+        return EXIT_REFUSED
+
+
+def _serve(flags: dict[str, Any]) -> NoReturn:
+    settings = load_settings(flags, os.environ)
+    start_logging(settings.log_level)
+    if unknown := unknown_variables(os.environ):
+        logger.warning("No setting is named by %s", ", ".join(unknown))
+    preflight.check(settings)
+    serve.replace_process(settings)
+
+
+def _build_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="penstock", description="An OpenAI-compatible inference server.", allow_abbrev=False, add_help=True
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    commands = parser.add_subparsers(dest="command", metavar="serve", parser_class=_Parser)
+    serve = commands.add_parser(
+        "serve",
+        help="serve a model",
+        description="Serves a model to OpenAI clients. Without MODEL, the small model that comes with Penstock.",
+        epilog="A flag beats its PENSTOCK_* variable (as PENSTOCK_PORT), a variable beats the --config file.",
+        allow_abbrev=False,
+    )
+    for name in Settings.model_fields:
+        _add_setting(serve, name)
+    serve.add_argument("--config", metavar="FILE", help="TOML file of settings, under the flags' names")
+    return parser
+
+
+def _add_setting(parser: argparse.ArgumentParser, name: str) -> None:
+    """A flag for setting `name`. Its text goes on as it is: `Settings` is what checks values, from any source."""
+    field = Settings.model_fields[name]
+    default = "" if field.default is None or is_list(name) else f" (default: {field.default})"
+    options: dict[str, Any] = {"help": f"{field.description}{default}".replace("%", "%%"), "default": None}
+    if name == "model":
+        parser.add_argument("model", nargs="?", metavar="MODEL", **options)
+        return
+    if is_list(name):
+        options["action"] = "append"
+    parser.add_argument(flag_of(name), dest=name, metavar=_metavar(name), **options)
+
+
+def _metavar(name: str) -> str:
+    """What stands for the value in `--help`: the choices, or the last word of the name."""
+    annotation = Settings.model_fields[name].annotation
+    for option in (annotation, *get_args(annotation)):
+        if get_origin(option) is Literal:
+            return "|".join(get_args(option))
+    return {"s": "SECONDS", "ms": "MS"}.get(name.rsplit("_", 1)[-1], name.rsplit("_", 1)[-1].upper())

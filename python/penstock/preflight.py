@@ -1,0 +1,112 @@
+"""Everything about a start that can be checked without JAX, in a fraction of a second: model folder, tokenizer, port.
+
+`penstock serve` asks before it starts anything; a worker asks again and builds on the answer.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from penstock.config import Settings
+from penstock.errors import ConfigError
+
+if TYPE_CHECKING:
+    from penstock.checkpoint import Checkpoint
+    from penstock.prompt import PromptEncoder
+
+logger = logging.getLogger("penstock.preflight")
+
+ECHO_MODEL_NAME = "echo"
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """A model that can be served, as far as its files tell.
+
+    Attributes:
+        name: the id that clients send as `model`.
+        prompt: its templates and tokenizer.
+        checkpoint: its weights' description; None for the echo engine, which has none.
+    """
+
+    name: str
+    prompt: PromptEncoder
+    checkpoint: Checkpoint | None
+
+
+def inspect_model(settings: Settings) -> Inspected:
+    """Looks at the model that `settings` name, and at nothing else of the machine.
+
+    Raises:
+        ModelError: the folder cannot be served.
+        ConfigError: a setting does not fit the model.
+    """
+    from penstock import demo
+    from penstock.prompt import PromptEncoder
+
+    folder = settings.model or demo.model_path()
+    if settings.engine == "echo":
+        prompt = PromptEncoder.load(folder)
+        return Inspected(name=settings.model_name or ECHO_MODEL_NAME, prompt=prompt, checkpoint=None)
+
+    from penstock.checkpoint import inspect_checkpoint
+
+    checkpoint = inspect_checkpoint(folder)
+    limit = checkpoint.max_position_embeddings
+    if settings.max_model_len is not None and settings.max_model_len > limit:
+        raise ConfigError(
+            f"--max-model-len {settings.max_model_len} should be at most {limit}, the model's max_position_embeddings."
+        )
+    prompt = PromptEncoder.load(folder)
+    return Inspected(name=settings.model_name or _folder_name(folder), prompt=prompt, checkpoint=checkpoint)
+
+
+def check(settings: Settings) -> None:
+    """What must hold before a server is started: a model that can be served and an address that can be bound.
+
+    Raises:
+        ModelError, ConfigError: it does not; one sentence says what.
+    """
+    inspect_model(settings)
+    address = resolve(settings.host)
+    _check_bindable(settings, address)
+    if not settings.api_key and not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
+        logger.warning(
+            "Binding %s without an API key: anyone who reaches port %d can use this server (see --api-key)",
+            settings.host,
+            settings.port,
+        )
+
+
+def resolve(host: str) -> str:
+    """The numeric address of `host`, IPv4 before IPv6.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (socket.gaierror, UnicodeError):
+        raise ConfigError(f"--host {host} should be an address of this machine: the name is not known.") from None
+    return str(min(found, key=lambda entry: entry[0] != socket.AF_INET)[4][0])
+
+
+def _check_bindable(settings: Settings, address: str) -> None:
+    """Binds once and lets go. The host binds with SO_REUSEPORT, which would share a port in use without a word."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, settings.port))
+            probe.listen(1)
+        except OSError as error:
+            raise ConfigError(f"Cannot bind {settings.host}:{settings.port}: {error.strerror}.") from None
+
+
+def _folder_name(folder: Path) -> str:
+    return folder.resolve().name
