@@ -1,0 +1,53 @@
+"""The slots of the device state: which are free, which hold a sequence, which decode. Arrays by slot, no tokens."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+class Batch:
+    """Seats for `num_slots` sequences. Steady decode costs nothing: rows are remade only when one joins or ends."""
+
+    def __init__(self, num_slots: int) -> None:
+        self._row_keys = np.zeros(num_slots, np.uint64)  # of the seated; stale where the slot is free
+        self._is_decoding = np.zeros(num_slots, bool)
+        self._free = list(range(num_slots - 1, -1, -1))
+        self._rows: tuple[np.ndarray, np.ndarray] | None = None
+
+    @property
+    def num_free(self) -> int:
+        return len(self._free)
+
+    def seat(self, row_key: int) -> int:
+        """Gives a sequence a free slot."""
+        slot = self._free.pop()
+        self._row_keys[slot] = row_key
+        return slot
+
+    def start_decoding(self, slot: int) -> None:
+        """The slot's prompt is on the device: it takes part in decode steps from now on."""
+        self._is_decoding[slot] = True
+        self._rows = None
+
+    def leave(self, slot: int) -> None:
+        """Frees a slot. Steps in flight keep the rows they were dispatched with."""
+        self._is_decoding[slot] = False
+        self._free.append(slot)
+        self._rows = None
+
+    def decode_rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """(slots int32 [B], row keys uint64 [B]) of the decoding, in slot order.
+
+        The arrays are replaced, never written to, when the rows change: a step in flight may keep them.
+        """
+        if self._rows is None:
+            slots = np.flatnonzero(self._is_decoding).astype(np.int32)
+            self._rows = slots, self._row_keys[slots]
+        return self._rows
+
+    def check_integrity(self, decoding: dict[int, int], num_seated: int) -> None:
+        """Asserts that the rows are `decoding` (row key by slot) and that free and seated slots are all, each once."""
+        slots, keys = self.decode_rows()
+        assert dict(zip(slots.tolist(), keys.tolist(), strict=True)) == decoding, "a row decodes for somebody else"
+        assert len(set(self._free)) == len(self._free) == len(self._row_keys) - num_seated, "slots lost or held twice"
+        assert not self._is_decoding[self._free].any(), "a free slot decodes"

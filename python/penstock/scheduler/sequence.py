@@ -1,0 +1,107 @@
+"""What the host knows of the work in hand: a generation (one request) and its sequences (one per choice).
+
+Ids and counts only: no text, no device arrays, no thread.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from penstock.generation import GenerationRequest
+
+_MASK64 = (1 << 64) - 1
+
+
+def sampling_key(seed: int, prompt_index: int, choice_index: int) -> tuple[int, int]:
+    """The random stream of one choice: two uint32, the same in any batch and for any `n`.
+
+    Each index is added to the state and mixed by the finalizer of SplitMix64 (Steele, Lea and Flood, "Fast splittable
+    pseudorandom number generators", OOPSLA 2014), so neighbouring seeds and choices share nothing.
+    """
+    state = seed & _MASK64
+    for word in (prompt_index, choice_index):
+        state = _mix64(_mix64(state) + word)
+    high, low = struct.unpack(">II", state.to_bytes(8, "big"))
+    return high, low
+
+
+def _mix64(state: int) -> int:
+    state = (state + 0x9E3779B97F4A7C15) & _MASK64
+    state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & _MASK64
+    state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & _MASK64
+    return state ^ (state >> 31)
+
+
+@dataclass(slots=True, eq=False)
+class Generation:
+    """A request's work while any of its choices waits or runs.
+
+    Attributes:
+        request: what was asked.
+        num_begun: choices that left the queue; they leave it in order.
+        sequences: the choices in slots, by row key.
+    """
+
+    request: GenerationRequest
+    num_begun: int = 0
+    sequences: dict[int, Sequence] = field(default_factory=dict)
+
+    @property
+    def stream_key(self) -> int:
+        return self.request.stream_key
+
+    @property
+    def num_waiting(self) -> int:
+        """Choices still in the queue."""
+        return self.request.num_choices - self.num_begun
+
+    def num_tokens(self, index: int) -> int:
+        """Prompt and new tokens of choice `index` together: what it must have room for."""
+        request = self.request
+        assert request.sampling.max_tokens is not None, "the server sets max_tokens before it submits"
+        return len(request.prompts[index // request.sampling.n]) + request.sampling.max_tokens
+
+
+@dataclass(slots=True, eq=False)
+class Sequence:
+    """One choice in a slot, from the first slice of its prompt to its last token.
+
+    Attributes:
+        row_key: the hub's name for it.
+        prompt_ids: int32 [T].
+        key: its random stream, two uint32.
+        slot: its row of the device state.
+        pages: int32 [pages for prompt and all new tokens], in order: its block table.
+        num_prefilled: prompt tokens already handed to the device.
+    """
+
+    generation: Generation
+    row_key: int
+    prompt_ids: np.ndarray
+    key: tuple[int, int]
+    slot: int
+    pages: np.ndarray
+    num_prefilled: int = 0
+
+    @classmethod
+    def begin(cls, generation: Generation, index: int, *, slot: int, pages: np.ndarray) -> Sequence:
+        """Choice `index` of a generation takes its slot and pages."""
+        request = generation.request
+        prompt_index, choice_index = divmod(index, request.sampling.n)
+        return cls(
+            generation,
+            row_key=request.stream_key | index,
+            prompt_ids=np.asarray(request.prompts[prompt_index], np.int32),
+            key=sampling_key(request.sampling.seed, prompt_index, choice_index),
+            slot=slot,
+            pages=pages,
+        )
+
+    @property
+    def num_to_prefill(self) -> int:
+        return len(self.prompt_ids) - self.num_prefilled

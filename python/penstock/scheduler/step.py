@@ -1,0 +1,191 @@
+"""The step: admit, run, deliver. It drives a runner (the device) and a hub (the ways out), one call each per step.
+
+In flight means dispatched and not yet fetched. At depth 1 a step is fetched as soon as it is dispatched; at depth 2 the
+next one is dispatched while the last one's ids are still on their way, so ends are learnt one step late. A row that
+ended in between comes back empty, because the device masked it or the hub no longer knows it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import Protocol
+
+import numpy as np
+
+from penstock.engine.interface import Capacity, PrefillSlice, StepResult
+from penstock.generation import GenerationRequest
+from penstock.scheduler.in_flight import InFlight
+from penstock.scheduler.request_queue import RequestQueue
+from penstock.scheduler.scheduler import Schedule
+
+log = logging.getLogger("penstock.scheduler")
+
+MAX_FAILURES_IN_A_ROW = 3
+"""Failed steps without a good one between them, after which the engine is given up."""
+
+
+class StepRunner(Protocol):
+    """The device side as the scheduler sees it (`engine.runner.Runner`)."""
+
+    capacity: Capacity
+
+    def prefill(self, piece: PrefillSlice) -> StepResult | None: ...
+    def decode(self, slots: np.ndarray, *, tokens: int = 1) -> StepResult: ...
+    def reset(self) -> None: ...
+
+
+class StepHub(Protocol):
+    """The hub as the scheduler sees it (`_core.Hub`)."""
+
+    def mark_scheduled(self, row_key: int) -> None: ...
+    def push_step(
+        self,
+        keys: np.ndarray,
+        ids: np.ndarray,
+        ends: np.ndarray,
+        *,
+        num_running: int,
+        num_waiting: int,
+        num_pages_in_use: int,
+    ) -> list[int]: ...
+    def fail(self, stream_key: int, kind: str, message: str, *, param: str | None = None) -> bool: ...
+
+
+class Scheduler:
+    """Turns submitted requests into tokens in the hub, one `step` at a time.
+
+    `submit` and `cancel` are for any thread; everything else is for the one thread that steps.
+
+    Args:
+        stop_ids: the model's own stop tokens.
+        max_queued_requests: requests that may wait for a slot.
+    """
+
+    def __init__(
+        self, runner: StepRunner, hub: StepHub, *, stop_ids: tuple[int, ...] = (), max_queued_requests: int = 512
+    ) -> None:
+        self.queue = RequestQueue(max_queued_requests)
+        self._runner = runner
+        self._hub = hub
+        self._schedule = Schedule(runner.capacity, self.queue, stop_ids=stop_ids)
+        self._in_flight: deque[InFlight] = deque()
+        self._num_failures = 0
+        self._has_run = False  # the last step dispatched something to fetch
+        self._shown_gauges = (0, 0, 0)  # what the hub was told last
+
+    # ---- any thread
+
+    def submit(self, request: GenerationRequest) -> None:
+        """Queues a request.
+
+        Raises:
+            ApiError: "server_overloaded" when the queue is full, "engine_dead" when it is closed; or what the door let
+                pass and the device has no room for.
+        """
+        self._schedule.check_fits(request)
+        self.queue.submit(request)
+
+    def cancel(self, stream_key: int) -> None:
+        """Ends every sequence of a stream in the next step, wherever it is. Idempotent; unknown keys are ignored."""
+        self.queue.cancel(stream_key)
+
+    @property
+    def gauges(self) -> tuple[int, int, int]:
+        """Sequences in slots, choices in the queue, pages in use."""
+        return self._schedule.num_running, self.queue.num_choices, self._schedule.pages.num_in_use
+
+    # ---- the engine's thread
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing to do until somebody submits."""
+        return not self._in_flight and self.gauges == self._shown_gauges == (0, 0, 0)
+
+    def step(self) -> bool:
+        """One step. True if the hub may have frames to send. A failed step fails the sequences in slots and the next
+        one goes on with the queue; raises when failures repeat and going on is pointless."""
+        try:
+            self._admit()
+            self._run()
+            return self._deliver()
+        except Exception as error:
+            self._recover(error)
+            return True
+
+    def _admit(self) -> None:
+        for stream_key in self.queue.take_cancelled():
+            self._schedule.end_stream(stream_key)
+        self._schedule.admit()
+
+    def _run(self) -> None:
+        """Dispatches this step's slices, then one token (or several) for every row whose prompt is in.
+
+        When nobody decoded before, the newcomers' first tokens are not held up by their second.
+        """
+        step = InFlight()
+        num_decoding = len(self._schedule.decode_rows()[0])
+        for sequence, piece in self._schedule.next_slices():
+            if piece.start == 0:
+                self._hub.mark_scheduled(sequence.row_key)
+            result = self._runner.prefill(piece)
+            if result is not None:
+                step.add(np.array([sequence.row_key], np.uint64), result)
+        if num_decoding:
+            slots, keys = self._schedule.decode_rows()
+            tokens = 1 if step.results else self._schedule.tokens_per_dispatch()
+            step.add(keys, self._runner.decode(slots, tokens=tokens))
+        self._has_run = bool(step.results)
+        if self._has_run:
+            self._in_flight.append(step)
+
+    def _deliver(self) -> bool:
+        """Hands the oldest step's tokens to the hub, unless the pipeline has room for another dispatch first."""
+        if self._in_flight and (len(self._in_flight) >= self._runner.capacity.pipeline_depth or not self._has_run):
+            keys, ids, ends = self._in_flight.popleft().fetch()
+            self._schedule.end_rows(keys[ends != 0].tolist())
+            self._push(keys, ids, ends)
+            self._num_failures = 0
+            return True
+        if self.gauges != self._shown_gauges:
+            self._push(_NO_KEYS, _NO_IDS, _NO_ENDS)
+        return False
+
+    def _push(self, keys: np.ndarray, ids: np.ndarray, ends: np.ndarray) -> None:
+        self._shown_gauges = num_running, num_waiting, num_pages = self.gauges
+        ended_by_text = self._hub.push_step(
+            keys, ids, ends, num_running=num_running, num_waiting=num_waiting, num_pages_in_use=num_pages
+        )
+        self._schedule.end_rows(ended_by_text)
+
+    # ---- when things go wrong
+
+    def _recover(self, error: Exception) -> None:
+        """Fails what was in slots and starts afresh: the device's cache and state are gone with the step."""
+        self._num_failures += 1
+        log.exception("a step failed, %d in a row; its requests get an error", self._num_failures)
+        self._in_flight.clear()
+        for stream_key in self._schedule.end_all():
+            self._hub.fail(stream_key, "engine_error", "The engine failed while it worked on this request.")
+        if self._num_failures >= MAX_FAILURES_IN_A_ROW or isinstance(error, FloatingPointError):
+            raise error  # not a number, or no luck thrice: the weights or the device are broken
+        self._runner.reset()
+
+    def close(self, kind: str, message: str) -> None:
+        """Takes no more work and fails everything that runs or waits, by a row of the error table."""
+        self.queue.close()
+        self._in_flight.clear()
+        stream_keys = self._schedule.end_all()
+        stream_keys += [generation.stream_key for generation in self.queue.drop_all()]
+        for stream_key in stream_keys:
+            self._hub.fail(stream_key, kind, message)
+        self._push(_NO_KEYS, _NO_IDS, _NO_ENDS)
+
+    def check_integrity(self) -> None:
+        """Asserts that slots, pages and sequences agree; for tests, between steps."""
+        self._schedule.check_integrity()
+
+
+_NO_KEYS = np.empty(0, np.uint64)
+_NO_IDS = np.empty((0, 1), np.int32)
+_NO_ENDS = np.empty(0, np.uint8)
