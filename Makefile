@@ -1,0 +1,119 @@
+# The verbs of this repository. A Linux machine with Python >= 3.11 and stable Rust is all they need;
+# everything else comes from pip into .venv, once, and is rebuilt only when its sources change.
+#
+#   make serve [MODEL=folder] [PORT=11556] [ARGS="--api-key K"]
+#   make test | lint | fmt | bench | wheel | clean
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+FIRST_GOOD = for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done
+PYTHON ?= $(shell $(FIRST_GOOD))
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
+MODEL ?=
+PORT ?= 11556
+ARGS ?=
+export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
+
+RUST_SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find rust -name '*.rs')
+PACKAGE := $(shell find python -type f -not -name '*.pyc' -not -name '*.so')
+INSTALLED := $(VENV)/.installed
+DEV := $(VENV)/.dev
+WHEEL := dist/.built
+
+.PHONY: serve test lint lint-python lint-rust test-rust test-python fmt bench wheel clean
+.DEFAULT_GOAL := serve
+
+define HELLO
+
+In another terminal, once the log says "Ready":
+
+curl -N http://127.0.0.1:$(PORT)/v1/chat/completions -H 'content-type: application/json' -d '{"messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 64, "stream": true}'
+
+or $(BIN)/python with these five lines (any Python with "pip install openai" will do):
+
+from openai import OpenAI
+client = OpenAI(base_url="http://127.0.0.1:$(PORT)/v1", api_key="none")
+ask = [{"role": "user", "content": "Hello!"}]
+for event in client.chat.completions.create(model=client.models.list().data[0].id, messages=ask, max_tokens=64, stream=True):
+    print(event.choices[0].delta.content or "", end="", flush=True)
+
+endef
+export HELLO
+
+serve: $(INSTALLED)
+	@printf '%s\n' "$$HELLO"
+	@exec $(BIN)/penstock serve $(MODEL) --port $(PORT) $(ARGS)
+
+test: lint test-rust test-python
+
+lint: lint-python lint-rust
+
+lint-python: $(DEV) $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/stubtest penstock._core
+
+lint-rust: $(VENV)/.made
+	cargo fmt --check
+	cargo clippy --locked --all-targets -q -- -D warnings
+	cargo clippy --locked --features python -q -- -D warnings
+
+test-rust:
+	cargo test --locked -q
+
+# The wheel is tested as a stranger gets it: installed into an empty environment (tests/launch/test_wheel.py).
+test-python: $(DEV) $(INSTALLED) $(WHEEL)
+	PENSTOCK_TEST_WHEEL="$$(ls $(CURDIR)/dist/*.whl)" $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+fmt: $(DEV)
+	$(BIN)/ruff check --fix-only -q .
+	$(BIN)/ruff format -q .
+	cargo fmt
+
+bench: $(DEV) $(INSTALLED) $(VENV)/.bench
+	$(BIN)/python -m benches
+
+wheel: $(WHEEL)
+	@ls -lh dist/*.whl
+
+clean:
+	rm -rf $(VENV) target dist build
+
+$(VENV)/.made:
+	@test -n "$(PYTHON)" || { echo "Penstock needs Python 3.11 or newer: none of python3, python3.13, python3.12, python3.11 is (or say make PYTHON=/path/to/python)." >&2; exit 1; }
+	@command -v cargo >/dev/null || { echo "Penstock needs stable Rust: there is no cargo on the PATH (see rustup.rs)." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# What one verb needs of pip, by the name of its list in pyproject.toml.
+extra = $(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['$(1)'], sep='\n')"
+
+$(VENV)/.build: pyproject.toml | $(VENV)/.made
+	$(PIP) 'maturin>=1.9,<2' 'openai>=3'
+	@touch $@
+
+$(DEV): pyproject.toml | $(VENV)/.made
+	$(call extra,dev) > $(VENV)/dev.txt
+	$(PIP) -r $(VENV)/dev.txt
+	@touch $@
+
+$(VENV)/.bench: pyproject.toml | $(VENV)/.made
+	$(call extra,bench) > $(VENV)/bench.txt
+	$(PIP) -r $(VENV)/bench.txt
+	@touch $@
+
+# Editable: a change of Python needs no step, a change of Rust this one.
+$(INSTALLED): $(RUST_SOURCES) | $(VENV)/.build
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --release --locked -q
+	@touch $@
+
+$(WHEEL): $(RUST_SOURCES) $(PACKAGE) README.md LICENSE | $(VENV)/.build
+	rm -rf dist
+	$(BIN)/maturin build --release --locked -q --out dist
+	@touch $@
