@@ -72,7 +72,7 @@ def files() -> list[str]:
 
 
 def room_of(name: str) -> str:
-    return name.split("/")[0].removesuffix(".py")
+    return name.split("/", maxsplit=1)[0].removesuffix(".py")
 
 
 def within(name: str, module: str) -> bool:

@@ -11,10 +11,11 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
 from penstock import preflight, serve
-from penstock.config import Settings, flag_of, is_list, load_settings, unknown_variables
+from penstock.config import Settings, flag_of, is_list, is_size, load_settings, unknown_variables
 from penstock.console import start_logging
 from penstock.errors import ConfigError, ModelError
 
@@ -78,7 +79,7 @@ def _build_parser() -> argparse.ArgumentParser:
 def _add_setting(parser: argparse.ArgumentParser, name: str) -> None:
     """A flag for setting `name`. Its text goes on as it is: `Settings` is what checks values, from any source."""
     field = Settings.model_fields[name]
-    default = "" if field.default is None or is_list(name) else f" (default: {field.default})"
+    default = "" if field.default is None or is_list(name) else f" (default: {_shown(name)})"
     options: dict[str, Any] = {"help": f"{field.description}{default}".replace("%", "%%"), "default": None}
     if name == "model":
         parser.add_argument("model", nargs="?", metavar="MODEL", **options)
@@ -88,10 +89,25 @@ def _add_setting(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument(flag_of(name), dest=name, metavar=_metavar(name), **options)
 
 
+def _shown(name: str) -> str:
+    """A setting's default, as it would be typed."""
+    default = Settings.model_fields[name].default
+    if is_size(name) and default % (1 << 20) == 0:
+        return f"{default >> 20}M"
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
 def _metavar(name: str) -> str:
-    """What stands for the value in `--help`: the choices, or the last word of the name."""
+    """What stands for the value in `--help`: the choices, the unit, or what kind of value it is."""
     annotation = Settings.model_fields[name].annotation
-    for option in (annotation, *get_args(annotation)):
-        if get_origin(option) is Literal:
-            return "|".join(get_args(option))
-    return {"s": "SECONDS", "ms": "MS"}.get(name.rsplit("_", 1)[-1], name.rsplit("_", 1)[-1].upper())
+    kinds = (annotation, *get_args(annotation))
+    for kind in kinds:
+        if get_origin(kind) is Literal:
+            return "|".join(get_args(kind))
+    if is_size(name):
+        return "BYTES"
+    if float in kinds:
+        return "MS" if name.endswith("_ms") else "SECONDS"
+    if int in kinds:
+        return "N"
+    return "FOLDER" if Path in kinds else name.rsplit("_", 1)[-1].upper()

@@ -6,6 +6,7 @@ Knows names, types and bounds; what a setting does is told by its description an
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_core import PydanticCustomError
 
 from penstock.errors import ConfigError
 
@@ -31,6 +33,15 @@ def _parse_size(value: Any) -> Any:
 
 
 Size = Annotated[int, BeforeValidator(_parse_size)]
+
+
+def _check_key(key: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[!-~]{1,1024}", key.get_secret_value()):
+        raise PydanticCustomError("api_key", "be 1 to 1024 visible ASCII characters")
+    return key
+
+
+ApiKey = Annotated[SecretStr, AfterValidator(_check_key)]
 
 
 class Settings(BaseModel):
@@ -74,23 +85,26 @@ class Settings(BaseModel):
     drain_timeout_s: float = Field(30.0, ge=0, description="time that streams get to finish after SIGTERM")
     tokenizer_threads: int = Field(2, ge=1, le=64, description="threads that render templates and encode prompts")
 
-    api_key: list[SecretStr] = Field(
+    api_key: list[ApiKey] = Field(
         default_factory=list, description="accepted API key, may be repeated; none: no authentication"
     )
-    cors_origin: list[str] = Field(
-        default_factory=list, description="allowed origin, may be repeated; none: CORS off"
-    )
+    cors_origin: list[str] = Field(default_factory=list, description="allowed origin, may be repeated; none: CORS off")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="of Penstock's own log")
 
     def to_json(self) -> str:
         """Everything as JSON, API keys in the clear: for handing on to the worker, never for a log."""
         keys = [key.get_secret_value() for key in self.api_key]
-        return self.model_copy(update={"api_key": keys}).model_dump_json(warnings=False)
+        return json.dumps(self.model_dump(mode="json") | {"api_key": keys})
 
 
 def is_list(name: str) -> bool:
     """Whether setting `name` takes several values."""
     return get_origin(Settings.model_fields[name].annotation) is list
+
+
+def is_size(name: str) -> bool:
+    """Whether setting `name` is a number of bytes, which may be given as "10M"."""
+    return "(suffixes K, M, G)" in (Settings.model_fields[name].description or "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +177,8 @@ def _from_file(path: Path) -> Iterator[tuple[str, _Given]]:
             close = difflib.get_close_matches(name, Settings.model_fields, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else "."
             raise ConfigError(f"The settings file {path} has {key!r}, which is no setting{hint}")
+        if isinstance(value, bool):
+            raise ConfigError(f"{key} in {path} should not be {str(value).lower()}: no setting is a switch.")
         values = [value] if is_list(name) and isinstance(value, str) else value
         yield name, _Given(f"{key} in {path}", values)
 
@@ -174,6 +190,5 @@ def _sentence(error: ValidationError, given: Mapping[str, _Given]) -> str:
     one = given[name]
     value = "" if name == "api_key" else f" {one.value!r}" if not isinstance(one.value, str) else f" {one.value}"
     expected = re.sub(r"^(Input|String|List) should ", "", first["msg"]).split(", unable")[0]
-    is_size = "suffixes" in (Settings.model_fields[name].description or "")
-    suffix = " or a size like 10M or 2G" if is_size and first["type"].startswith("int_") else ""
+    suffix = " or a size like 10M or 2G" if is_size(name) and first["type"].startswith("int_") else ""
     return f"{one.source}{value} should {expected}{suffix}."

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 
 
-class FinishReason(str, Enum):
+class FinishReason(StrEnum):
     """Why a choice ended, in OpenAI's words."""
 
     STOP = "stop"
@@ -87,7 +87,7 @@ class SamplingDefaults:
     source: str = "penstock"
 
 
-class EngineState(str, Enum):
+class EngineState(StrEnum):
     """Where an engine stands. Only READY accepts work."""
 
     LOADING = "loading"

@@ -1,7 +1,7 @@
 """Runs the server under Granian: one supervisor, one worker.
 
-The supervisor is a process of its own that knows a host, a port and a log level: it imports neither JAX nor pydantic nor
-tokenizers, and starts no thread before it has forked its worker. The worker runs `penstock.asgi:app`.
+The supervisor is a process of its own that knows a host, a port and a log level. It imports neither JAX nor pydantic
+nor tokenizers, and starts no thread before it has forked its worker, which runs `penstock.asgi:app`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def replace_process(settings: Settings) -> NoReturn:
     shown = ["serve", *model, "--engine", settings.engine, "--host", settings.host, "--port", str(settings.port)]
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execve(  # noqa: S606
+    os.execve(
         sys.executable,
         [sys.executable, "-P", "-m", "penstock", *shown],
         os.environ | {HANDED_ON: json.dumps(handed)},

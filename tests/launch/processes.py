@@ -32,12 +32,13 @@ class Launch:
     def __init__(self, command: list[str], port: int, **environ: str) -> None:
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
-        self._log = tempfile.TemporaryFile()
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
+        path = os.pathsep.join(filter(None, [str(HERE), inherited.get("PYTHONPATH")]))
         self.process = subprocess.Popen(
             command,
             cwd=HERE,
-            env=clean | {"PYTHONPATH": os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))} | environ,
+            env=inherited | {"PYTHONPATH": path} | environ,
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,

@@ -1,4 +1,4 @@
-"""The life cycle over real processes and both event loops, around a tiny application; the judge is a plain socket client."""
+"""The life cycle over real processes and both event loops, around a tiny application."""
 
 import os
 import signal
