@@ -66,7 +66,7 @@ class FakeResult:
 
     def fetch(self) -> tuple[np.ndarray, np.ndarray]:
         assert self.epoch == self.runner.epoch, "a step from before the reset was fetched"
-        self.runner.num_unfetched -= 1
+        self.runner.num_unfetched -= len(self.ids) > 0
         self.runner.maybe_fail("fetch")
         return self.ids, self.ends
 
@@ -91,7 +91,7 @@ class FakeRunner:
         self.error: type[Exception] = RuntimeError
         self.epoch = 0
         self.widths: list[int] = []  # tokens of every decode
-        self.slices_of_step: list[int] = []
+        self.has_result_for_every_slice = True
         self.reset()
 
     def reset(self) -> None:
@@ -117,7 +117,8 @@ class FakeRunner:
         for token in piece.tokens.tolist():
             self._write(slot, token)
         if not piece.is_last:
-            return None
+            nothing = self._in_flight(np.empty((0, 1), np.int32), np.empty(0, np.uint8))
+            return nothing if self.has_result_for_every_slice else None
         slot.key = (0, 0) if piece.temperature == 0 else piece.key
         slot.remaining, slot.stop_ids, slot.is_active = piece.max_new_tokens, piece.stop_ids, True
         token, end = self._sample(slot)
@@ -129,7 +130,8 @@ class FakeRunner:
         assert len(set(slots.tolist())) == len(slots) > 0
         assert tokens in {1, self.capacity.tokens_per_dispatch}
         self.widths.append(tokens)
-        ids, ends = np.full((len(slots), tokens), -1, np.int32), np.zeros(len(slots), np.uint8)
+        packed = np.full((len(slots), tokens + 1), -1, np.int32)  # ids are a view into it, as on the real device
+        ids, ends = packed[:, :-1], np.zeros(len(slots), np.uint8)
         for row, slot in enumerate(self.slots[slot] for slot in slots.tolist()):
             for column in range(tokens):
                 if slot.is_active:
@@ -138,7 +140,7 @@ class FakeRunner:
         return self._in_flight(ids, ends)
 
     def _in_flight(self, ids: np.ndarray, ends: np.ndarray) -> FakeResult:
-        self.num_unfetched += 1
+        self.num_unfetched += len(ids) > 0
         return FakeResult(self, ids, ends, self.epoch)
 
     def _write(self, slot: FakeSlot, token: int) -> None:

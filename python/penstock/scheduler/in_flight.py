@@ -23,10 +23,11 @@ class InFlight:
         self.results.append(result)
 
     def fetch(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Waits for the device: row keys uint64 [B], ids int32 [B, N], ends uint8 [B]. A key may appear twice."""
+        """Waits for the device: row keys uint64 [B], ids int32 [B, N], ends uint8 [B]. A key may appear twice;
+        the arrays are C-contiguous, as the hub wants them."""
         ids, ends = zip(*(result.fetch() for result in self.results), strict=True)
         return _joined(self.keys), _joined(ids), _joined(ends)
 
 
 def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return np.ascontiguousarray(parts[0]) if len(parts) == 1 else np.concatenate(parts)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from penstock.engine.interface import Capacity, PrefillSlice
+from penstock.engine.interface import MAX_STOP_IDS, Capacity, PrefillSlice
 from penstock.errors import ApiError
 from penstock.scheduler.batch import Batch
 from penstock.scheduler.page_pool import PagePool
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 MAX_SLICES_PER_STEP = 8
 """A slice costs a dispatch and a pass over the weights however short it is; more of them would hold decode up."""
-MAX_STOP_IDS = 8
-"""Stop tokens per sequence that the device has room for."""
 
 
 class Schedule:

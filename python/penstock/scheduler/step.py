@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -36,14 +36,14 @@ class StepRunner(Protocol):
 
 
 class StepHub(Protocol):
-    """The hub as the scheduler sees it (`_core.Hub`)."""
+    """The hub as the scheduler sees it (`_core.Hub`). Any: of a buffer, which numpy's types do not say on 3.11."""
 
     def mark_scheduled(self, row_key: int) -> None: ...
     def push_step(
         self,
-        keys: np.ndarray,
-        ids: np.ndarray,
-        ends: np.ndarray,
+        keys: Any,
+        ids: Any,
+        ends: Any,
         *,
         num_running: int,
         num_waiting: int,
@@ -129,8 +129,9 @@ class Scheduler:
             if piece.start == 0:
                 self._hub.mark_scheduled(sequence.row_key)
             result = self._runner.prefill(piece)
-            if result is not None:
-                step.add(np.array([sequence.row_key], np.uint64), result)
+            if result is not None:  # of a slice that is not the last it has no rows: it is there to be waited for
+                row_keys = [sequence.row_key] if piece.is_last else []
+                step.add(np.array(row_keys, np.uint64), result)
         if num_decoding:
             slots, keys = self._schedule.decode_rows()
             tokens = 1 if step.results else self._schedule.tokens_per_dispatch()
@@ -146,7 +147,7 @@ class Scheduler:
             self._schedule.end_rows(keys[ends != 0].tolist())
             self._push(keys, ids, ends)
             self._num_failures = 0
-            return True
+            return len(keys) > 0
         if self.gauges != self._shown_gauges:
             self._push(_NO_KEYS, _NO_IDS, _NO_ENDS)
         return False
