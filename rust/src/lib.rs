@@ -3,6 +3,7 @@
 //! Everything here is a synchronous value with `push` and `finish`: no I/O, no Python. Only
 //! `bindings` knows Python, behind the `python` feature.
 
+pub mod api_key;
 pub mod detokenize;
 pub mod error;
 pub mod event;

@@ -101,7 +101,9 @@ mod tests {
         #[test]
         fn counts_equal_a_naive_count(values in prop::collection::vec(0.0..20.0_f64, 0..50)) {
             let histogram = Distribution::new(vec![0.5, 1.0, 5.0, 10.0]);
-            values.iter().for_each(|value| histogram.observe(*value, 2));
+            for value in &values {
+                histogram.observe(*value, 2);
+            }
             for (end, count) in histogram.read().cumulative {
                 let below = values.iter().filter(|value| **value <= end).count() as u64;
                 prop_assert_eq!(count, 2 * below);

@@ -1,0 +1,351 @@
+//! The header fields that the door reads, in one pass, and what their values mean.
+//!
+//! Of a repeated field the first counts.
+
+/// The raw values of the fields that mean something here.
+#[derive(Debug, Default)]
+pub(super) struct Fields<'a> {
+    /// All fields, the unknown ones included.
+    pub(super) count: usize,
+    pub(super) request_id: Option<&'a [u8]>,
+    pub(super) origin: Option<&'a [u8]>,
+    /// `access-control-request-method`: what makes an OPTIONS a preflight.
+    pub(super) preflight_method: Option<&'a [u8]>,
+    pub(super) preflight_headers: Option<&'a [u8]>,
+    pub(super) content_type: Option<&'a [u8]>,
+    content_length: Option<&'a [u8]>,
+    transfer_encoding: Option<&'a [u8]>,
+    authorization: Option<&'a [u8]>,
+    x_api_key: Option<&'a [u8]>,
+    accept: Option<&'a [u8]>,
+    request_timeout: Option<&'a [u8]>,
+    stainless_timeout: Option<&'a [u8]>,
+    traceparent: Option<&'a [u8]>,
+}
+
+/// A `content-length` that is not a number.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct BadLength;
+
+impl<'a> Fields<'a> {
+    pub(super) fn read(headers: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) -> Self {
+        let mut fields = Self::default();
+        for (name, value) in headers {
+            fields.count += 1;
+            if let Some(field) = fields.named(name) {
+                field.get_or_insert(value.trim_ascii());
+            }
+        }
+        fields
+    }
+
+    /// ASGI gives names in lower case.
+    fn named(&mut self, name: &[u8]) -> Option<&mut Option<&'a [u8]>> {
+        Some(match name {
+            b"x-request-id" => &mut self.request_id,
+            b"origin" => &mut self.origin,
+            b"access-control-request-method" => &mut self.preflight_method,
+            b"access-control-request-headers" => &mut self.preflight_headers,
+            b"content-type" => &mut self.content_type,
+            b"content-length" => &mut self.content_length,
+            b"transfer-encoding" => &mut self.transfer_encoding,
+            b"authorization" => &mut self.authorization,
+            b"x-api-key" => &mut self.x_api_key,
+            b"accept" => &mut self.accept,
+            b"x-request-timeout" => &mut self.request_timeout,
+            b"x-stainless-read-timeout" => &mut self.stainless_timeout,
+            b"traceparent" => &mut self.traceparent,
+            _ => return None,
+        })
+    }
+
+    /// Digits only (RFC 9110 section 8.6).
+    pub(super) fn content_length(&self) -> Result<Option<u64>, BadLength> {
+        let Some(value) = self.content_length else {
+            return Ok(None);
+        };
+        let digits = value.iter().all(u8::is_ascii_digit);
+        let length = text(value)
+            .filter(|_| digits)
+            .and_then(|digits| digits.parse().ok());
+        length.map(Some).ok_or(BadLength)
+    }
+
+    /// Whether a body comes, as far as the head tells (in HTTP/2 it need not).
+    pub(super) fn announces_body(&self) -> bool {
+        self.transfer_encoding.is_some() || self.content_length.is_some_and(|length| length != b"0")
+    }
+
+    /// The key of `Authorization: Bearer`, else of `X-API-Key`.
+    pub(super) fn api_key(&self) -> Option<&'a [u8]> {
+        self.authorization
+            .and_then(bearer)
+            .or(self.x_api_key)
+            .filter(|key| !key.is_empty())
+    }
+
+    /// Whether `accept` ranks application/json over text/plain (RFC 9110 section 12.5.1).
+    pub(super) fn accepts_json(&self) -> bool {
+        let accept = self.accept.and_then(text).unwrap_or_default();
+        quality(accept, "application", "json") > quality(accept, "text", "plain")
+    }
+
+    /// `x-request-timeout`, else the deadline that `OpenAI`'s SDKs announce, in seconds.
+    pub(super) fn timeout_s(&self) -> Option<f64> {
+        [self.request_timeout, self.stainless_timeout]
+            .into_iter()
+            .flatten()
+            .find_map(seconds)
+    }
+
+    /// A W3C trace context of any version that begins as version 00 does.
+    pub(super) fn traceparent(&self) -> Option<&'a str> {
+        self.traceparent
+            .and_then(text)
+            .filter(|value| is_traceparent(value))
+    }
+}
+
+/// Whether a `content-type` is JSON's, whatever its parameters.
+pub(super) fn is_json(content_type: &[u8]) -> bool {
+    let essence = content_type
+        .split(|byte| *byte == b';')
+        .next()
+        .unwrap_or_default();
+    essence
+        .trim_ascii()
+        .eq_ignore_ascii_case(b"application/json")
+}
+
+fn text(value: &[u8]) -> Option<&str> {
+    std::str::from_utf8(value).ok()
+}
+
+/// The scheme is case-insensitive (RFC 9110 section 11.1).
+fn bearer(authorization: &[u8]) -> Option<&[u8]> {
+    let (scheme, key) = authorization.split_at_checked(7)?;
+    scheme
+        .eq_ignore_ascii_case(b"bearer ")
+        .then(|| key.trim_ascii())
+}
+
+fn seconds(value: &[u8]) -> Option<f64> {
+    let seconds: f64 = text(value)?.parse().ok()?;
+    (seconds.is_finite() && seconds > 0.0).then_some(seconds)
+}
+
+/// The weight of a media type in an `accept`: of its most exact range, 0 when none has it.
+fn quality(accept: &str, main: &str, sub: &str) -> f64 {
+    let mut best = (0, 0.0);
+    for range in accept.split(',') {
+        let mut parts = range.split(';').map(str::trim);
+        let media = parts.next().unwrap_or_default();
+        let exactness = match media.split_once('/') {
+            Some((a, b)) if a.eq_ignore_ascii_case(main) && b.eq_ignore_ascii_case(sub) => 3,
+            Some((a, "*")) if a.eq_ignore_ascii_case(main) => 2,
+            Some(("*", "*")) => 1,
+            _ => continue,
+        };
+        let weight = parts
+            .find_map(|part| part.strip_prefix("q="))
+            .map_or(1.0, |q| q.parse().unwrap_or(0.0));
+        if exactness > best.0 {
+            best = (exactness, weight);
+        }
+    }
+    best.1
+}
+
+/// `00-<32 hex>-<16 hex>-<2 hex>`, ids not all zero (W3C Trace Context section 3.2).
+fn is_traceparent(value: &str) -> bool {
+    let parts: Vec<&str> = value.splitn(5, '-').collect();
+    let [version, trace, parent, flags, rest @ ..] = parts.as_slice() else {
+        return false;
+    };
+    let is_hex = |part: &str, length| {
+        part.len() == length
+            && part
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    };
+    let is_id = |part: &str, length| is_hex(part, length) && part.bytes().any(|byte| byte != b'0');
+    let ends_well = if *version == "00" {
+        rest.is_empty()
+    } else {
+        value.len() <= 128
+    };
+    is_hex(version, 2)
+        && *version != "ff"
+        && is_id(trace, 32)
+        && is_id(parent, 16)
+        && is_hex(flags, 2)
+        && ends_well
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn fields<'a>(headers: &[(&'a str, &'a str)]) -> Fields<'a> {
+        Fields::read(
+            headers
+                .iter()
+                .map(|(name, value)| (name.as_bytes(), value.as_bytes())),
+        )
+    }
+
+    #[test]
+    fn keys_come_from_two_headers() {
+        for (headers, key) in [
+            (&[("authorization", "Bearer sk-1")][..], Some("sk-1")),
+            (&[("authorization", "bEARER   sk-1  ")], Some("sk-1")),
+            (&[("x-api-key", "sk-2")], Some("sk-2")),
+            (
+                &[("authorization", "Bearer sk-1"), ("x-api-key", "sk-2")],
+                Some("sk-1"),
+            ),
+            (
+                &[("authorization", "Basic YTpi"), ("x-api-key", "sk-2")],
+                Some("sk-2"),
+            ),
+            (&[("authorization", "Basic YTpi")], None),
+            (&[("authorization", "Bearer")], None),
+            (&[("authorization", "Bearer ")], None),
+            (&[("authorization", "Bearersk-1")], None),
+            (&[("x-api-key", "")], None),
+            (&[], None),
+        ] {
+            assert_eq!(
+                fields(headers).api_key(),
+                key.map(str::as_bytes),
+                "{headers:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn accept_is_ranked() {
+        for (accept, json) in [
+            ("application/json", true),
+            ("APPLICATION/JSON", true),
+            ("application/*", true),
+            ("application/json;q=0.5, text/plain;q=0.4", true),
+            ("text/plain, application/json", false),
+            ("text/plain;q=0.5, application/json", true),
+            ("application/json;q=0, */*", false),
+            ("*/*", false),
+            ("", false),
+            (
+                "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1",
+                false,
+            ),
+        ] {
+            assert_eq!(
+                fields(&[("accept", accept)]).accepts_json(),
+                json,
+                "{accept}"
+            );
+        }
+        assert!(!fields(&[]).accepts_json());
+    }
+
+    #[test]
+    fn lengths_are_digits() {
+        for (value, expected) in [
+            ("0", Ok(Some(0))),
+            (" 42 ", Ok(Some(42))),
+            ("+42", Err(BadLength)),
+            ("-1", Err(BadLength)),
+            ("", Err(BadLength)),
+            ("4 2", Err(BadLength)),
+            ("99999999999999999999", Err(BadLength)),
+        ] {
+            assert_eq!(
+                fields(&[("content-length", value)]).content_length(),
+                expected,
+                "{value:?}"
+            );
+        }
+        assert_eq!(fields(&[]).content_length(), Ok(None));
+    }
+
+    #[test]
+    fn timeouts_are_positive_and_finite() {
+        for (value, expected) in [
+            ("600", Some(600.0)),
+            ("0.5", Some(0.5)),
+            ("0", None),
+            ("-1", None),
+            ("inf", None),
+            ("nan", None),
+            ("x", None),
+        ] {
+            assert_eq!(
+                fields(&[("x-request-timeout", value)]).timeout_s(),
+                expected,
+                "{value}"
+            );
+        }
+        let both = [
+            ("x-stainless-read-timeout", "600"),
+            ("x-request-timeout", "5"),
+        ];
+        assert_eq!(fields(&both).timeout_s(), Some(5.0));
+        let one_bad = [
+            ("x-stainless-read-timeout", "600"),
+            ("x-request-timeout", "soon"),
+        ];
+        assert_eq!(fields(&one_bad).timeout_s(), Some(600.0));
+    }
+
+    #[test]
+    fn traceparents_are_well_formed() {
+        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        for (value, expected) in [
+            (good, true),
+            (
+                "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-new",
+                true,
+            ),
+            (
+                "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-new",
+                false,
+            ),
+            (
+                "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+                false,
+            ),
+            (
+                "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+                false,
+            ),
+            (
+                "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+                false,
+            ),
+            (
+                "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+                false,
+            ),
+            ("00-4bf92f3577b34da6a3ce929d0e0e4736", false),
+        ] {
+            assert_eq!(
+                fields(&[("traceparent", value)]).traceparent().is_some(),
+                expected,
+                "{value}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_value_panics(value: Vec<u8>, name in 0..8_usize) {
+            let names = ["accept", "authorization", "content-length", "content-type", "traceparent",
+                         "x-api-key", "x-request-timeout", "x-request-id"];
+            let fields = Fields::read([(names[name].as_bytes(), value.as_slice())]);
+            let _ = (fields.accepts_json(), fields.api_key(), fields.content_length(), fields.timeout_s());
+            let _ = (fields.traceparent(), is_json(&value), fields.announces_body());
+        }
+    }
+}

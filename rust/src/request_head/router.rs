@@ -1,0 +1,223 @@
+//! The door: a head in, an endpoint or a ready answer out.
+
+use super::cors::{self, Cors};
+use super::fields::{BadLength, Fields, is_json};
+use super::routes::{Match, Routes};
+use super::{Answer, Header, RequestHead};
+use crate::error::ErrorKind;
+use crate::request_id;
+
+const MAX_SHOWN_PATH_CHARS: usize = 200;
+
+/// What a reading needs from outside: time and randomness.
+#[derive(Debug)]
+pub struct Fresh {
+    /// For a request that brings no sane id of its own.
+    pub request_id: String,
+    /// Unix seconds, for error bodies.
+    pub timestamp: f64,
+}
+
+/// The door: endpoints, CORS and limits.
+#[derive(Debug)]
+pub struct Router {
+    routes: Routes,
+    cors: Cors,
+    max_body_bytes: u64,
+    max_headers: usize,
+}
+
+/// A refusal on its way to become an [`Answer`].
+struct Refusal {
+    kind: ErrorKind,
+    message: String,
+    allow: Option<String>,
+}
+
+impl Router {
+    /// `cors_origins`: none turns CORS off, `*` lets any origin in.
+    #[must_use]
+    pub fn new(
+        routes: Routes,
+        cors_origins: &[String],
+        max_body_bytes: u64,
+        max_headers: usize,
+    ) -> Self {
+        Self {
+            routes,
+            cors: Cors::new(cors_origins),
+            max_body_bytes,
+            max_headers,
+        }
+    }
+
+    /// Reads one head. Whatever the client sent, this ends in an endpoint or a ready answer.
+    pub fn read<'a>(
+        &self,
+        method: &str,
+        path: &str,
+        headers: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+        fresh: Fresh,
+    ) -> RequestHead {
+        let fields = Fields::read(headers);
+        let client_id = fields
+            .request_id
+            .and_then(request_id::accept)
+            .map(str::to_owned);
+        let mut head = RequestHead {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            endpoint: None,
+            path_params: Vec::new(),
+            request_id: client_id.unwrap_or(fresh.request_id),
+            api_key: fields.api_key().map(<[u8]>::to_vec),
+            content_length: fields.content_length().unwrap_or_default(),
+            accepts_json: fields.accepts_json(),
+            timeout_s: fields.timeout_s(),
+            traceparent: fields.traceparent().map(str::to_owned),
+            headers: Vec::new(),
+            answer: None,
+        };
+        head.headers = self.base_headers(&head.request_id, fields.origin);
+        if let Match::Endpoint(endpoint, parameters) = self.routes.find(method, path) {
+            (head.endpoint, head.path_params) = (Some(endpoint), parameters);
+        }
+        head.answer = match self.check(&head, &fields) {
+            Err(refusal) => Some(refusal.answer(&head, fresh.timestamp)),
+            Ok(()) if head.endpoint.is_none() => Some(self.preflight(&head, &fields)),
+            Ok(()) => None,
+        };
+        head
+    }
+
+    fn base_headers(&self, request_id: &str, origin: Option<&[u8]>) -> Vec<Header> {
+        let mut headers = vec![
+            Header::new(b"x-request-id", request_id.as_bytes()),
+            Header::new(b"server", b"penstock"),
+        ];
+        self.cors.extend(&mut headers, origin);
+        headers
+    }
+
+    /// Passes a head that has an endpoint, and a preflight of a known path.
+    fn check(&self, head: &RequestHead, fields: &Fields<'_>) -> Result<(), Refusal> {
+        self.check_count(fields)?;
+        if head.endpoint.is_none() {
+            return self.check_route(head, fields);
+        }
+        self.check_length(fields)?;
+        check_content_type(&head.method, fields)
+    }
+
+    fn check_count(&self, fields: &Fields<'_>) -> Result<(), Refusal> {
+        let (count, limit) = (fields.count, self.max_headers);
+        if count <= limit {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            ErrorKind::HeadersTooLarge,
+            format!("The request has {count} header fields; at most {limit} are read."),
+        ))
+    }
+
+    fn check_route(&self, head: &RequestHead, fields: &Fields<'_>) -> Result<(), Refusal> {
+        let (method, methods) = (&head.method, self.routes.methods_of(&head.path));
+        let shown: String = head.path.chars().take(MAX_SHOWN_PATH_CHARS).collect();
+        if methods.is_empty() {
+            return Err(Refusal::new(
+                ErrorKind::UnknownUrl,
+                format!("Unknown request URL: {method} {shown}."),
+            ));
+        }
+        if self.cors.is_preflight(method, fields) {
+            return Ok(());
+        }
+        let allow = methods.join(", ");
+        let message = format!("{shown} does not take {method}; it takes {allow}.");
+        Err(Refusal {
+            allow: Some(allow),
+            ..Refusal::new(ErrorKind::MethodNotAllowed, message)
+        })
+    }
+
+    fn check_length(&self, fields: &Fields<'_>) -> Result<(), Refusal> {
+        let limit = self.max_body_bytes;
+        match fields.content_length() {
+            Err(BadLength) => Err(Refusal::new(
+                ErrorKind::InvalidRequest,
+                "The content-length header must be a number of bytes, in digits.".to_owned(),
+            )),
+            Ok(Some(length)) if length > limit => Err(Refusal::new(
+                ErrorKind::RequestTooLarge,
+                format!("The request body has {length} bytes; at most {limit} are read."),
+            )),
+            Ok(_) => Ok(()),
+        }
+    }
+
+    /// An answer of headers only (204 has no content-length, RFC 9110 section 8.6).
+    fn preflight(&self, head: &RequestHead, fields: &Fields<'_>) -> Answer {
+        let mut headers = head.headers.clone();
+        cors::extend_preflight(&mut headers, &self.routes.methods_of(&head.path), fields);
+        Answer {
+            status: 204,
+            headers,
+            body: Vec::new(),
+        }
+    }
+}
+
+/// A body must say that it is JSON. One that says nothing is refused too: a web page can send
+/// such a body to any address without a preflight, so the type is what keeps strangers' pages
+/// from spending this server's time.
+fn check_content_type(method: &str, fields: &Fields<'_>) -> Result<(), Refusal> {
+    if !matches!(method, "POST" | "PUT" | "PATCH") {
+        return Ok(());
+    }
+    let given = match fields.content_type {
+        Some(content_type) if is_json(content_type) => return Ok(()),
+        Some(_) if fields.content_length() == Ok(Some(0)) => return Ok(()),
+        Some(content_type) => String::from_utf8_lossy(content_type)
+            .chars()
+            .take(100)
+            .collect(),
+        None if fields.announces_body() => "none".to_owned(),
+        None => return Ok(()),
+    };
+    let message = format!(
+        "The body must be JSON, with the header Content-Type: application/json; got {given}. \
+         (curl needs -H 'Content-Type: application/json'.)"
+    );
+    Err(Refusal::new(ErrorKind::UnsupportedMediaType, message))
+}
+
+impl Refusal {
+    fn new(kind: ErrorKind, message: String) -> Self {
+        Self {
+            kind,
+            message,
+            allow: None,
+        }
+    }
+
+    fn answer(self, head: &RequestHead, timestamp: f64) -> Answer {
+        let body = self
+            .kind
+            .body(&self.message, None, Some(&head.request_id), timestamp);
+        let mut headers = head.headers.clone();
+        headers.push(Header::new(b"content-type", b"application/json"));
+        headers.push(Header::new(
+            b"content-length",
+            body.len().to_string().as_bytes(),
+        ));
+        headers.extend(
+            self.allow
+                .map(|allow| Header::new(b"allow", allow.as_bytes())),
+        );
+        Answer {
+            status: self.kind.status(),
+            headers,
+            body,
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! The closed list of endpoints: a path to those that have it, and their methods.
+
+use std::fmt;
+
+/// One part of a path template between slashes.
+#[derive(Debug)]
+enum Segment {
+    Literal(String),
+    Parameter(String),
+    /// A parameter that ends a template: takes the rest of the path, slashes included.
+    Rest(String),
+}
+
+#[derive(Debug)]
+struct Route {
+    endpoint: usize,
+    segments: Vec<Segment>,
+    methods: Vec<String>,
+}
+
+/// All endpoints, the most literal first.
+#[derive(Debug)]
+pub struct Routes(Vec<Route>);
+
+/// A path template that cannot be used, and why.
+#[derive(Debug, PartialEq, Eq)]
+pub struct BadTemplate(String);
+
+/// What a method and a path lead to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Match {
+    /// An endpoint's index, and the parameters of its path.
+    Endpoint(usize, Vec<(String, String)>),
+    /// Some endpoint has the path; none of them the method.
+    WrongMethod,
+    /// No endpoint has the path.
+    Unknown,
+}
+
+impl Routes {
+    /// Endpoints as (path template, methods).
+    ///
+    /// # Errors
+    /// A template without a leading slash, or with a brace that is not a whole segment's.
+    pub fn new(endpoints: &[(String, Vec<String>)]) -> Result<Self, BadTemplate> {
+        let mut routes = Vec::with_capacity(endpoints.len());
+        for (endpoint, (template, methods)) in endpoints.iter().enumerate() {
+            routes.push(Route {
+                endpoint,
+                segments: parse(template)?,
+                methods: with_head(methods),
+            });
+        }
+        // Stable: among equally literal templates the earlier endpoint wins.
+        routes.sort_by(|a, b| a.specificity().cmp(b.specificity()));
+        Ok(Self(routes))
+    }
+
+    /// The most literal endpoint that has both the path and the method.
+    pub(super) fn find(&self, method: &str, path: &str) -> Match {
+        let mut seen = Match::Unknown;
+        for route in &self.0 {
+            let Some(parameters) = route.match_path(path) else {
+                continue;
+            };
+            if route.methods.iter().any(|own| own == method) {
+                let owned = parameters
+                    .into_iter()
+                    .map(|(name, value)| (name.to_owned(), value.to_owned()));
+                return Match::Endpoint(route.endpoint, owned.collect());
+            }
+            seen = Match::WrongMethod;
+        }
+        seen
+    }
+
+    /// All methods that the endpoints of a path take, each once.
+    pub(super) fn methods_of(&self, path: &str) -> Vec<&str> {
+        let mut methods = Vec::new();
+        for route in self
+            .0
+            .iter()
+            .filter(|route| route.match_path(path).is_some())
+        {
+            for method in &route.methods {
+                if !methods.contains(&method.as_str()) {
+                    methods.push(method);
+                }
+            }
+        }
+        methods
+    }
+}
+
+impl Route {
+    /// Ranks of the segments: a literal before a parameter before the rest.
+    fn specificity(&self) -> impl Iterator<Item = u8> {
+        self.segments.iter().map(|segment| match segment {
+            Segment::Literal(_) => 0,
+            Segment::Parameter(_) => 1,
+            Segment::Rest(_) => 2,
+        })
+    }
+
+    fn match_path<'a>(&'a self, path: &'a str) -> Option<Vec<(&'a str, &'a str)>> {
+        let mut rest = Some(path.strip_prefix('/')?);
+        let mut parameters = Vec::new();
+        for segment in &self.segments {
+            let remaining = rest?;
+            let (head, tail) = match remaining.split_once('/') {
+                Some((head, tail)) => (head, Some(tail)),
+                None => (remaining, None),
+            };
+            rest = match segment {
+                Segment::Literal(literal) if literal == head => tail,
+                Segment::Parameter(name) if !head.is_empty() => {
+                    parameters.push((name.as_str(), head));
+                    tail
+                }
+                Segment::Rest(name) if !remaining.is_empty() => {
+                    parameters.push((name.as_str(), remaining));
+                    None
+                }
+                _ => return None,
+            };
+        }
+        rest.is_none().then_some(parameters)
+    }
+}
+
+impl fmt::Display for BadTemplate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BadTemplate {}
+
+fn parse(template: &str) -> Result<Vec<Segment>, BadTemplate> {
+    let bad = |why: &str| BadTemplate(format!("path template {template:?} {why}"));
+    let parts: Vec<&str> = template
+        .strip_prefix('/')
+        .ok_or_else(|| bad("must begin with a slash"))?
+        .split('/')
+        .collect();
+    let last = parts.len() - 1;
+    let segment = |(index, part): (usize, &&str)| {
+        let name = part
+            .strip_prefix('{')
+            .and_then(|part| part.strip_suffix('}'));
+        match name {
+            _ if name.unwrap_or(part).contains(['{', '}']) => {
+                Err(bad("has a brace inside a segment"))
+            }
+            Some("") => Err(bad("has a parameter without a name")),
+            Some(name) if index == last => Ok(Segment::Rest(name.to_owned())),
+            Some(name) => Ok(Segment::Parameter(name.to_owned())),
+            None => Ok(Segment::Literal((*part).to_owned())),
+        }
+    };
+    parts.iter().enumerate().map(segment).collect()
+}
+
+/// HEAD goes where GET goes (RFC 9110 section 9.3.2).
+fn with_head(methods: &[String]) -> Vec<String> {
+    let has = |wanted: &str| methods.iter().any(|method| method == wanted);
+    let head = (has("GET") && !has("HEAD")).then(|| "HEAD".to_owned());
+    methods.iter().cloned().chain(head).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn routes() -> Routes {
+        let endpoints = [
+            ("/v1/keys/{key_id}", "GET DELETE"),
+            ("/v1/keys/stats", "GET"),
+            ("/v1/models", "GET"),
+            ("/v1/models/{model_id}", "GET"),
+            ("/v1/chat/completions", "POST"),
+            ("/v1/responses/{id}", "GET DELETE"),
+            ("/v1/responses/{id}/cancel", "POST"),
+            ("/v1/responses", "POST"),
+            ("/", "GET"),
+        ];
+        let owned = endpoints.map(|(path, methods)| {
+            (
+                path.to_owned(),
+                methods.split(' ').map(str::to_owned).collect::<Vec<_>>(),
+            )
+        });
+        Routes::new(&owned).expect("good templates")
+    }
+
+    #[test]
+    fn paths_lead_to_endpoints() {
+        let found = |endpoint, parameters: &[(&str, &str)]| {
+            let owned = parameters
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            Match::Endpoint(endpoint, owned.collect())
+        };
+        for (method, path, expected) in [
+            ("GET", "/v1/models", found(2, &[])),
+            ("HEAD", "/v1/models", found(2, &[])),
+            ("GET", "/v1/models/tiny", found(3, &[("model_id", "tiny")])),
+            (
+                "GET",
+                "/v1/models/org/name",
+                found(3, &[("model_id", "org/name")]),
+            ),
+            (
+                "GET",
+                "/v1/models/org//x/",
+                found(3, &[("model_id", "org//x/")]),
+            ),
+            ("GET", "/v1/models/", Match::Unknown),
+            ("GET", "/v1/keys/stats", found(1, &[])),
+            ("GET", "/v1/keys/k1", found(0, &[("key_id", "k1")])),
+            ("DELETE", "/v1/keys/stats", found(0, &[("key_id", "stats")])),
+            ("POST", "/v1/responses/r1/cancel", found(6, &[("id", "r1")])),
+            ("GET", "/v1/responses/r1", found(5, &[("id", "r1")])),
+            ("POST", "/v1/responses//cancel", Match::WrongMethod),
+            ("PUT", "/v1/responses", Match::WrongMethod),
+            ("get", "/v1/models", Match::WrongMethod),
+            ("GET", "/", found(8, &[])),
+            ("GET", "", Match::Unknown),
+            ("GET", "/v1", Match::Unknown),
+            ("GET", "v1/models", Match::Unknown),
+            ("GET", "/V1/models", Match::Unknown),
+        ] {
+            assert_eq!(routes().find(method, path), expected, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn methods_of_a_path_are_those_of_all_its_endpoints() {
+        assert_eq!(
+            routes().methods_of("/v1/keys/stats"),
+            ["GET", "HEAD", "DELETE"]
+        );
+        assert_eq!(routes().methods_of("/nowhere"), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn bad_templates_are_refused() {
+        for template in ["v1", "", "/a{b}", "/{}", "/{a", "/{a}{b}"] {
+            assert!(
+                Routes::new(&[(template.to_owned(), vec![])]).is_err(),
+                "{template:?}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_path_is_answered(method in ".{0,8}", path in r"\PC{0,40}|(/[a-z{}%]{0,8}){0,6}") {
+            let _ = routes().find(&method, &path);
+        }
+
+        #[test]
+        fn the_rest_of_a_path_is_taken_whole(rest in r"[^\n]{1,40}") {
+            let expected = vec![("model_id".to_owned(), rest.clone())];
+            prop_assert_eq!(routes().find("GET", &format!("/v1/models/{rest}")), Match::Endpoint(3, expected));
+        }
+    }
+}
