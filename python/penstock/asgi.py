@@ -12,16 +12,18 @@ import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
+from penstock import preflight
+from penstock._core import Hub, Metrics
 from penstock.config import Settings, load_settings, unknown_variables
-from penstock.console import start_logging
+from penstock.console import Console, start_logging
 from penstock.errors import ConfigError, ModelError
 from penstock.serve import HANDED_ON
 from penstock.server.lifecycle import Lifecycle, block_signals
+from penstock.server.loading import follow_loading
 from penstock.worker import OnlyWorker, is_worker, refuse_forked_engine
 
 if TYPE_CHECKING:
     from penstock.adapters.base import TokenEngineAdapter
-    from penstock.console import Console
     from penstock.server.app import PenstockServer
 
 logger = logging.getLogger("penstock.asgi")
@@ -57,7 +59,7 @@ class Application:
             raise RuntimeError("Penstock is built at start-up: run it with --interface asgi, not asginl.")
         await receive()
         try:
-            server = self._start()
+            server, engine, console = self._start()
         except (ConfigError, ModelError) as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
@@ -67,21 +69,30 @@ class Application:
             await send({"type": "lifespan.startup.failed", "message": "Penstock could not start; the log says why."})
             return
         self._server = server
+        lifecycle = Lifecycle(server, drain_timeout_s=server.settings.drain_timeout_s)
+        lifecycle.install()
+        await server.startup()
+        follow_loading([engine], show=console.show_progress, stop=lifecycle.stop)
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await server.shutdown()
         self._only_worker.release()
         await send({"type": "lifespan.shutdown.complete"})
 
-    def _start(self) -> PenstockServer:
-        """Everything up to a server that answers while its engine loads."""
+    def _start(self) -> tuple[PenstockServer, TokenEngineAdapter, Console]:
+        """Checks, then puts the parts together."""
         refuse_forked_engine()
         settings = _take_settings()
         console = start_logging(settings.log_level)
         if is_worker():
             self._only_worker.claim(wait_s=settings.drain_timeout_s + _REPLACE_WAIT_S)
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
-        return _build(settings, console)
+        inspected = preflight.inspect_model(settings)
+        engine, metrics = _build_engine(settings, inspected)
+
+        from penstock.server.app import PenstockServer
+
+        return PenstockServer(settings, {inspected.name: engine}, metrics), engine, console
 
 
 def _take_settings() -> Settings:
@@ -95,7 +106,7 @@ def _take_settings() -> Settings:
     return load_settings({}, os.environ)
 
 
-def _build_engine(settings: Settings, inspected: Inspected) -> tuple[TokenEngineAdapter, Metrics]:
+def _build_engine(settings: Settings, inspected: preflight.Inspected) -> tuple[TokenEngineAdapter, Metrics]:
     """The engine that `settings` name, not yet started, with a hub of its own."""
     checkpoint = inspected.checkpoint
     length = settings.max_model_len or (checkpoint.max_position_embeddings if checkpoint else None)

@@ -27,6 +27,12 @@ EXIT_REFUSED = 2
 class _Parser(argparse.ArgumentParser):
     """An ArgumentParser that refuses in one sentence, without the usage in front of it."""
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        known, unknown = super().parse_known_args(args, namespace)
+        if unknown:  # said here, a subcommand's own flags are refused under its name
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return known, unknown
+
     def error(self, message: str) -> NoReturn:
         self.exit(EXIT_REFUSED, f"{self.prog}: {message} (see {self.prog} --help)\n")
 

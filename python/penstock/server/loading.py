@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 
 from penstock.adapters.base import TokenEngineAdapter
@@ -15,24 +16,38 @@ _POLL_S = 0.1
 #: How long /ready still tells why before the server stops: time for a probe or two.
 _LAST_WORDS_S = 3.0
 
+#: The loop itself holds tasks only weakly.
+_tasks: set[asyncio.Task[None]] = set()
 
-async def follow_loading(
+
+def follow_loading(
     engines: Sequence[TokenEngineAdapter], *, show: Callable[[str], None], stop: Callable[[], None]
-) -> None:
-    """Returns when every engine is ready; when one has failed, logs why and calls `stop()` a little later.
+) -> asyncio.Task[None]:
+    """Starts a task that ends when every engine is ready; when one has failed, it logs why and soon calls `stop()`.
 
     Args:
         engines: engines that were started.
         show: takes a line of progress, or "" to clear it.
         stop: stops the server.
     """
+    task = asyncio.create_task(_follow(engines, show, stop))
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+    return task
+
+
+async def _follow(engines: Sequence[TokenEngineAdapter], show: Callable[[str], None], stop: Callable[[], None]) -> None:
+    start = time.monotonic()
     while any(engine.status().state is EngineState.LOADING for engine in engines):
         show("; ".join(engine.status().detail for engine in engines if engine.status().detail))
         await asyncio.sleep(_POLL_S)
     show("")
     failed = [engine for engine in engines if engine.status().state is EngineState.ERROR]
+    for engine in engines:
+        if engine.status().state is EngineState.READY:
+            logger.info("Ready: serving %s after %.1f s", engine.model_name, time.monotonic() - start)
+    for engine in failed:
+        logger.error("Cannot serve %s: %s", engine.model_name, engine.status().detail)
     if failed:
-        for engine in failed:
-            logger.error("Cannot serve %s: %s", engine.model_name, engine.status().detail)
         await asyncio.sleep(_LAST_WORDS_S)
         stop()

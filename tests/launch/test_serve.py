@@ -1,0 +1,127 @@
+"""The whole server as processes, under both launches, with the echo engine; asked by the official client."""
+
+import json
+import signal
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import openai
+import pytest
+from openai import OpenAI
+from processes import Launch, free_port, granian
+
+from penstock import demo
+
+KINDS = ["serve", "granian-uvloop", "granian-asyncio"]
+INTERVAL = {"engine": "echo", "echo_interval_ms": "50"}
+
+
+def launch(kind: str, **settings: str) -> Launch:
+    """A server with `settings`: as flags of `penstock serve`, as variables under granian."""
+    port = free_port()
+    if kind == "serve":
+        flags = [part for name, value in settings.items() for part in (f"--{name.replace('_', '-')}", value)]
+        return Launch([sys.executable, "-m", "penstock", "serve", *flags, "--port", str(port)], port)
+    command = granian("penstock.asgi:app", port, "--loop", kind.removeprefix("granian-"))
+    return Launch(command, port, **{f"PENSTOCK_{name.upper()}": value for name, value in settings.items()})
+
+
+def ask(server: Launch, *, max_tokens: int, model: str = "echo", api_key: str = "none") -> Iterator[bytes]:
+    """The lines of a streamed completion, after the first event."""
+    body = {"model": model, "prompt": "a", "max_tokens": max_tokens, "stream": True}
+    headers = {"content-type": "application/json", "authorization": f"Bearer {api_key}"}
+    request = urllib.request.Request(f"{server.url}/v1/completions", json.dumps(body).encode(), headers)
+    answer = urllib.request.urlopen(request, timeout=30)
+    assert answer.readline().startswith(b"data: {")
+    return iter(answer)
+
+
+def events(lines: Iterator[bytes]) -> list[bytes]:
+    return [line.rstrip().removeprefix(b"data: ") for line in lines if line.startswith(b"data: ")]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("ctrl_c", [False, True], ids=["term", "ctrl-c"])
+def test_a_stream_ends_whole_while_new_work_gets_503(kind: str, ctrl_c: bool) -> None:
+    with launch(kind, **INTERVAL) as server:
+        server.wait_for("/ready")
+        stream = ask(server, max_tokens=30)
+        server.signal(signal.SIGINT if ctrl_c else signal.SIGTERM, group=ctrl_c)
+        server.wait_for("/ready", status=503, timeout_s=1)
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            ask(server, max_tokens=1)
+        assert refused.value.code == 503
+        assert json.loads(refused.value.read())["error"]["code"] == "draining"
+        rest = events(stream)
+        assert rest[-1] == b"[DONE]"
+        assert json.loads(rest[-2])["choices"][0]["finish_reason"] == "length"
+        assert server.exit_code() == 0
+        assert "Traceback" not in server.log
+
+
+@pytest.mark.parametrize("kind", ["serve", "granian-uvloop"])
+def test_a_stream_that_outlasts_the_drain_ends_with_an_error_frame(kind: str) -> None:
+    with launch(kind, **INTERVAL, drain_timeout_s="0.5") as server:
+        server.wait_for("/ready")
+        stream = ask(server, max_tokens=2000)
+        server.signal(signal.SIGTERM)
+        rest = events(stream)
+        assert rest[-1] == b"[DONE]"
+        assert json.loads(rest[-2])["error"]["code"] == "draining"
+        assert server.exit_code() == 0
+
+
+def test_keys_guard_the_server_and_are_shown_nowhere() -> None:
+    with launch("serve", **INTERVAL, api_key="sk-hush") as server:
+        server.wait_for("/ready")
+        assert server.status("/v1/models") == 401
+        with pytest.raises(openai.AuthenticationError):
+            OpenAI(base_url=f"{server.url}/v1", api_key="sk-wrong").models.list()
+        assert OpenAI(base_url=f"{server.url}/v1", api_key="sk-hush").models.list().data[0].id == "echo"
+        shown = Path(f"/proc/{server.process.pid}/cmdline").read_bytes().decode().split("\0")
+        assert {"penstock", "serve", "echo"} <= set(shown)
+        assert "hush" not in server.log + "".join(shown)
+
+
+def test_binding_for_others_without_a_key_warns() -> None:
+    with launch("serve", engine="echo", host="0.0.0.0") as server:
+        server.wait_for("/ready")
+        assert "without an API key" in server.log
+
+
+def test_granian_refuses_with_the_sentence_of_penstock_serve(tmp_path: Path) -> None:
+    with launch("granian-uvloop", model=str(tmp_path)) as under_granian:
+        assert under_granian.exit_code() == 1
+        with Launch([sys.executable, "-m", "penstock", "serve", str(tmp_path)], free_port()) as serve:
+            assert serve.exit_code() == 2
+            sentence = serve.log.strip().removeprefix("penstock serve: ")
+        assert sentence in under_granian.log
+        assert "Traceback" not in under_granian.log
+
+
+def test_a_second_worker_ends_the_server_with_a_sentence() -> None:
+    port = free_port()
+    command = granian("penstock.asgi:app", port, "--workers", "2")
+    with Launch(command, port, PENSTOCK_ENGINE="echo") as server:
+        assert server.exit_code() == 1
+        assert "start it with --workers 1" in server.log
+        assert "Traceback" not in server.log
+
+
+def test_a_model_that_does_not_fit_stops_the_server_after_ready_told_why() -> None:
+    with launch("serve", kv_cache_memory="1") as server:
+        server.wait_for("/ready", status=503)
+        last = b""
+        while server.process.poll() is None:
+            try:
+                urllib.request.urlopen(f"{server.url}/ready", timeout=5).close()
+            except urllib.error.HTTPError as error:
+                last = error.read()
+            except OSError:
+                break
+        assert server.exit_code() == 1
+        assert f"Cannot serve {demo.MODEL_NAME}" in server.log
+        assert b"memory" in last.lower(), last
