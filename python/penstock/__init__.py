@@ -1,1 +1,74 @@
-"""Penstock: an OpenAI-compatible inference server with a Rust edge and a JAX engine."""
+"""Penstock: an OpenAI-compatible inference server with a Rust edge and a JAX engine.
+
+Importing the package loads nothing; its public names load what they need when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from penstock.adapters.base import InferenceEngineAdapter, ReturnSample
+    from penstock.config import Settings
+    from penstock.errors import ApiError, ConfigError, ModelError, PenstockError
+    from penstock.generation import FinishReason, SamplingParams
+    from penstock.protocol import ErrorResponse, FunctionCallFormat
+    from penstock.server.app import PenstockServer
+    from penstock.server.base import BaseInferenceApiServer
+    from penstock.server.endpoint import EndpointConfig
+    from penstock.server.error_response import create_error_response
+    from penstock.server.request import Request
+    from penstock.server.response import JSONResponse, Response, StreamingResponse
+    from penstock.server.status import ServerMetrics, ServerStatus
+
+__all__ = [
+    "ApiError",
+    "BaseInferenceApiServer",
+    "ConfigError",
+    "EndpointConfig",
+    "ErrorResponse",
+    "FinishReason",
+    "FunctionCallFormat",
+    "InferenceEngineAdapter",
+    "JSONResponse",
+    "ModelError",
+    "PenstockError",
+    "PenstockServer",
+    "Request",
+    "Response",
+    "ReturnSample",
+    "SamplingParams",
+    "ServerMetrics",
+    "ServerStatus",
+    "Settings",
+    "StreamingResponse",
+    "create_error_response",
+]
+
+_HOMES = {
+    "adapters.base": ("InferenceEngineAdapter", "ReturnSample"),
+    "config": ("Settings",),
+    "errors": ("ApiError", "ConfigError", "ModelError", "PenstockError"),
+    "generation": ("FinishReason", "SamplingParams"),
+    "protocol": ("ErrorResponse", "FunctionCallFormat"),
+    "server.app": ("PenstockServer",),
+    "server.base": ("BaseInferenceApiServer",),
+    "server.endpoint": ("EndpointConfig",),
+    "server.error_response": ("create_error_response",),
+    "server.request": ("Request",),
+    "server.response": ("JSONResponse", "Response", "StreamingResponse"),
+    "server.status": ("ServerMetrics", "ServerStatus"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, from its home (PEP 562)."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from penstock._core import Hub
+    from penstock.adapters.outlets import Outlets
     from penstock.generation import EngineStatus, GenerationRequest, SamplingDefaults, SamplingParams
     from penstock.prompt import PromptEncoder
 
@@ -70,12 +71,32 @@ class TokenEngineAdapter(InferenceEngineAdapter):
         prompt: templates and tokenizer of the model.
         max_model_len: prompt and new tokens of one sequence together.
         sampling_defaults: what a request gets where it says nothing.
+        outlets: the loop's side of the hub, once `outlets.attach` has started the engine.
     """
 
     hub: Hub
     prompt: PromptEncoder
     max_model_len: int
     sampling_defaults: SamplingDefaults
+    outlets: Outlets | None = None
+
+    async def generate(
+        self, prompts: str | list[str], sampling_params: SamplingParams, stream: bool = False
+    ) -> list[ReturnSample] | AsyncIterator[list[ReturnSample]]:
+        """As the base says, through the hub; starts the engine at the first call and waits until it is ready."""
+        from penstock.adapters.token_engine import generate
+
+        return await generate(self, prompts, sampling_params, stream=stream)
+
+    def count_tokens(self, content: str | list[dict[str, Any]]) -> int:
+        return self.prompt.count(content) if isinstance(content, str) else len(self.prompt.encode_chat(content))
+
+    @property
+    def processor(self) -> Any:
+        return self.prompt.tokenizer
+
+    def note_taken(self) -> None:
+        """Frames left the hub: called on the loop, must be cheap. For engines that wait for room."""
 
     @abstractmethod
     def start(self, on_step: Any) -> None:

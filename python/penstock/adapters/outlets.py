@@ -1,0 +1,103 @@
+"""The loop's side of a hub: wakes each waiting stream once per engine step, with its bytes in hand.
+
+Knows stream keys and frames; nothing of HTTP, and nothing of what the frames say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from penstock._core import Hub
+    from penstock.adapters.base import TokenEngineAdapter
+
+#: What `Hub.take` says of a stream that is gone.
+GONE = (b"", 499)
+
+
+class Outlets:
+    """Hands the frames of a hub to the coroutines that send them. One per hub, on one event loop.
+
+    `wake` comes from any thread; everything else runs on the loop.
+
+    Args:
+        hub: where the frames are.
+        on_taken: called on the loop after frames left the hub, for an engine that waits for room.
+    """
+
+    def __init__(self, hub: Hub, *, on_taken: Callable[[], None] | None = None) -> None:
+        self.hub = hub
+        self._on_taken = on_taken
+        self._loop = asyncio.get_running_loop()
+        self._is_wake_pending = False
+        self._waiters: dict[int, asyncio.Future[tuple[bytes, int]]] = {}
+        # Streams whose frames wait because their last `send` has not returned, and since when.
+        self._lagging: dict[int, float] = {}
+        self._turn: asyncio.Future[None] = self._loop.create_future()
+
+    def wake(self) -> None:
+        """Has the loop look for frames, soon. Cheap; calls that come before it looked are one."""
+        # The flag falls before the loop looks, so whoever finds it up may rely on that look. Two threads that find it
+        # down at once cost a second, empty look.
+        if not self._is_wake_pending:
+            self._is_wake_pending = True
+            try:
+                self._loop.call_soon_threadsafe(self._look)
+            except RuntimeError:  # the loop is closed: nobody is left to wake
+                self._is_wake_pending = False
+
+    def next(self, stream_key: int) -> asyncio.Future[tuple[bytes, int]]:
+        """What the stream has to send, once there is something, and 0 or its final status, as `Hub.take`.
+
+        One wait per stream at a time; who stops waiting calls `close`.
+        """
+        waiter = self._loop.create_future()
+        if stream_key in self._lagging:
+            del self._lagging[stream_key]
+            waiter.set_result(self.hub.take(stream_key))
+            if self._on_taken is not None:
+                self._on_taken()
+        else:
+            self._waiters[stream_key] = waiter
+        return waiter
+
+    def close(self, stream_key: int) -> None:
+        """Forgets a stream; whoever waits for it is told that it is gone. Idempotent."""
+        self._lagging.pop(stream_key, None)
+        waiter = self._waiters.pop(stream_key, None)
+        if waiter is not None and not waiter.done():
+            waiter.set_result(GONE)
+
+    async def turn(self) -> None:
+        """Returns after the next wake: when an engine's state may have changed."""
+        await asyncio.shield(self._turn)
+
+    def stalled(self, for_s: float) -> list[int]:
+        """Keys of the streams whose frames have waited longer than `for_s` for one `send` to return."""
+        before = self._loop.time() - for_s
+        return [key for key, since in self._lagging.items() if since < before]
+
+    def _look(self) -> None:
+        self._is_wake_pending = False
+        take, waiters = self.hub.take, self._waiters
+        for key in self.hub.take_ready():
+            waiter = waiters.pop(key, None)
+            if waiter is None:
+                self._lagging.setdefault(key, self._loop.time())
+            elif not waiter.done():
+                waiter.set_result(take(key))
+        if self._on_taken is not None:
+            self._on_taken()
+        if not self._turn.done():
+            self._turn.set_result(None)
+            self._turn = self._loop.create_future()
+
+
+def attach(engine: TokenEngineAdapter) -> Outlets:
+    """The engine's outlets on the running loop; starts the engine the first time."""
+    if engine.outlets is None:
+        engine.outlets = Outlets(engine.hub, on_taken=engine.note_taken)
+        engine.start(engine.outlets.wake)
+    return engine.outlets

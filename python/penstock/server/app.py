@@ -1,0 +1,151 @@
+"""PenstockServer: the surface of `BaseInferenceApiServer` over engines, chosen by the `model` of a request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from penstock import _core
+from penstock.adapters.base import InferenceEngineAdapter
+from penstock.config import Settings
+from penstock.errors import ApiError
+from penstock.generation import EngineState, SamplingParams
+from penstock.protocol import (
+    ChatCompletionRequest,
+    CompletionRequest,
+    GenerationFields,
+    Limits,
+    ModelCapabilities,
+    ModelList,
+    ModelObject,
+    ModelSamplingDefaults,
+    sampling_params,
+)
+from penstock.server.base import BaseInferenceApiServer
+from penstock.server.request import Request
+from penstock.server.response import Response
+from penstock.server.routes.generate import generate
+from penstock.server.served_model import ServedModel
+from penstock.server.status import ServerStatus
+
+
+class PenstockServer(BaseInferenceApiServer):
+    """Serves the models of `adapters`, by name.
+
+    Args:
+        settings: of limits, keys, CORS and threads.
+        metrics: shared with the engines' hubs; default: new ones.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        adapters: Mapping[str, InferenceEngineAdapter],
+        metrics: _core.Metrics | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            max_workers=settings.tokenizer_threads,
+            cors_origins=settings.cors_origin,
+            max_request_size=settings.max_request_size,
+            request_timeout=settings.request_timeout_s,
+            api_keys=[key.get_secret_value() for key in settings.api_key],
+            max_headers=settings.max_header_count,
+            counters=_core.Metrics(next(iter(adapters), "none")) if metrics is None else metrics,
+            **options,
+        )
+        self.settings = settings
+        self.limits = Limits(
+            vocab_size=2**31, max_choices=settings.max_choices, max_stop_strings=settings.max_stop_strings
+        )
+        self.models = {
+            name: ServedModel(
+                name,
+                adapter,
+                self.counters,
+                max_queued_requests=settings.max_queued_requests,
+                max_pending_bytes=settings.max_pending_bytes,
+                keep_alive_s=settings.keep_alive_s,
+            )
+            for name, adapter in adapters.items()
+        }
+
+    # ---- handlers
+
+    async def chat_completions(self, request: ChatCompletionRequest, raw_request: Request) -> Response:
+        return await self._generate(request, raw_request)
+
+    async def completions(self, request: CompletionRequest, raw_request: Request) -> Response:
+        return await self._generate(request, raw_request)
+
+    async def list_models(self, raw_request: Request) -> ModelList:
+        return ModelList(data=[_describe(model) for model in self.models.values()])
+
+    async def get_model(self, model_id: str, raw_request: Request) -> ModelObject:
+        return _describe(self._find(model_id))
+
+    async def _generate(self, request: ChatCompletionRequest | CompletionRequest, raw_request: Request) -> Response:
+        model = self._find(request.model)
+        sampling = self._create_sampling_params(request)
+        return await generate(request, raw_request, model=model, sampling=sampling, pool=self.pool)
+
+    def _find(self, name: str) -> ServedModel:
+        model = self.models.get(name)
+        if model is None:
+            raise ApiError("model_not_found", f"The model '{name}' does not exist.", param="model")
+        return model
+
+    def _create_sampling_params(self, request: GenerationFields) -> SamplingParams:
+        return sampling_params(request, self._find(request.model).sampling_defaults)
+
+    def _count_tokens(self, content: str | list[dict[str, Any]], model_name: str | None = None) -> int:
+        model = next(iter(self.models.values())) if model_name is None else self._find(model_name)
+        return model.adapter.count_tokens(content)
+
+    # ---- state
+
+    def _engine_status(self) -> ServerStatus:
+        statuses = [model.engine.status() for model in self.models.values()]
+        states = {status.state for status in statuses}
+        if states & {EngineState.ERROR, EngineState.STOPPED}:
+            return ServerStatus.ERROR
+        if EngineState.LOADING in states:
+            return ServerStatus.STARTING
+        return ServerStatus.BUSY if any(status.num_waiting for status in statuses) else ServerStatus.READY
+
+    def _models_health(self) -> dict[str, dict[str, Any]]:
+        health = {}
+        for name, model in self.models.items():
+            status = asdict(model.engine.status())
+            health[name] = {**status, "state": status["state"].value, "streams_open": model.hub.num_open}
+        return health
+
+    def _progress(self) -> str:
+        details = [model.engine.status().detail for model in self.models.values()]
+        return "The server is shutting down." if self.is_draining else "; ".join(filter(None, details))
+
+    # ---- life cycle
+
+    async def startup(self) -> None:
+        await super().startup()
+        for model in self.models.values():
+            model.start()
+
+    async def shutdown(self) -> None:
+        await super().shutdown()
+        for model in self.models.values():
+            model.stop()
+        await asyncio.gather(*(asyncio.to_thread(model.engine.stop) for model in self.models.values()))
+
+
+def _describe(model: ServedModel) -> ModelObject:
+    return ModelObject(
+        id=model.name,
+        created=model.created,
+        max_model_len=model.max_model_len,
+        capabilities=ModelCapabilities(chat=model.has_chat_template),
+        sampling_defaults=ModelSamplingDefaults.of(model.sampling_defaults),
+        info=model.adapter.get_model_info(),
+    )

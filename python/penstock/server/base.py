@@ -1,0 +1,280 @@
+"""BaseInferenceApiServer: the OpenAI surface without an engine. Subclass it, extend `_endpoints`, override handlers.
+
+An instance is an ASGI application. It knows routes, limits and life cycle; what generates text is the subclass's
+(`penstock.server.app.PenstockServer` is ours).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, MutableMapping, Sequence
+from functools import cached_property
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from penstock import _core
+from penstock.errors import ApiError
+from penstock.generation import FinishReason, SamplingDefaults, SamplingParams
+from penstock.protocol import (
+    ChatCompletionRequest,
+    CompletionRequest,
+    FunctionCallFormat,
+    GenerationFields,
+    Limits,
+    ModelList,
+    ModelObject,
+    ToolExecutionRequest,
+    ToolExecutionResponse,
+    ToolList,
+    parse_tool_call,
+    sampling_params,
+)
+from penstock.server import routes
+from penstock.server.auth import KeyRing
+from penstock.server.body import read_body
+from penstock.server.dispatch import Dispatcher
+from penstock.server.endpoint import EndpointConfig
+from penstock.server.error_response import create_error_response
+from penstock.server.lifespan import serve_lifespan
+from penstock.server.request import Request
+from penstock.server.response import JSONResponse, Response, Send
+from penstock.server.status import ServerMetrics, ServerStatus
+from penstock.server.tools import ToolRegistry
+from penstock.server.vigil import Receive
+from penstock.server.worker_pool import WorkerPool
+
+logger = logging.getLogger("penstock.server")
+
+_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+#: What streams that a drain has ended may take to send their last words.
+_LAST_WORDS_S = 2.0
+_MAX_POOL_JOBS = 1024
+
+
+class BaseInferenceApiServer(ABC):
+    """An OpenAI-compatible server.
+
+    Args:
+        max_workers: threads for what would block the loop; default 2.
+        enable_cors, cors_origins: CORS is on when both are set; "*" allows any origin, and then no credentials.
+        max_request_size: bytes of a body.
+        request_timeout: seconds a request may take, streams included.
+        enable_function_calling: adds the /v1/tools routes.
+        default_function_format: how a model spells a function call where nothing else says so.
+        api_keys: accepted keys; none: everybody may ask.
+        counters: the metrics; default: new ones.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_workers: int | None = None,
+        enable_cors: bool = True,
+        cors_origins: Sequence[str] | None = None,
+        max_request_size: int = 10 * 1024 * 1024,
+        request_timeout: float = 300.0,
+        enable_function_calling: bool = True,
+        default_function_format: FunctionCallFormat = FunctionCallFormat.OPENAI,
+        server_name: str = "Penstock",
+        server_description: str = "An OpenAI-compatible inference server",
+        server_version: str = _core.__version__,
+        api_keys: Sequence[str] = (),
+        max_headers: int = 100,
+        counters: _core.Metrics | None = None,
+    ) -> None:
+        self.cors_origins = list(cors_origins or ()) if enable_cors else []
+        self.max_request_size = max_request_size
+        self.max_headers = max_headers
+        self.request_timeout = request_timeout
+        self.enable_function_calling = enable_function_calling
+        self.default_function_format = default_function_format
+        self.server_name = server_name
+        self.server_description = server_description
+        self.server_version = server_version
+        self.key_ring = KeyRing(api_keys)
+        self.counters = _core.Metrics(server_name) if counters is None else counters
+        self.limits = Limits(vocab_size=2**31)
+        self.tools = ToolRegistry()
+        self.pool = WorkerPool(max_workers or 2, max_jobs=_MAX_POOL_JOBS)
+        self.start_time = time.time()
+        self.is_draining = False
+        self._is_started = False
+        self._active_requests: set[Request] = set()
+
+    # ---- routes
+
+    @property
+    def _endpoints(self) -> list[EndpointConfig]:
+        """Every route: the one source for routing, metric labels and documents. Extend or prune it in a subclass."""
+        return routes.endpoints(self)
+
+    @abstractmethod
+    async def chat_completions(self, request: ChatCompletionRequest, raw_request: Request) -> Any:
+        """Answers POST /v1/chat/completions: a Response, a model or plain data."""
+
+    @abstractmethod
+    async def completions(self, request: CompletionRequest, raw_request: Request) -> Any:
+        """Answers POST /v1/completions, likewise."""
+
+    async def health_check(self, raw_request: Request) -> Response:
+        """Liveness: 200 unless an engine is dead or stuck. Open to all, so it names models to key holders only."""
+        return routes.health(self, raw_request)
+
+    async def ready_check(self, raw_request: Request) -> Response:
+        """Readiness: 200 while new work is accepted, else 503 with the reason."""
+        return routes.ready(self)
+
+    async def get_version(self, raw_request: Request) -> dict[str, str]:
+        return {"version": self.server_version}
+
+    async def get_metrics(self, raw_request: Request) -> Response:
+        """Prometheus text, or the seed's counters for who prefers application/json."""
+        if raw_request.head.accepts_json:
+            return JSONResponse({"status": self.status.value, **vars(self.metrics)})
+        return Response(self.counters.render(), media_type=_METRICS_TYPE)
+
+    async def list_models(self, raw_request: Request) -> ModelList:
+        return ModelList(data=[])
+
+    async def get_model(self, model_id: str, raw_request: Request) -> ModelObject:
+        raise ApiError("model_not_found", f"The model '{model_id}' does not exist.", param="model")
+
+    async def list_tools(self, raw_request: Request) -> ToolList:
+        return ToolList(data=self.tools.definitions())
+
+    async def execute_tool(self, request: ToolExecutionRequest, raw_request: Request) -> Any:
+        """Runs a registered function; its arguments are checked by its type hints."""
+        name, arguments = parse_tool_call(await raw_request.body())
+        if name not in self.tools:
+            message = f"The tool '{name}' does not exist."
+            return create_error_response(HTTPStatus.NOT_FOUND, message, raw_request.request_id, param="name")
+        result = await self.tools.execute(name, arguments, pool=self.pool)
+        return ToolExecutionResponse(name=name, result=result)
+
+    async def read_body(self, model: type[BaseModel], request: Request) -> BaseModel:
+        """The body of `request` as `model`. Raises ApiError on anything wrong, and while draining."""
+        if self.is_draining:
+            raise ApiError("draining", "The server is shutting down.")
+        return await read_body(model, request, limits=self.limits, pool=self.pool)
+
+    # ---- helpers for handlers
+
+    def _create_sampling_params(self, request: GenerationFields) -> SamplingParams:
+        """How `request` samples, with the defaults of its model."""
+        return sampling_params(request, SamplingDefaults())
+
+    def _determine_finish_reason(self, tokens_generated: int, max_tokens: float, text: str) -> str:
+        """ "length" when the limit was reached, else "stop"."""
+        return (FinishReason.LENGTH if tokens_generated >= max_tokens else FinishReason.STOP).value
+
+    async def _count_tokens_async(self, content: str | list[dict[str, Any]], model_name: str | None = None) -> int:
+        return await self.pool.run(self._count_tokens, content, model_name)
+
+    def _count_tokens(self, content: str | list[dict[str, Any]], model_name: str | None = None) -> int:
+        """Tokens of a text or a chat. Blocks."""
+        raise ApiError("not_implemented", "This server has no tokenizer.")
+
+    # ---- state
+
+    @property
+    def status(self) -> ServerStatus:
+        if self.is_draining:
+            return ServerStatus.SHUTTING_DOWN
+        return self._engine_status() if self._is_started else ServerStatus.STARTING
+
+    @property
+    def metrics(self) -> ServerMetrics:
+        """The counters now."""
+        return ServerMetrics(**self.counters.snapshot(), start_time=self.start_time)  # type: ignore[arg-type]  # counts
+
+    def _engine_status(self) -> ServerStatus:
+        """For subclasses with engines: where they stand."""
+        return ServerStatus.READY
+
+    def _models_health(self) -> dict[str, dict[str, Any]]:
+        """For subclasses with engines: what /health tells of each model."""
+        return {}
+
+    def _progress(self) -> str:
+        """For subclasses with engines: what /ready tells while it is not."""
+        return ""
+
+    # ---- life cycle
+
+    async def on_startup(self) -> None:  # noqa: B027  # a hook may stay empty
+        """Called once before the server takes requests: open connections, warm caches."""
+
+    async def on_shutdown(self) -> None:  # noqa: B027
+        """Called once at the end: close connections, save state."""
+
+    async def startup(self) -> None:
+        """What the host's start asks for. Returns at once; engines load in threads of their own."""
+        logger.info("Starting %s", self.server_name)
+        await self.on_startup()
+        self._is_started = True
+
+    async def shutdown(self) -> None:
+        """What the host's end asks for."""
+        self.begin_drain()
+        await self.drain(0.0)
+        self.pool.shut_down()
+        await self.on_shutdown()
+
+    def begin_drain(self) -> None:
+        """Refuses new work from now on; what is open goes on."""
+        self.is_draining = True
+
+    async def drain(self, timeout_s: float) -> None:
+        """Returns when all open requests have ended. After `timeout_s` they are ended, with an error where a client
+        still listens."""
+        if not await self._all_answered(timeout_s):
+            logger.warning("Ending %d open requests", len(self._active_requests))
+            for request in tuple(self._active_requests):
+                request.vigil.interrupt("draining")
+            await self._all_answered(_LAST_WORDS_S)
+
+    async def _all_answered(self, within_s: float) -> bool:
+        tasks = {request.vigil.task for request in self._active_requests}
+        if tasks:
+            await asyncio.wait(tasks, timeout=within_s)
+        return not self._active_requests
+
+    # ---- ASGI
+
+    @cached_property
+    def _dispatcher(self) -> Dispatcher:
+        return Dispatcher(self)
+
+    def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["type"] == "http":
+            return self._dispatcher.handle(scope, receive, send)
+        if scope["type"] == "lifespan":
+            return serve_lifespan(self, receive, send)
+        raise RuntimeError(f"Penstock does not speak {scope['type']}.")
+
+    def run(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 11556,
+        *,
+        workers: int = 1,
+        log_level: str = "info",
+        ssl_keyfile: str | Path | None = None,
+        ssl_certfile: str | Path | None = None,
+        reload: bool = False,
+    ) -> None:
+        """Serves under Granian until SIGTERM or SIGINT. TLS is on when both files are given."""
+        from penstock import serve  # above this floor: the one place that knows the host
+
+        serve.run(
+            self, host=host, port=port, workers=workers, log_level=log_level,
+            ssl_keyfile=ssl_keyfile, ssl_certfile=ssl_certfile, reload=reload,
+        )  # fmt: skip
+
+    fire = run

@@ -1,0 +1,57 @@
+"""A request's body as a pydantic model: by the protocol's own door where it has one, else by the model alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ValidationError
+
+from penstock.protocol import ChatCompletionRequest, CompletionRequest, Limits, Parsed, parse_chat, parse_completion
+from penstock.protocol.refusal import refusal
+
+if TYPE_CHECKING:
+    from penstock.server.request import Request
+    from penstock.server.worker_pool import WorkerPool
+
+_DOORS: dict[type[BaseModel], Callable[[bytes, Limits], Parsed[Any]]] = {
+    ChatCompletionRequest: parse_chat,
+    CompletionRequest: parse_completion,
+}
+#: Below this, parsing takes less than handing it to a thread and back.
+_PARSE_ON_LOOP_BYTES = 64 * 1024
+_MAX_WARNINGS = 16
+_MAX_NAME_CHARS = 64
+
+
+async def read_body(model: type[BaseModel], request: Request, *, limits: Limits, pool: WorkerPool) -> BaseModel:
+    """The body of `request` as `model`; notes the names of fields that nothing acts on.
+
+    Raises:
+        ApiError: with `param`, on anything wrong.
+    """
+    body = await request.body()
+    if len(body) < _PARSE_ON_LOOP_BYTES:
+        parsed = _parse(model, body, limits)
+    else:
+        parsed = await pool.run(_parse, model, body, limits)
+    request.warnings = _clean(parsed.warnings)
+    checked: BaseModel = parsed.request
+    return checked
+
+
+def _parse(model: type[BaseModel], body: bytes, limits: Limits) -> Parsed[Any]:
+    if door := _DOORS.get(model):
+        return door(body, limits)
+    try:
+        request: Any = model.model_validate_json(body)
+    except ValidationError as error:
+        raise refusal(error) from None
+    return Parsed(request, [])
+
+
+def _clean(names: list[str]) -> list[str]:
+    """Field names as a client may have made them up, fit for a header."""
+    cleaned = [re.sub(r"[^\w.\[\]-]", "_", name[:_MAX_NAME_CHARS], flags=re.ASCII) for name in names[:_MAX_WARNINGS]]
+    return [*cleaned, "..."] if len(names) > _MAX_WARNINGS else cleaned

@@ -1,0 +1,94 @@
+"""A generation's way out: from an engine that has taken the work to the last byte of the answer.
+
+The loop in `_stream` is the hot path: per engine step and stream one resume and one `send`, and nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from penstock.server.error_response import error_headers
+from penstock.server.response import Response, Send
+
+if TYPE_CHECKING:
+    from penstock.server.request import Request
+    from penstock.server.served_model import ServedModel
+
+_CLIENT_GONE = 499
+_LAST_WORDS = {
+    "deadline_exceeded": "The request took longer than its time limit.",
+    "draining": "The server is shutting down.",
+}
+
+
+class Delivery(Response):
+    """The answer of one hub stream, streamed or plain. Ends its generation when nobody is left to take it."""
+
+    def __init__(self, model: ServedModel, stream_key: int, request: Request, *, is_streamed: bool) -> None:
+        headers = {"cache-control": "no-cache", "x-accel-buffering": "no"} if is_streamed else {}
+        if request.warnings:
+            headers["x-penstock-warnings"] = ", ".join(request.warnings)
+        super().__init__(headers=headers, media_type="text/event-stream" if is_streamed else "application/json")
+        self._model = model
+        self._key = stream_key
+        self._request = request
+        self._is_streamed = is_streamed
+        model.deliveries[stream_key] = self
+        request.vigil.take_over(self.end)
+
+    async def send(self, send: Send, request: Request) -> int:
+        status = 0
+        try:
+            status = await (self._stream(send, request) if self._is_streamed else self._whole(send, request))
+            return status
+        finally:
+            if not status:  # cancelled, or the host failed
+                self._drop()
+            self._model.outlets.close(self._key)
+            self._model.deliveries.pop(self._key, None)
+
+    def end(self, reason: str) -> None:
+        """Ends the generation for a row of the error table; a client that is still there is told."""
+        self._model.engine.cancel(self._key)
+        if reason == "client_closed":
+            self._model.hub.cancel(self._key)
+            self._model.outlets.close(self._key)
+        else:
+            self._model.hub.fail(self._key, reason, _LAST_WORDS[reason])
+            self._model.outlets.wake()
+
+    def let_go(self) -> None:
+        """Stops waiting for a reader that takes nothing."""
+        self._request.vigil.reason = "slow_reader"
+        self._drop()
+        self._request.vigil.task.cancel()
+
+    async def _stream(self, send: Send, request: Request) -> int:
+        key, next_frames = self._key, self._model.outlets.next
+        await send(self._start(request))
+        # An empty piece: the host holds the head back until the first one.
+        await send({"type": "http.response.body", "body": b"", "more_body": True})
+        while True:
+            frames, status = await next_frames(key)
+            if status:
+                break
+            await send({"type": "http.response.body", "body": frames, "more_body": True})
+        if status != _CLIENT_GONE:
+            request.vigil.stop_watching()
+            await send({"type": "http.response.body", "body": frames, "more_body": False})
+        return status
+
+    async def _whole(self, send: Send, request: Request) -> int:
+        status, body = 0, b""
+        while not status:
+            body, status = await self._model.outlets.next(self._key)
+        if status == _CLIENT_GONE:
+            return status
+        self.status_code = status
+        self.headers |= error_headers(status)
+        self.body = body
+        return await super().send(send, request)
+
+    def _drop(self) -> None:
+        self._model.engine.cancel(self._key)
+        self._model.hub.cancel(self._key)

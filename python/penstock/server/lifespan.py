@@ -1,0 +1,29 @@
+"""ASGI's lifespan: a server's start and end, as the host asks for them."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from penstock.server.response import Send
+from penstock.server.vigil import Receive
+
+if TYPE_CHECKING:
+    from penstock.server.base import BaseInferenceApiServer
+
+logger = logging.getLogger("penstock.server")
+
+
+async def serve_lifespan(server: BaseInferenceApiServer, receive: Receive, send: Send) -> None:
+    """Starts the server, waits for the host to stop, and stops it. A failed start is told in the host's log."""
+    await receive()
+    try:
+        await server.startup()
+    except Exception as error:
+        logger.exception("Start-up failed")
+        await send({"type": "lifespan.startup.failed", "message": f"The server could not start: {error}"})
+        return
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await server.shutdown()
+    await send({"type": "lifespan.shutdown.complete"})

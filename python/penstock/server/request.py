@@ -1,0 +1,124 @@
+"""An HTTP request as handlers see it: head, body, and whether anybody still waits for the answer."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+import orjson
+
+from penstock.errors import ApiError
+from penstock.server.vigil import Receive, Vigil
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, MutableMapping
+
+    from penstock._core import RequestHead
+
+
+class Request:
+    """One request.
+
+    Attributes:
+        method, path: of the request line, the path percent-decoded.
+        path_params: what the endpoint's template names, as {"model_id": "org/model"}.
+        arrival: `time.monotonic()` of its head.
+        request_id: the client's X-Request-ID if sane, else minted; on the answer, in errors and in the log.
+        is_authorized: whether a valid key came with it, or none is needed.
+        api_key_id: whose request this is: a digest, "" without keys.
+        answer_headers: what every answer to this request carries.
+        warnings: names of body fields that nothing acts on; they go out as `x-penstock-warnings`.
+        has_answered: whether the head of an answer has been sent.
+        state: for handlers and hooks to put things on.
+    """
+
+    def __init__(
+        self, scope: MutableMapping[str, Any], receive: Receive, head: RequestHead, *,
+        arrival: float, max_body_bytes: int, timeout_s: float,
+    ) -> None:  # fmt: skip
+        self.head = head
+        self.arrival = arrival
+        self.method = head.method
+        self.path = head.path
+        self.path_params = head.path_params
+        self.request_id = head.request_id
+        self.answer_headers = head.headers
+        self.is_authorized = False
+        self.api_key_id = ""
+        self.warnings: list[str] = []
+        self.has_answered = False
+        self.vigil = Vigil(receive, timeout_s=timeout_s)
+        self._scope = scope
+        self._receive = receive
+        self._max_body_bytes = max_body_bytes
+        self._body: bytes | None = None
+        self._headers: dict[str, str] | None = None
+        self._state: SimpleNamespace | None = None
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """By lower-case name; values that came several times are joined by commas."""
+        if self._headers is None:
+            self._headers = {}
+            for raw_name, raw_value in self._scope["headers"]:
+                name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+                self._headers[name] = f"{self._headers[name]}, {value}" if name in self._headers else value
+        return self._headers
+
+    @property
+    def query_params(self) -> dict[str, str]:
+        """The query string's pairs; of a name that came several times, the last."""
+        return dict(parse_qsl(self._scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True))
+
+    @property
+    def client(self) -> tuple[str, int] | None:
+        """The peer's address and port."""
+        client = self._scope.get("client")
+        return None if client is None else (client[0], client[1])
+
+    @property
+    def state(self) -> SimpleNamespace:
+        if self._state is None:
+            self._state = SimpleNamespace(request_id=self.request_id)
+        return self._state
+
+    async def body(self) -> bytes:
+        """The whole body.
+
+        Raises:
+            ApiError: it is longer than the server's limit, or the client left before its end.
+        """
+        if self._body is None:
+            self._body = await self._read_body()
+            self.vigil.watch()
+        return self._body
+
+    async def json(self) -> Any:
+        """The body as plain data. Raises ApiError "invalid_json"."""
+        try:
+            return orjson.loads(await self.body())
+        except orjson.JSONDecodeError as error:
+            raise ApiError("invalid_json", f"The body is not valid JSON: {error}.") from None
+
+    async def is_disconnected(self) -> bool:
+        """Whether the client has left. Reads the body first: what is behind it is how a client leaves."""
+        await self.body()
+        return self.vigil.reason == "client_closed"
+
+    async def _read_body(self) -> bytes:
+        pieces: list[bytes] = []
+        num_bytes = 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ApiError("client_closed", "The client left before the end of its body.")
+            if piece := message.get("body", b""):
+                pieces.append(piece)
+                num_bytes += len(piece)
+                if num_bytes > self._max_body_bytes:
+                    raise ApiError(
+                        "request_too_large", f"The body is larger than the limit of {self._max_body_bytes} bytes."
+                    )
+            if not message.get("more_body", False):
+                return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -1,0 +1,115 @@
+"""Answers: what a handler returns. Each knows how to send itself and says which status it ended with."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    from penstock.server.request import Request
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+HeaderList = list[tuple[bytes, bytes]]
+
+
+class Response:
+    """A whole answer.
+
+    Args:
+        content: the body; text becomes UTF-8.
+        media_type: the content type.
+        headers: beside those that every answer carries (x-request-id, server, CORS).
+    """
+
+    media_type = "text/plain; charset=utf-8"
+
+    def __init__(
+        self,
+        content: bytes | str = b"",
+        status_code: int = 200,
+        *,
+        headers: Mapping[str, str] | None = None,
+        media_type: str | None = None,
+    ) -> None:
+        self.body = content.encode() if isinstance(content, str) else content
+        self.status_code = int(status_code)
+        self.headers = dict(headers or {})
+        self.headers.setdefault("content-type", media_type or self.media_type)
+
+    async def send(self, send: Send, request: Request) -> int:
+        """Sends everything. Returns the status it ended with, which for a stream may be worse than what its head
+        said."""
+        await send(self._start(request, content_length=len(self.body)))
+        request.vigil.stop_watching()
+        await send({"type": "http.response.body", "body": self.body, "more_body": False})
+        return self.status_code
+
+    def _start(self, request: Request, *, content_length: int | None = None) -> dict[str, Any]:
+        headers = list(request.answer_headers)
+        headers += [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()]
+        if content_length is not None:
+            headers.append((b"content-length", b"%d" % content_length))
+        request.has_answered = True
+        return {"type": "http.response.start", "status": self.status_code, "headers": headers}
+
+
+class JSONResponse(Response):
+    """JSON from plain data, or bytes that are JSON already."""
+
+    media_type = "application/json"
+
+    def __init__(self, content: Any, status_code: int = 200, *, headers: Mapping[str, str] | None = None) -> None:
+        body = content if isinstance(content, bytes) else orjson.dumps(content, default=_plain)
+        super().__init__(body, status_code, headers=headers)
+
+
+class StreamingResponse(Response):
+    """Pieces of a body as they come. A failure between pieces of an event stream ends it with an error event."""
+
+    def __init__(
+        self,
+        content: AsyncIterable[bytes | str],
+        status_code: int = 200,
+        *,
+        headers: Mapping[str, str] | None = None,
+        media_type: str = "text/event-stream",
+    ) -> None:
+        super().__init__(b"", status_code, headers={"cache-control": "no-cache", **(headers or {})},
+                         media_type=media_type)  # fmt: skip
+        self.content = content
+
+    @property
+    def is_event_stream(self) -> bool:
+        return self.headers["content-type"].startswith("text/event-stream")
+
+    async def send(self, send: Send, request: Request) -> int:
+        await send(self._start(request))
+        # An empty piece: the host holds the head back until the first one.
+        await send({"type": "http.response.body", "body": b"", "more_body": True})
+        async for piece in self.content:
+            body = piece.encode() if isinstance(piece, str) else piece
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+        request.vigil.stop_watching()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        return self.status_code
+
+
+def as_response(returned: Any) -> Response:
+    """What a handler returned, as an answer: a Response as it is, models and plain data as JSON, text as text."""
+    if isinstance(returned, Response):
+        return returned
+    if isinstance(returned, BaseModel):
+        return JSONResponse(returned.model_dump_json(exclude_none=True).encode())
+    if isinstance(returned, str | bytes):
+        return Response(returned)
+    return JSONResponse(returned)
+
+
+def _plain(value: Any) -> Any:
+    """For orjson: models inside plain data."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", exclude_none=True)
+    raise TypeError(f"{type(value).__name__} is not JSON")

@@ -1,0 +1,145 @@
+"""The one road of chats and completions: a checked body in, a delivery that an engine already works for out.
+
+Everything that can be refused is refused here, while the answer's head can still say so.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from penstock import _core
+from penstock.adapters.base import TokenEngineAdapter
+from penstock.adapters.text_engine import TextEngine, TextRequest
+from penstock.errors import ApiError
+from penstock.generation import GenerationRequest, SamplingParams
+from penstock.prompt import check_prompt_length, clamp_max_tokens
+from penstock.protocol import ChatCompletionRequest, CompletionRequest, GenerationFields
+from penstock.server.delivery import Delivery
+
+if TYPE_CHECKING:
+    from penstock.server.request import Request
+    from penstock.server.served_model import ServedModel
+    from penstock.server.worker_pool import WorkerPool
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """What an engine continues. Attributes: prompts: token ids, or texts for a foreign engine; lengths: in tokens."""
+
+    prompts: tuple[tuple[int, ...], ...] | tuple[str, ...]
+    lengths: tuple[int, ...]
+
+
+async def generate(
+    request: ChatCompletionRequest | CompletionRequest, raw_request: Request, *,
+    model: ServedModel, sampling: SamplingParams, pool: WorkerPool,
+) -> Delivery:  # fmt: skip
+    """Reads the prompts on the pool, opens a stream and hands the work to the model's engine.
+
+    Raises:
+        ApiError: prompts that cannot be continued, or an engine that takes no work.
+    """
+    model.check_ready()
+    prompts = await pool.run(read_prompts, model, request)
+    sampling = replace(sampling, max_tokens=_max_tokens(model, request, prompts))
+    key = _open(model, request, raw_request, prompts=prompts, sampling=sampling)
+    try:
+        _submit(model, key, raw_request, prompts=prompts, sampling=sampling, is_streamed=bool(request.stream))
+    except ApiError as error:
+        model.hub.fail(key, error.kind, error.message)
+        model.hub.take(key)
+        raise
+    return Delivery(model, key, raw_request, is_streamed=bool(request.stream))
+
+
+def read_prompts(model: ServedModel, request: ChatCompletionRequest | CompletionRequest) -> Prompts:
+    """Renders and encodes. Blocks; for the pool."""
+    engine = model.engine
+    if isinstance(engine, TextEngine):
+        return _read_texts(engine, model, request)
+    if isinstance(request, ChatCompletionRequest):
+        ids = [engine.prompt.encode_chat(request.messages, **_template_options(request))]
+    else:
+        ids = [_encode(engine, prompt) for prompt in request.prompts]
+    return Prompts(tuple(map(tuple, ids)), tuple(map(len, ids)))
+
+
+def _encode(engine: TokenEngineAdapter, prompt: str | list[int]) -> list[int]:
+    if isinstance(prompt, str):
+        return engine.prompt.encode_text(prompt)
+    if max(prompt) >= len(engine.prompt.vocabulary):
+        raise ApiError(
+            "invalid_value", f"'prompt' must hold token ids below {len(engine.prompt.vocabulary)}.", param="prompt"
+        )
+    check_prompt_length(prompt, engine.max_model_len)
+    return prompt
+
+
+def _read_texts(engine: TextEngine, model: ServedModel, request: ChatCompletionRequest | CompletionRequest) -> Prompts:
+    if isinstance(request, ChatCompletionRequest):
+        texts: Sequence[Any] = [engine.render_chat(request.messages, **_template_options(request))]
+    else:
+        texts = request.prompts
+    if not all(isinstance(text, str) for text in texts):
+        raise ApiError("invalid_type", "'prompt' must be text: this model takes no token ids.", param="prompt")
+    lengths = tuple(engine.adapter.count_tokens(text) for text in texts)
+    for length in lengths:
+        if model.max_model_len is not None and length >= model.max_model_len:
+            param = "messages" if isinstance(request, ChatCompletionRequest) else "prompt"
+            check_prompt_length(range(length), model.max_model_len, param=param)
+    return Prompts(tuple(texts), lengths)
+
+
+def _template_options(request: ChatCompletionRequest) -> dict[str, Any]:
+    continues = bool(request.continue_final_message)
+    adds = request.add_generation_prompt
+    return {
+        "documents": request.documents,
+        "add_generation_prompt": not continues if adds is None else adds,
+        "continue_final_message": continues,
+        "template_kwargs": request.chat_template_kwargs,
+    }
+
+
+def _max_tokens(model: ServedModel, request: GenerationFields, prompts: Prompts) -> int | None:
+    wanted = request.new_token_limit
+    default = None if isinstance(request, ChatCompletionRequest) else CompletionRequest.default_max_tokens
+    if model.max_model_len is None:
+        return default if wanted is None else wanted
+    longest = max(prompts.lengths)
+    return clamp_max_tokens(wanted, num_prompt_tokens=longest, max_model_len=model.max_model_len, default=default)
+
+
+def _open(
+    model: ServedModel, request: GenerationFields, raw_request: Request, *, prompts: Prompts, sampling: SamplingParams
+) -> int:
+    is_chat = isinstance(request, ChatCompletionRequest)
+    return model.hub.open(
+        response_id=_core.mint_id("chatcmpl-" if is_chat else "cmpl-"),
+        model=model.name,
+        created=int(time.time()),
+        chat=is_chat,
+        streamed=bool(request.stream),
+        num_choices=len(prompts.prompts) * sampling.n,
+        include_usage=request.include_usage,
+        stop=list(sampling.stop),
+        prompt_tokens=sum(prompts.lengths),
+        max_tokens=sampling.max_tokens or 0,
+        request_id=raw_request.request_id,
+        arrival=raw_request.arrival,
+    )
+
+
+def _submit(
+    model: ServedModel, key: int, raw_request: Request, *, prompts: Prompts, sampling: SamplingParams, is_streamed: bool
+) -> None:
+    engine, request_id = model.engine, raw_request.request_id
+    if isinstance(engine, TextEngine):
+        texts: Any = prompts.prompts
+        engine.submit(TextRequest(key, texts, sampling, is_streamed=is_streamed, request_id=request_id))
+    else:
+        ids: Any = prompts.prompts
+        engine.submit(GenerationRequest(key, ids, sampling, request_id, api_key_id=raw_request.api_key_id))

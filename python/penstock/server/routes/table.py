@@ -1,0 +1,65 @@
+"""The list of endpoints that a server starts from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from penstock.protocol import ModelList, ModelObject, ToolExecutionResponse, ToolList
+from penstock.server.endpoint import EndpointConfig
+
+if TYPE_CHECKING:
+    from penstock.server.base import BaseInferenceApiServer
+
+
+def endpoints(server: BaseInferenceApiServer) -> list[EndpointConfig]:
+    """What `server` answers, in the order of documents."""
+    routes = [
+        EndpointConfig(
+            path="/v1/chat/completions", handler=server.chat_completions, methods=["POST"], tags=["Chat"],
+            summary="Continue a chat, plain or streamed",
+        ),
+        EndpointConfig(
+            path="/v1/completions", handler=server.completions, methods=["POST"], tags=["Completions"],
+            summary="Continue a text or token ids, plain or streamed",
+        ),
+        EndpointConfig(
+            path="/v1/models", handler=server.list_models, methods=["GET"], tags=["Models"],
+            summary="Every model this server serves", response_model=ModelList,
+        ),
+        EndpointConfig(
+            path="/v1/models/{model_id}", handler=server.get_model, methods=["GET"], tags=["Models"],
+            summary="One model: its limits, capabilities and sampling defaults", response_model=ModelObject,
+        ),
+        EndpointConfig(
+            path="/health", handler=server.health_check, methods=["GET"], tags=["Health"],
+            summary="Whether the server lives, and what it is busy with",
+        ),
+        EndpointConfig(
+            path="/ready", handler=server.ready_check, methods=["GET"], tags=["Health"],
+            summary="Whether the server accepts work",
+        ),
+        EndpointConfig(
+            path="/version", handler=server.get_version, methods=["GET"], tags=["Monitoring"],
+            summary="The version of the server",
+        ),
+        EndpointConfig(
+            path="/metrics", handler=server.get_metrics, methods=["GET"], tags=["Monitoring"],
+            summary="Counters as Prometheus text, or as JSON by Accept: application/json",
+        ),
+    ]  # fmt: skip
+    if server.enable_function_calling:
+        routes += _tool_routes(server)
+    return routes
+
+
+def _tool_routes(server: BaseInferenceApiServer) -> list[EndpointConfig]:
+    return [
+        EndpointConfig(
+            path="/v1/tools", handler=server.list_tools, methods=["GET"], tags=["Tools"],
+            summary="Functions that this server can run", response_model=ToolList,
+        ),
+        EndpointConfig(
+            path="/v1/tools/execute", handler=server.execute_tool, methods=["POST"], tags=["Tools"],
+            summary="Run one of them", response_model=ToolExecutionResponse,
+        ),
+    ]  # fmt: skip

@@ -1,0 +1,78 @@
+"""Python functions that clients may list and call: none, unless the server's owner registers them."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError, validate_call
+
+from penstock.errors import ApiError
+from penstock.protocol import FunctionDefinition, ToolDefinition
+from penstock.server.worker_pool import WorkerPool
+
+logger = logging.getLogger("penstock.tools")
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function, what clients are told of it, and the same function behind a check of its arguments."""
+
+    function: Callable[..., Any]
+    definition: ToolDefinition
+    checked: Callable[..., Any]
+
+
+class ToolRegistry:
+    """Tools by name. Arguments are checked, and converted, by the function's type hints."""
+
+    def __init__(self) -> None:
+        self._tools: dict[str, Tool] = {}
+
+    def register(self, function: Callable[..., Any], *, name: str | None = None) -> None:
+        """Makes `function` callable under `name` (default: its own). Its docstring is what clients are told.
+
+        Raises:
+            ValueError: the name is taken.
+        """
+        name = name or function.__name__
+        if name in self._tools:
+            raise ValueError(f"A tool named {name!r} is registered already.")
+        adapter: TypeAdapter[Any] = TypeAdapter(function)  # type: ignore[arg-type]  # pydantic takes callables too
+        schema = adapter.json_schema()
+        definition = FunctionDefinition(
+            name=name, description=inspect.getdoc(function) or "", parameters=schema
+        )
+        self._tools[name] = Tool(function, ToolDefinition(function=definition), validate_call(function))
+
+    def definitions(self) -> list[ToolDefinition]:
+        """What clients are told, in the order of registration."""
+        return [tool.definition for tool in self._tools.values()]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._tools
+
+    async def execute(self, name: str, arguments: dict[str, Any], *, pool: WorkerPool) -> Any:
+        """What the tool returns. An async function runs on the loop, any other on the pool.
+
+        Raises:
+            ApiError: arguments that do not fit ("invalid_value"), or a tool that failed ("internal_error").
+        """
+        tool = self._tools[name]
+        try:
+            if inspect.iscoroutinefunction(tool.function):
+                return await tool.checked(**arguments)
+            return await pool.run(lambda: tool.checked(**arguments))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(["arguments", *map(str, first["loc"])])
+            raise ApiError("invalid_value", f"'{where}': {first['msg']}.", param=where) from None
+        except (ApiError, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            logger.exception("The tool %s failed", name)
+            raise ApiError("internal_error", f"The tool '{name}' failed: {type(error).__name__}.") from None

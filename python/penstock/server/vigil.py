@@ -1,0 +1,71 @@
+"""Watches over one request while it is answered: its client may leave, its time may run out, its reader may stall.
+
+By default the request's task is cancelled, wherever it waits. A generation takes over with an act of its own, because
+an open stream still has something to say to a client that is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+#: How long the last words of an interrupted stream may take to send.
+_LAST_WORDS_S = 5.0
+
+
+class Vigil:
+    """Interrupts a request's task once. Attributes: task; reason: the error kind it did so for, or None."""
+
+    def __init__(self, receive: Receive, *, timeout_s: float) -> None:
+        task = asyncio.current_task()
+        assert task is not None, "a request is answered in a task"
+        self.reason: str | None = None
+        self.task = task
+        self._receive = receive
+        self._act: Callable[[str], None] | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self._timer = task.get_loop().call_later(timeout_s, self.interrupt, "deadline_exceeded")
+
+    def watch(self) -> None:
+        """Parks a task in `receive`, the only place that tells of a client's leaving. The body must have been read."""
+        if self._watcher is None:
+            self._watcher = self.task.get_loop().create_task(self._watch())
+
+    def stop_watching(self) -> None:
+        """To be called before an answer's last piece: hosts report an answered request as a client that has left."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+            self._watcher = None
+
+    def end(self) -> None:
+        """The request is answered."""
+        self._timer.cancel()
+        self.stop_watching()
+
+    def take_over(self, act: Callable[[str], None]) -> None:
+        """From now on `act(reason)` is called in place of cancelling the task; it has to end what the task waits for.
+
+        A task that still waits a few seconds later, for a reader that takes nothing, is cancelled all the same.
+        """
+        self._act = act
+
+    def interrupt(self, reason: str) -> None:
+        """Ends the request for `reason`, a row of the error table. Only the first one counts."""
+        if self.reason is not None:
+            return
+        self.reason = reason
+        if self._act is None:
+            self.task.cancel()
+            return
+        self._timer.cancel()
+        self._timer = self.task.get_loop().call_later(_LAST_WORDS_S, self.task.cancel)
+        self._act(reason)
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._watcher = None
+        self.interrupt("client_closed")
