@@ -32,7 +32,7 @@ class _FailFast(FailFast):
 #: For every list from a client: a million bad items are one complaint, not a million.
 FAIL_FAST = _FailFast()
 
-_KINDS = {str: "~string", list: "~array", dict: "~object"}
+_KINDS: dict[type, str] = {str: "~string", list: "~array", dict: "~object"}
 
 
 def json_kind(value: Any) -> str | None:

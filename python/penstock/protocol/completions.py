@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, cast
 
 from pydantic import Discriminator, Tag
 
@@ -46,5 +46,5 @@ class CompletionRequest(GenerationFields):
         if isinstance(self.prompt, str):
             return [self.prompt]
         if self.prompt and isinstance(self.prompt[0], int):
-            return [self.prompt]  # type: ignore[list-item]  # the union's tag says that all items are integers
-        return self.prompt  # type: ignore[return-value]  # likewise: all strings or all lists
+            return [self.prompt]
+        return cast("list[str] | list[list[int]]", self.prompt)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, NotRequired, cast
 
-from pydantic import Tag
+from pydantic import Tag, with_config
 from pydantic_core import from_json
 from typing_extensions import TypedDict
 
@@ -17,38 +17,38 @@ from penstock.protocol.common import FAIL_FAST, STRICT, by_kind
 from penstock.protocol.refusal import describe
 
 
+@with_config(STRICT)
 class ContentPart(TypedDict):
     """A piece of a message's content: {"type": "text", "text": "…"}; an assistant's may be a refusal."""
 
-    __pydantic_config__ = STRICT
     type: str
     text: NotRequired[str]
     refusal: NotRequired[str]
 
 
+@with_config(STRICT)
 class FunctionCall(TypedDict):
     """The function an assistant called; `arguments` as JSON text (OpenAI) or as an object (templates)."""
 
-    __pydantic_config__ = STRICT
     name: str
     arguments: Annotated[
         Annotated[str, Tag("~string")] | Annotated[dict[str, Any], Tag("~object")], by_kind("a JSON text or an object")
     ]
 
 
+@with_config(STRICT)
 class ToolCall(TypedDict):
     """A call in an assistant's history."""
 
-    __pydantic_config__ = STRICT
     id: NotRequired[str]
     type: NotRequired[Literal["function"] | None]
     function: FunctionCall
 
 
+@with_config(STRICT)
 class ChatMessage(TypedDict):
     """One turn. `reasoning_content` (or `reasoning`, as some servers spell it) is an assistant's earlier thinking."""
 
-    __pydantic_config__ = STRICT
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: NotRequired[
         Annotated[
@@ -83,9 +83,7 @@ def _template_message(message: ChatMessage, *, at: str) -> ChatMessage:
     if "content" not in ready:
         ready["content"] = _absent_content(message, at=at)
     elif isinstance(ready["content"], list):
-        ready["content"] = [
-            _text_part(part, at=f"{at}.content[{j}]") for j, part in enumerate(cast("list[Any]", ready["content"]))
-        ]
+        ready["content"] = [_text_part(part, at=f"{at}.content[{j}]") for j, part in enumerate(ready["content"])]
     if message["role"] == "tool" and "tool_call_id" not in ready:
         raise ApiError("missing_parameter", f"'{at}.tool_call_id' is required.", param=f"{at}.tool_call_id")
     if "tool_calls" in ready:

@@ -1,0 +1,135 @@
+"""PromptEncoder: texts and chats in, token ids out, never more than the model's context."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from penstock._core import Vocabulary
+from penstock.errors import ApiError
+from penstock.prompt.chat_template import ChatTemplate, Message
+from penstock.prompt.length import check_prompt_length, context_length_exceeded
+from penstock.prompt.tokenizer import FolderTokenizer
+
+#: A text with more characters than this per token of context is counted from its head first: most text has about
+#: four, so the head alone usually shows that it is too long.
+_HEAD_CHARS_PER_TOKEN = 8
+
+
+class PromptEncoder:
+    """A model's tokenizer and chat template. Thread-safe and blocking: call it off the event loop.
+
+    Attributes:
+        max_model_len: tokens of the context; a prompt must be shorter. None: not known yet, no limit.
+    """
+
+    def __init__(
+        self, tokenizer: FolderTokenizer, template: ChatTemplate | None, *, max_model_len: int | None = None
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._template = template
+        self.max_model_len = max_model_len
+
+    @classmethod
+    def load(cls, folder: Path, *, max_model_len: int | None = None) -> PromptEncoder:
+        """Raises ModelError, one sentence, on a missing or broken tokenizer or template."""
+        tokenizer = FolderTokenizer.load(folder)
+        template = ChatTemplate.load(folder, tokenizer.config, special_tokens=tokenizer.special_tokens)
+        return cls(tokenizer, template, max_model_len=max_model_len)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return self._tokenizer.tokenizer
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return self._tokenizer.vocabulary
+
+    @property
+    def has_chat_template(self) -> bool:
+        return self._template is not None
+
+    def encode_text(self, text: str, *, param: str = "prompt") -> list[int]:
+        """The ids of a text prompt, with the special tokens the tokenizer adds.
+
+        Raises:
+            ApiError: context_length_exceeded, or no token at all.
+        """
+        return self._encode(text, add_special_tokens=True, param=param)
+
+    def encode_chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        documents: Sequence[Mapping[str, Any]] | None = None,
+        add_generation_prompt: bool = True,
+        continue_final_message: bool = False,
+        template_kwargs: Mapping[str, Any] | None = None,
+    ) -> list[int]:
+        """The ids of a chat. The template writes the special tokens, so the tokenizer adds none.
+
+        Raises:
+            ApiError: no template, the template refuses the messages, or context_length_exceeded.
+        """
+        text = self.render_chat(
+            messages,
+            tools=tools,
+            documents=documents,
+            add_generation_prompt=add_generation_prompt,
+            continue_final_message=continue_final_message,
+            template_kwargs=template_kwargs,
+        )
+        return self._encode(text, add_special_tokens=False, param="messages")
+
+    def render_chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        documents: Sequence[Mapping[str, Any]] | None = None,
+        add_generation_prompt: bool = True,
+        continue_final_message: bool = False,
+        template_kwargs: Mapping[str, Any] | None = None,
+    ) -> str:
+        """The text of a chat, as `ChatTemplate.render`."""
+        if self._template is None:
+            raise ApiError(
+                "invalid_request",
+                "This model has no chat template, so it cannot chat; use /v1/completions.",
+                param="messages",
+            )
+        return self._template.render(
+            messages,
+            tools=tools,
+            documents=documents,
+            add_generation_prompt=add_generation_prompt,
+            continue_final_message=continue_final_message,
+            template_kwargs=template_kwargs,
+        )
+
+    def count(self, text: str) -> int:
+        """Tokens of a text, special tokens not added; of any length."""
+        return len(self._tokenizer.encode(text, add_special_tokens=False))
+
+    def _encode(self, text: str, *, add_special_tokens: bool, param: str) -> list[int]:
+        if self.max_model_len is not None:
+            self._refuse_oversize(text, self.max_model_len, param=param)
+        ids = self._tokenizer.encode(text, add_special_tokens=add_special_tokens)
+        check_prompt_length(ids, self.max_model_len, param=param)
+        return ids
+
+    def _refuse_oversize(self, text: str, max_model_len: int, *, param: str) -> None:
+        """Refuses a text that cannot fit without encoding it whole: by its bytes, then by ever longer heads of it."""
+        num_tokens = len(text) // self._tokenizer.longest_token_bytes
+        if num_tokens > max_model_len:
+            raise context_length_exceeded(num_tokens, max_model_len, param=param, at_least=True)
+        num_chars = _HEAD_CHARS_PER_TOKEN * max_model_len
+        while num_chars < len(text):
+            num_tokens = self.count(text[:num_chars])
+            if num_tokens > max_model_len:
+                raise context_length_exceeded(num_tokens, max_model_len, param=param, at_least=True)
+            num_chars *= 2

@@ -1,0 +1,85 @@
+"""A model folder's tokenizer: tokenizer.json, and the special tokens its config names. No templates, no limits here."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from penstock._core import Vocabulary
+from penstock.errors import ModelError
+
+
+@dataclass(frozen=True, slots=True)
+class FolderTokenizer:
+    """What a folder says about tokens.
+
+    Attributes:
+        tokenizer: text -> ids; truncation and padding are off, whatever the file says.
+        vocabulary: ids -> bytes, for streams.
+        special_tokens: "bos_token" -> "<s>" and so on, as templates see them.
+        config: tokenizer_config.json, or {}.
+        longest_token_bytes: an upper bound of the bytes of text behind one token.
+    """
+
+    tokenizer: Tokenizer
+    vocabulary: Vocabulary
+    special_tokens: dict[str, Any]
+    config: dict[str, Any]
+    longest_token_bytes: int
+
+    @classmethod
+    def load(cls, folder: Path) -> FolderTokenizer:
+        """Raises ModelError when tokenizer.json is missing, broken, or of a kind that cannot be streamed."""
+        tokenizer, vocabulary = _read_tokenizer(folder / "tokenizer.json")
+        config = read_json_object(folder / "tokenizer_config.json")
+        special_tokens = _special_tokens(read_json_object(folder / "special_tokens_map.json") | config)
+        longest = max((len(token.encode()) for token in tokenizer.get_vocab()), default=1)
+        return cls(tokenizer, vocabulary, special_tokens, config, longest)
+
+    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        """Token ids. Any thread; the GIL is free meanwhile: `encode` keeps it (950 ms for 1 MB of text), while
+        `encode_batch_fast` does not and spends a quarter of the time, since it keeps no offsets."""
+        ids: list[int] = self.tokenizer.encode_batch_fast([text], add_special_tokens=add_special_tokens)[0].ids
+        return ids
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """A JSON file's object; {} when there is no such file. Raises ModelError when it is something else."""
+    try:
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read as JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ModelError(f"{path} must hold a JSON object, not a {type(value).__name__}")
+    return value
+
+
+def _read_tokenizer(path: Path) -> tuple[Tokenizer, Vocabulary]:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path.parent} has no readable tokenizer.json: {error.strerror or error}") from error
+    try:
+        tokenizer = Tokenizer.from_buffer(data)
+        vocabulary = Vocabulary.from_json(data)
+    except Exception as error:  # tokenizers raises whatever it likes
+        raise ModelError(f"{path} is no tokenizer that Penstock can serve: {error}") from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer, vocabulary
+
+
+def _special_tokens(config: dict[str, Any]) -> dict[str, Any]:
+    """The entries whose names end in `_token`, as strings: the files hold strings or {"content": …} objects."""
+    found: dict[str, Any] = {}
+    for name, value in config.items():
+        content = value.get("content") if isinstance(value, dict) else value
+        if name.endswith("_token") and isinstance(content, str):
+            found[name] = content
+    return found
