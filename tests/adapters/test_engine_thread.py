@@ -135,6 +135,9 @@ def test_an_idle_engine_sleeps_and_is_not_stuck_but_a_hanging_step_is(engine):
     engine.thread.scheduler.step = lambda: (steps.append(1), step())[1]
     time.sleep(0.1)
     assert (steps, engine.thread.heartbeat_age_s) == ([], 0.0)
+    engine.thread.scheduler.cancel(99 << 12)  # of a stream that has ended meanwhile
+    time.sleep(0.1)
+    assert len(steps) == 1
 
     goes_on = threading.Event()
     prefill = engine.runner.prefill

@@ -83,10 +83,11 @@ class EngineThread:
             self._end(EngineState.ERROR, kind="engine_dead", reason=_sentence_of(error))
 
     def _step_until_closed(self, scheduler: Scheduler) -> None:
-        while not scheduler.queue.is_closed:
+        while True:
             if scheduler.is_idle:
                 scheduler.queue.wait()
-                continue
+            if scheduler.queue.is_closed:
+                return
             self._step_began = time.monotonic()
             has_frames = scheduler.step()
             self._step_began = None
