@@ -123,6 +123,13 @@ def test_the_command_line_checks_a_model_without_jax_and_without_threads() -> No
     assert run(code).strip() == "[] 1"
 
 
+def test_a_worker_blocks_signals_before_any_thread_starts() -> None:
+    code = """if True:
+        import os, penstock.asgi
+        print(len(os.listdir("/proc/self/task")))"""
+    assert run(code).strip() == "1"
+
+
 def test_the_supervisor_holds_almost_nothing_and_one_thread_when_it_forks() -> None:
     code = """if True:
         import os, sys, granian.server

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from penstock import preflight
 from penstock._core import Hub, Metrics
 from penstock.config import Settings, load_settings, unknown_variables
-from penstock.console import Console, start_logging
+from penstock.console import start_logging
 from penstock.errors import ConfigError, ModelError
 from penstock.serve import HANDED_ON
 from penstock.server.lifecycle import Lifecycle, block_signals
@@ -59,28 +59,22 @@ class Application:
             raise RuntimeError("Penstock is built at start-up: run it with --interface asgi, not asginl.")
         await receive()
         try:
-            server, engine, console = self._start()
-        except (ConfigError, ModelError) as error:
-            await send({"type": "lifespan.startup.failed", "message": str(error)})
-            return
-        except Exception:
+            self._server = server = await self._start()
+        except Exception as error:
             # An exception that escaped would make Granian go on without us, and without lifespan.
-            logger.exception("Start-up failed")
-            await send({"type": "lifespan.startup.failed", "message": "Penstock could not start; the log says why."})
+            self._only_worker.release()
+            await send({"type": "lifespan.startup.failed", "message": _reason(error)})
             return
-        self._server = server
-        lifecycle = Lifecycle(server, drain_timeout_s=server.settings.drain_timeout_s)
-        lifecycle.install()
-        await server.startup()
-        follow_loading([engine], show=console.show_progress, stop=lifecycle.stop)
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await server.shutdown()
         self._only_worker.release()
         await send({"type": "lifespan.shutdown.complete"})
 
-    def _start(self) -> tuple[PenstockServer, TokenEngineAdapter, Console]:
-        """Checks, then puts the parts together."""
+    async def _start(self) -> PenstockServer:
+        """Checks, puts the parts together, and starts them. Returns while the engine loads."""
+        from penstock.server.app import PenstockServer  # late: what it imports starts threads
+
         refuse_forked_engine()
         settings = _take_settings()
         console = start_logging(settings.log_level)
@@ -89,10 +83,20 @@ class Application:
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
         inspected = preflight.inspect_model(settings)
         engine, metrics = _build_engine(settings, inspected)
+        server = PenstockServer(settings, {inspected.name: engine}, metrics)
+        lifecycle = Lifecycle(server, drain_timeout_s=settings.drain_timeout_s)
+        lifecycle.install()
+        await server.startup()
+        follow_loading([engine], show=console.show_progress, stop=lifecycle.stop)
+        return server
 
-        from penstock.server.app import PenstockServer
 
-        return PenstockServer(settings, {inspected.name: engine}, metrics), engine, console
+def _reason(error: Exception) -> str:
+    """Why the server does not start, in one sentence."""
+    if isinstance(error, ConfigError | ModelError):
+        return str(error)
+    logger.error("Start-up failed", exc_info=error)
+    return "Penstock could not start; the log says why."
 
 
 def _take_settings() -> Settings:
@@ -110,7 +114,7 @@ def _build_engine(settings: Settings, inspected: preflight.Inspected) -> tuple[T
     """The engine that `settings` name, not yet started, with a hub of its own."""
     checkpoint = inspected.checkpoint
     length = settings.max_model_len or (checkpoint.max_position_embeddings if checkpoint else None)
-    metrics = Metrics(inspected.name, **({} if length is None else {"max_model_len": length}))
+    metrics = Metrics(inspected.name) if length is None else Metrics(inspected.name, max_model_len=length)
     hub = Hub(inspected.prompt.vocabulary, metrics, max_pending_bytes=settings.max_pending_bytes)
     if checkpoint is None:
         from penstock.adapters.echo import EchoEngine

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from penstock.config import Settings
 from penstock.errors import ConfigError
+from penstock.serve import resolve
 
 if TYPE_CHECKING:
     from penstock.checkpoint import Checkpoint
@@ -81,19 +82,6 @@ def check(settings: Settings) -> None:
             settings.host,
             settings.port,
         )
-
-
-def resolve(host: str) -> str:
-    """The numeric address of `host`, IPv4 before IPv6.
-
-    Raises:
-        ConfigError: it has none.
-    """
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except (socket.gaierror, UnicodeError):
-        raise ConfigError(f"--host {host} should be an address of this machine: the name is not known.") from None
-    return str(min(found, key=lambda entry: entry[0] != socket.AF_INET)[4][0])
 
 
 def _check_bindable(settings: Settings, address: str) -> None:

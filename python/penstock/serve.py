@@ -11,8 +11,10 @@ import logging
 import os
 import resource
 import signal
+import socket
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -34,9 +36,6 @@ def replace_process(settings: Settings) -> NoReturn:
 
     What `ps` shows says what is served, and no key.
     """
-    from penstock import preflight
-
-    handed = json.loads(settings.to_json()) | {"host": preflight.resolve(settings.host)}
     model = [] if settings.model is None else [str(settings.model)]
     shown = ["serve", *model, "--engine", settings.engine, "--host", settings.host, "--port", str(settings.port)]
     sys.stdout.flush()
@@ -44,7 +43,7 @@ def replace_process(settings: Settings) -> NoReturn:
     os.execve(
         sys.executable,
         [sys.executable, "-P", "-m", "penstock", *shown],
-        os.environ | {HANDED_ON: json.dumps(handed)},
+        os.environ | {HANDED_ON: settings.to_json()},
     )
 
 
@@ -71,7 +70,7 @@ def run(
 
     Args:
         target: "module:attribute", or the application itself, which then must hold neither threads nor JAX yet.
-        host: a numeric address.
+        host: a name or an address of this machine.
         port: to bind.
         workers: processes; `reload` forces one.
         log_level: Granian's own log shows warnings and errors, at "debug" everything.
@@ -88,7 +87,7 @@ def run(
     has_tls = ssl_keyfile is not None and ssl_certfile is not None
     server = Server(
         target if isinstance(target, str) else "penstock",
-        address=host,
+        address=resolve(host),
         port=port,
         interface=Interfaces.ASGI,
         workers=1 if reload else workers,
@@ -107,7 +106,30 @@ def run(
     if isinstance(target, str):
         server.serve()
     else:
-        server.serve(target_loader=lambda: target, wrap_loader=False)
+        server.serve(target_loader=partial(_load, target), wrap_loader=False)
+
+
+def _load(target: Callable[..., Any]) -> Callable[..., Any]:
+    """In the worker: an application that was made before it."""
+    from penstock.server.lifecycle import block_signals
+
+    block_signals()
+    return target
+
+
+def resolve(host: str) -> str:
+    """The numeric address of `host`, IPv4 before IPv6.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (socket.gaierror, UnicodeError):
+        from penstock.errors import ConfigError
+
+        raise ConfigError(f"--host {host} should be an address of this machine: the name is not known.") from None
+    return str(min(found, key=lambda entry: entry[0] != socket.AF_INET)[4][0])
 
 
 class _SignalRelay:
