@@ -48,7 +48,8 @@ class HfConfig:
         """`hidden_act` as `DecoderSpec.activation`."""
         value = self._get("hidden_act", "silu")
         if value not in ACTIVATIONS:
-            raise ModelError(f"config.json: hidden_act {value!r} is not supported, expected one of {sorted(ACTIVATIONS)}")
+            known = sorted(ACTIVATIONS)
+            raise ModelError(f"config.json: hidden_act {value!r} is not supported, expected one of {known}")
         return ACTIVATIONS[value]
 
     def rope(self, *, default_theta: float = 10000.0) -> RopeSpec:
@@ -95,7 +96,7 @@ class HfConfig:
             types = ["full_attention" if i < first_layer else "sliding_attention" for i in range(num_layers)]
         known = {"full_attention": None, "sliding_attention": window}
         if len(types) != num_layers or not set(types) <= set(known):
-            raise ModelError(f"config.json: layer_types must name one of {sorted(known)} for each of {num_layers} layers")
+            raise ModelError(f"config.json: layer_types must be one of {sorted(known)} for each of {num_layers} layers")
         return tuple(known[kind] for kind in types)
 
     def _get(self, name: str, default: Any, within: Mapping[str, Any] | None = None) -> Any:

@@ -1,0 +1,95 @@
+"""The memory plan: how many pages the KV cache gets, decided and logged before anything is loaded."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from penstock.engine.interface import EngineOptions
+from penstock.errors import ConfigError
+from penstock.models.spec import DecoderSpec
+from penstock.models.tree import num_parameters
+
+log = logging.getLogger("penstock.engine")
+
+#: Share of an accelerator's memory that may be filled; the rest is for XLA's temporaries and programs.
+DEVICE_SHARE = 0.9
+#: Share of the host's free memory that the cache may take on CPU.
+HOST_SHARE = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """Bytes on the device.
+
+    Attributes:
+        num_pages: usable ones; page 0 comes on top.
+    """
+
+    weight_bytes: int
+    page_bytes: int
+    num_pages: int
+
+    @property
+    def cache_bytes(self) -> int:
+        return self.page_bytes * (self.num_pages + 1)
+
+
+def plan_memory(
+    spec: DecoderSpec, options: EngineOptions, *, dtype: str, page_size: int, max_model_len: int, device: jax.Device
+) -> MemoryPlan:
+    """Decides the number of pages: enough for all slots at full length, or as many as fit.
+
+    Raises:
+        ConfigError: when not even one sequence of `max_model_len` fits.
+    """
+    num_bytes = 4 if dtype == "float32" else 2
+    weight_bytes = num_parameters(spec) * num_bytes
+    page_bytes = page_size * 2 * spec.kv_size * spec.num_layers * num_bytes
+    pages_per_sequence = -(-max_model_len // page_size)
+    budget = options.kv_cache_memory or _free_for_cache(device, weight_bytes)
+    num_pages = min(options.max_num_seqs * pages_per_sequence, budget // page_bytes - 1)
+    if num_pages < pages_per_sequence:
+        raise ConfigError(
+            f"a sequence of {max_model_len} tokens needs {_size((pages_per_sequence + 1) * page_bytes)} of KV cache, "
+            f"{_size(budget)} can be had: lower --max-model-len or raise --kv-cache-memory"
+        )
+    plan = MemoryPlan(weight_bytes, page_bytes, num_pages)
+    log.info(
+        "memory on %s: weights %s (%s), KV cache %s = %d pages of %d tokens, %d sequences of %d tokens at once",
+        device, _size(weight_bytes), dtype, _size(plan.cache_bytes), num_pages, page_size,
+        num_pages // pages_per_sequence, max_model_len,
+    )  # fmt: skip
+    return plan
+
+
+def _free_for_cache(device: jax.Device, weight_bytes: int) -> int:
+    stats = device.memory_stats() if device.platform != "cpu" else None
+    if stats:
+        return int(stats["bytes_limit"] * DEVICE_SHARE) - int(stats["bytes_in_use"]) - weight_bytes
+    return int((free_host_bytes() - weight_bytes) * HOST_SHARE)
+
+
+def free_host_bytes() -> int:
+    """What the host can still give: MemAvailable, or less under a cgroup's limit."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+    except OSError:
+        return free
+    return free if limit == "max" else min(free, int(limit) - used)
+
+
+def _size(num_bytes: int) -> str:
+    value = float(np.maximum(num_bytes, 0))
+    for unit in ("B", "KB", "MB"):
+        if value < 1000:
+            return f"{value:.3g} {unit}"
+        value /= 1000
+    return f"{value:.3g} GB"

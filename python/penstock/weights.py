@@ -1,0 +1,66 @@
+"""Loads a checkpoint's tensors into the tree of weights, one leaf at a time.
+
+The host holds one leaf beside what is already on the device, so its peak stays near one layer. Knows no file format
+beyond a tensor's offset.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import ml_dtypes
+import numpy as np
+
+from penstock.checkpoint import Checkpoint, LeafSource, TensorInfo
+from penstock.errors import ModelError
+from penstock.models.spec import DecoderSpec
+from penstock.models.tree import layer_leaves, top_leaves
+
+_NUMPY_DTYPES: dict[str, Any] = {"F32": np.float32, "F16": np.float16, "BF16": ml_dtypes.bfloat16}
+
+
+def load_weights(checkpoint: Checkpoint, *, dtype: Any, device: jax.Device) -> dict[str, Any]:
+    """Reads, transposes, fuses and casts every leaf.
+
+    Args:
+        dtype: of all leaves, float32 or bfloat16.
+
+    Returns:
+        The tree of `penstock.models.tree`, committed to `device`.
+    """
+    top: dict[str, Any] = {}
+    layers: list[dict[str, jax.Array]] = [{} for _ in range(checkpoint.spec.num_layers)]
+    for source in checkpoint.sources:
+        leaf = jax.device_put(_assemble(checkpoint, source, dtype), device)
+        leaf.block_until_ready()
+        (top if source.layer is None else layers[source.layer])[source.leaf.name] = leaf
+    return {**top, "layers": tuple(layers)}
+
+
+def weight_shapes(spec: DecoderSpec, *, dtype: Any) -> dict[str, Any]:
+    """The tree as `jax.ShapeDtypeStruct`, to compile before anything is loaded."""
+    top = {leaf.name: jax.ShapeDtypeStruct(leaf.shape, dtype) for leaf in top_leaves(spec)}
+    layer = {leaf.name: jax.ShapeDtypeStruct(leaf.shape, dtype) for leaf in layer_leaves(spec)}
+    return {**top, "layers": (layer,) * spec.num_layers}
+
+
+def _assemble(checkpoint: Checkpoint, source: LeafSource, dtype: Any) -> np.ndarray:
+    """One leaf on the host: its tensors side by side along the last axis."""
+    out = np.empty(source.leaf.shape, dtype)
+    start = 0
+    for name in source.tensors:
+        stored = read_tensor(checkpoint.tensors[name])
+        tensor = stored.T if source.leaf.is_projection else stored
+        out[..., start : start + tensor.shape[-1]] = tensor
+        start += tensor.shape[-1]
+    return out
+
+
+def read_tensor(info: TensorInfo) -> np.ndarray:
+    """A stored tensor as it lies in its file. ModelError if the file was cut short since it was checked."""
+    count = int(np.prod(info.shape))
+    numbers = np.fromfile(info.file, np.uint8, count=info.num_bytes, offset=info.offset)
+    if numbers.size != info.num_bytes:
+        raise ModelError(f"{info.file} is truncated: expected {info.num_bytes} bytes at {info.offset}")
+    return numbers.view(_NUMPY_DTYPES[info.dtype]).reshape(info.shape) if count else np.empty(info.shape, np.float32)
