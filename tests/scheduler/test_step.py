@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+import sys
 import threading
 
 import numpy as np
@@ -14,9 +15,9 @@ from penstock.scheduler.step import Scheduler
 STOP_IDS = (7,)
 
 
-def make_scheduler(*, max_queued_requests=64, **capacity):
+def make_scheduler(*, max_queued_requests=64, stop_ids=STOP_IDS, **capacity):
     runner, hub = FakeRunner(small_capacity(**capacity)), FakeHub()
-    return Scheduler(runner, hub, stop_ids=STOP_IDS, max_queued_requests=max_queued_requests), runner, hub
+    return Scheduler(runner, hub, stop_ids=stop_ids, max_queued_requests=max_queued_requests), runner, hub
 
 
 def run_to_the_end(scheduler, *, limit=2000):
@@ -291,3 +292,32 @@ def test_slices_of_a_lone_long_prompt_are_waited_for_one_by_one():
     scheduler.cancel(1 << 12)
     run_to_the_end(scheduler, limit=3)
     assert runner.num_waited == 4
+
+
+def lines_of_a_steady_step(num_rows):
+    """Lines of the package that one decode step runs through."""
+    scheduler, _, _ = make_scheduler(num_slots=num_rows, num_pages=num_rows * 12, stop_ids=())
+    for stream in range(1, num_rows + 1):
+        scheduler.submit(make_request(stream, [[1]], 47, seed=stream))
+    for _ in range(10):
+        scheduler.step()
+    num_lines = 0
+
+    def trace(frame, event, _):
+        nonlocal num_lines
+        if "penstock/scheduler" not in frame.f_code.co_filename:
+            return None
+        num_lines += event == "line"
+        return trace
+
+    sys.settrace(trace)
+    try:
+        scheduler.step()
+    finally:
+        sys.settrace(None)
+    assert scheduler.gauges[0] == num_rows
+    return num_lines
+
+
+def test_a_steady_step_runs_no_python_per_row():
+    assert lines_of_a_steady_step(1) == lines_of_a_steady_step(40) > 0

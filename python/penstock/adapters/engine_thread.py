@@ -19,6 +19,9 @@ log = logging.getLogger("penstock.engine")
 STOP_WAIT_S = 5.0
 """How long `stop` waits: longer than a step, shorter than the compilation of a large program."""
 
+FAILED = "The engine has failed."
+"""What clients are told; the reason is for the operator, in `detail` and in the log."""
+
 Load = Callable[[Callable[[str], None]], Scheduler]
 
 
@@ -75,12 +78,12 @@ class EngineThread:
             if not self._is_stopping:
                 self._enter(EngineState.READY)
                 self._step_until_closed(scheduler)
-            self._end(EngineState.STOPPED, kind="draining", reason="The server is stopping.")
+            self._end(EngineState.STOPPED, "", kind="draining", message="The server is stopping.")
         except _StoppedWhileLoadingError:
             self._enter(EngineState.STOPPED)
         except Exception as error:
             log.exception("the engine has failed")
-            self._end(EngineState.ERROR, kind="engine_dead", reason=_sentence_of(error))
+            self._end(EngineState.ERROR, _sentence_of(error), kind="engine_dead", message=FAILED)
 
     def _step_until_closed(self, scheduler: Scheduler) -> None:
         while True:
@@ -94,11 +97,11 @@ class EngineThread:
             if has_frames:
                 self._on_step()
 
-    def _end(self, state: EngineState, *, kind: str, reason: str) -> None:
+    def _end(self, state: EngineState, detail: str, *, kind: str, message: str) -> None:
         self._step_began = None
-        self.state, self.detail = state, reason
+        self.state, self.detail = state, detail
         if self.scheduler is not None:
-            self.scheduler.close(kind, reason)
+            self.scheduler.close(kind, message)
         self._on_step()
 
     def _enter(self, state: EngineState) -> None:
@@ -116,7 +119,7 @@ class _StoppedWhileLoadingError(Exception):
 
 
 def _sentence_of(error: Exception) -> str:
-    """One line for operators and clients; the traceback is in the log."""
+    """One line for the operator; the traceback is in the log."""
     if isinstance(error, PenstockError):
         return str(error)
     first_line = str(error).partition("\n")[0]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from penstock.adapters.base import TokenEngineAdapter
-from penstock.adapters.engine_thread import EngineThread
+from penstock.adapters.engine_thread import FAILED, EngineThread
 from penstock.engine.interface import EngineOptions
 from penstock.errors import ApiError
 from penstock.generation import EngineState, EngineStatus, GenerationRequest
@@ -73,7 +73,7 @@ class JaxEngine(TokenEngineAdapter):
         elif state is EngineState.LOADING:
             raise ApiError("model_loading", f"The model is loading: {self._thread.detail or 'just begun'}.")
         else:
-            raise ApiError("engine_dead", self._thread.detail or "The engine has stopped.")
+            raise ApiError("engine_dead", FAILED if state is EngineState.ERROR else "The engine has stopped.")
 
     def cancel(self, stream_key: int) -> None:
         if self._thread.scheduler is not None:
