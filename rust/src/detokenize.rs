@@ -33,7 +33,13 @@ impl Detokenizer {
     #[must_use]
     pub fn new(vocabulary: &Vocabulary) -> Self {
         let lead_left = vocabulary.lead().count;
-        Self { held: Vec::new(), num_valid: 0, run: Run::None, is_first: true, lead_left }
+        Self {
+            held: Vec::new(),
+            num_valid: 0,
+            run: Run::None,
+            is_first: true,
+            lead_left,
+        }
     }
 
     /// Appends to `out` the text that `id` completes. Special tokens and ids that name no token give none.
@@ -80,7 +86,9 @@ impl Detokenizer {
             let (valid, after) = rest.split_at(error.valid_up_to());
             out.push_str(std::str::from_utf8(valid).unwrap_or_default());
             rest = after;
-            let Some(num_broken) = error.error_len() else { break };
+            let Some(num_broken) = error.error_len() else {
+                break;
+            };
             out.push(char::REPLACEMENT_CHARACTER);
             rest = &rest[num_broken..];
         }
@@ -138,4 +146,74 @@ impl Detokenizer {
 
 fn push_replacements(count: usize, out: &mut String) {
     out.extend(std::iter::repeat_n(char::REPLACEMENT_CHARACTER, count));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vocabulary::testing::{byte_fallback, byte_level};
+    use proptest::prelude::*;
+    use std::sync::LazyLock;
+
+    static BYTES: LazyLock<Vocabulary> = LazyLock::new(|| byte_level(&[]));
+
+    /// What each push gives, and then the end.
+    fn pieces(vocabulary: &Vocabulary, ids: impl IntoIterator<Item = u32>) -> Vec<String> {
+        let mut detokenizer = Detokenizer::new(vocabulary);
+        let mut pieces = Vec::new();
+        for id in ids {
+            pieces.push(String::new());
+            detokenizer.push(vocabulary, id, pieces.last_mut().unwrap());
+        }
+        pieces.push(String::new());
+        detokenizer.finish(vocabulary, pieces.last_mut().unwrap());
+        pieces
+    }
+
+    #[test]
+    fn a_split_character_waits_for_its_last_byte() {
+        let vocabulary = byte_level(&[]);
+        assert_eq!(
+            pieces(&vocabulary, [0xf0, 0x9f, 0x99, 0x82, 0x41]),
+            ["", "", "", "🙂", "A", ""]
+        );
+        assert_eq!(
+            pieces(&vocabulary, [0xf0, 0x9f, 0x41, 0xe2]),
+            ["", "", "\u{fffd}A", "", "\u{fffd}"]
+        );
+    }
+
+    #[test]
+    fn a_run_of_byte_tokens_waits_for_its_end_or_its_break() {
+        let vocabulary = byte_fallback(&["▁x"]);
+        assert_eq!(
+            pieces(&vocabulary, [256, 0xc3, 0xa9, 256]),
+            ["x", "", "", "é x", ""]
+        );
+        let broken = ["x", "", "", "\u{fffd}\u{fffd}\u{fffd}", "\u{fffd}", ""];
+        assert_eq!(pieces(&vocabulary, [256, 0xc3, 0xa9, 0xff, 0x41]), broken);
+    }
+
+    #[test]
+    fn special_and_unknown_ids_leave_no_trace() {
+        let vocabulary = byte_level(&["w"]);
+        assert_eq!(
+            pieces(&vocabulary, [0xc3, 257, 99_999, 0xa9]),
+            ["", "", "", "é", ""]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn byte_level_text_is_the_lossy_reading_of_all_bytes(bytes in any::<Vec<u8>>()) {
+            let pieces = pieces(&BYTES, bytes.iter().map(|byte| u32::from(*byte)));
+            prop_assert_eq!(pieces.concat(), String::from_utf8_lossy(&bytes));
+        }
+
+        #[test]
+        fn what_is_valid_never_shows_a_replacement(text in ".{0,16}") {
+            let pieces = pieces(&BYTES, text.bytes().map(u32::from));
+            prop_assert_eq!(pieces.concat(), text);
+        }
+    }
 }

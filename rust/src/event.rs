@@ -74,10 +74,21 @@ impl EventWriter {
             identity: identity(of),
             head: Vec::new(),
             first_text: Vec::new(),
-            tail: if of.include_usage { b"],\"usage\":null}\n\n" } else { b"]}\n\n" },
+            tail: if of.include_usage {
+                b"],\"usage\":null}\n\n"
+            } else {
+                b"]}\n\n"
+            },
         };
         let mut head = sse::DATA.to_vec();
-        writer.push_head(if of.is_chat { b"chat.completion.chunk" } else { b"text_completion" }, &mut head);
+        writer.push_head(
+            if of.is_chat {
+                b"chat.completion.chunk"
+            } else {
+                b"text_completion"
+            },
+            &mut head,
+        );
         writer.head = head;
         writer.first_text = writer.text_start(0);
         writer
@@ -110,7 +121,11 @@ impl EventWriter {
     /// The event that ends a choice.
     pub fn push_finish(&self, index: usize, reason: FinishReason, out: &mut Vec<u8>) {
         self.push_choice(index, out);
-        let nothing: &[u8] = if self.is_chat { b",\"delta\":{}" } else { b",\"text\":\"\"" };
+        let nothing: &[u8] = if self.is_chat {
+            b",\"delta\":{}"
+        } else {
+            b",\"text\":\"\""
+        };
         out.extend_from_slice(nothing);
         push_finish_reason(reason, out);
         out.extend_from_slice(self.tail);
@@ -132,9 +147,20 @@ impl EventWriter {
         usage: Usage,
         out: &mut Vec<u8>,
     ) {
-        self.push_head(if self.is_chat { b"chat.completion" } else { b"text_completion" }, out);
+        self.push_head(
+            if self.is_chat {
+                b"chat.completion"
+            } else {
+                b"text_completion"
+            },
+            out,
+        );
         for (index, (text, reason)) in choices.into_iter().enumerate() {
-            out.extend_from_slice(if index == 0 { b"{\"index\":" } else { b",{\"index\":" });
+            out.extend_from_slice(if index == 0 {
+                b"{\"index\":"
+            } else {
+                b",{\"index\":"
+            });
             push_number(index, out);
             self.push_message(text, out);
             push_finish_reason(reason, out);
@@ -145,11 +171,18 @@ impl EventWriter {
     }
 
     fn push_message(&self, text: &str, out: &mut Vec<u8>) {
-        let start: &[u8] =
-            if self.is_chat { b",\"message\":{\"role\":\"assistant\",\"content\":\"" } else { b",\"text\":\"" };
+        let start: &[u8] = if self.is_chat {
+            b",\"message\":{\"role\":\"assistant\",\"content\":\""
+        } else {
+            b",\"text\":\""
+        };
         out.extend_from_slice(start);
         push_escaped(text, out);
-        let end: &[u8] = if self.is_chat { b"\",\"refusal\":null}" } else { b"\"" };
+        let end: &[u8] = if self.is_chat {
+            b"\",\"refusal\":null}"
+        } else {
+            b"\""
+        };
         out.extend_from_slice(end);
     }
 
@@ -170,7 +203,11 @@ impl EventWriter {
     fn text_start(&self, index: usize) -> Vec<u8> {
         let mut start = Vec::with_capacity(self.head.len() + 48);
         self.push_choice(index, &mut start);
-        start.extend_from_slice(if self.is_chat { b",\"delta\":{\"content\":\"" } else { b",\"text\":\"" });
+        start.extend_from_slice(if self.is_chat {
+            b",\"delta\":{\"content\":\""
+        } else {
+            b",\"text\":\""
+        });
         start
     }
 }
@@ -192,7 +229,10 @@ fn push_finish_reason(reason: FinishReason, out: &mut Vec<u8>) {
 }
 
 fn push_usage(usage: Usage, out: &mut Vec<u8>) {
-    let Usage { prompt_tokens, completion_tokens } = usage;
+    let Usage {
+        prompt_tokens,
+        completion_tokens,
+    } = usage;
     let total_tokens = prompt_tokens + completion_tokens;
     let json = format!(
         "{{\"prompt_tokens\":{prompt_tokens},\"completion_tokens\":{completion_tokens},\

@@ -21,7 +21,10 @@ struct Pattern {
 impl Pattern {
     fn new(text: &str) -> Self {
         let bytes = text.as_bytes().to_vec();
-        let mut pattern = Self { fallback: Vec::with_capacity(bytes.len()), bytes };
+        let mut pattern = Self {
+            fallback: Vec::with_capacity(bytes.len()),
+            bytes,
+        };
         pattern.fallback.push(0);
         for index in 1..pattern.bytes.len() {
             let longest = pattern.advance(pattern.fallback[index - 1], pattern.bytes[index]);
@@ -46,8 +49,17 @@ impl StopStrings {
     /// Empty strings stop nothing and are left out.
     #[must_use]
     pub fn new<S: AsRef<str>>(strings: &[S]) -> Self {
-        let patterns: Vec<_> = strings.iter().map(AsRef::as_ref).filter(|s| !s.is_empty()).map(Pattern::new).collect();
-        let mut begins = if patterns.is_empty() { Vec::new() } else { vec![false; 256] };
+        let patterns: Vec<_> = strings
+            .iter()
+            .map(AsRef::as_ref)
+            .filter(|s| !s.is_empty())
+            .map(Pattern::new)
+            .collect();
+        let mut begins = if patterns.is_empty() {
+            Vec::new()
+        } else {
+            vec![false; 256]
+        };
         for pattern in &patterns {
             begins[usize::from(pattern.bytes[0])] = true;
         }
@@ -73,7 +85,10 @@ impl StopWatch {
     /// For a text that begins.
     #[must_use]
     pub fn new(strings: &StopStrings) -> Self {
-        Self { matched: vec![0; strings.patterns.len()], held: String::new() }
+        Self {
+            matched: vec![0; strings.patterns.len()],
+            held: String::new(),
+        }
     }
 
     /// Appends to `out` what of the text so far can be shown. True if a stop string is complete: then `out` has got
@@ -105,7 +120,9 @@ impl StopWatch {
         let mut is_idle = self.held.is_empty();
         while index < text.len() {
             if is_idle {
-                index += text[index..].iter().position(|byte| strings.begins[usize::from(*byte)])?;
+                index += text[index..]
+                    .iter()
+                    .position(|byte| strings.begins[usize::from(*byte)])?;
             }
             if let Some(stop_len) = self.step(strings, text[index]) {
                 return Some((index + 1, stop_len));
@@ -153,10 +170,17 @@ mod tests {
 
     /// The obvious way: grow the text by one character and look at its end.
     fn naive(stops: &[String], text: &str) -> (String, bool) {
-        for (end, c) in text.char_indices().map(|(start, c)| (start + c.len_utf8(), c)) {
+        for (end, c) in text
+            .char_indices()
+            .map(|(start, c)| (start + c.len_utf8(), c))
+        {
             let seen = &text[..end];
             debug_assert!(seen.ends_with(c));
-            if let Some(stop) = stops.iter().filter(|s| !s.is_empty() && seen.ends_with(*s)).max_by_key(|s| s.len()) {
+            if let Some(stop) = stops
+                .iter()
+                .filter(|s| !s.is_empty() && seen.ends_with(*s))
+                .max_by_key(|s| s.len())
+            {
                 return (seen[..end - stop.len()].to_owned(), true);
             }
         }

@@ -6,6 +6,8 @@
 
 mod choice;
 mod frames;
+mod opening;
+mod step;
 
 use crate::error::ErrorKind;
 use crate::event::{FinishReason, Usage};
@@ -15,69 +17,8 @@ use crate::stop::StopStrings;
 use crate::vocabulary::Vocabulary;
 use choice::Choice;
 use frames::Frames;
-
-/// What a stream is opened with.
-#[derive(Clone, Debug)]
-pub struct Opening {
-    /// `id` of every event.
-    pub response_id: String,
-    /// `model` of every event.
-    pub model: String,
-    /// Unix seconds.
-    pub created: u64,
-    /// Chat events, else text completions.
-    pub is_chat: bool,
-    /// Frames as the tokens come, else one body at the end.
-    pub is_streamed: bool,
-    /// Prompts times `n`.
-    pub num_choices: u32,
-    /// Whether a usage event ends the stream; plain answers always have it.
-    pub include_usage: bool,
-    /// Stop strings; empty ones are ignored.
-    pub stop: Vec<String>,
-    /// Of all prompts together.
-    pub prompt_tokens: u32,
-    /// Per choice, for the metrics.
-    pub max_tokens: u32,
-    /// For the body of an error.
-    pub request_id: String,
-    /// When the request came, in seconds of the clock that `Step::now` is read from.
-    pub arrival: f64,
-}
-
-/// Why the engine ended a sequence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// Not yet.
-    None,
-    /// By a stop token, the last of its ids: counted, not shown.
-    Stop,
-    /// By `max_tokens` or the context.
-    Length,
-}
-
-/// One engine step, as every stream in it sees it.
-#[derive(Debug)]
-pub struct Step<'a> {
-    /// How ids become text.
-    pub vocabulary: &'a Vocabulary,
-    /// What counts.
-    pub metrics: &'a Metrics,
-    /// Seconds of a monotonic clock.
-    pub now: f64,
-    /// Prompt tokens of the requests that got their first token in this step.
-    pub num_prompt_tokens: u64,
-    /// Tokens that came after their choice's end.
-    pub num_wasted: u64,
-}
-
-impl<'a> Step<'a> {
-    /// A step that begins.
-    #[must_use]
-    pub fn new(vocabulary: &'a Vocabulary, metrics: &'a Metrics, now: f64) -> Self {
-        Self { vocabulary, metrics, now, num_prompt_tokens: 0, num_wasted: 0 }
-    }
-}
+pub use opening::Opening;
+pub use step::{End, Step, count_ids};
 
 /// One HTTP response in the making.
 #[derive(Debug)]
@@ -86,6 +27,8 @@ pub struct Stream {
     stops: StopStrings,
     choices: Vec<Choice>,
     num_ended: usize,
+    /// Whether the engine gave any: its prefill is done.
+    has_tokens: bool,
     frames: Frames,
     /// When something was last written, or the stream opened.
     last_written: f64,
@@ -102,13 +45,23 @@ impl Stream {
         let frames = Frames::new(&opening);
         let choice = |index| Choice::new(index, vocabulary, &stops, opening.arrival);
         let choices = (0..opening.num_choices as usize).map(choice).collect();
-        Self { opening, stops, choices, num_ended: 0, frames, last_written: now, opened: now, status: None }
+        Self {
+            opening,
+            stops,
+            choices,
+            num_ended: 0,
+            has_tokens: false,
+            frames,
+            last_written: now,
+            opened: now,
+            status: None,
+        }
     }
 
     /// Takes one row of an engine step: ids (negative ones are none), then its end. True if the engine must free the
     /// row because a stop string ended it, or because there is nobody to take it.
     pub fn push(&mut self, index: usize, ids: &[i32], end: End, step: &mut Step<'_>) -> bool {
-        let num_ids = ids.iter().filter(|id| **id >= 0).count();
+        let num_ids = count_ids(ids);
         if !self.begin(index, num_ids, num_ids > 0 || end != End::None, step) {
             return self.status.is_some() || index >= self.choices.len();
         }
@@ -116,8 +69,10 @@ impl Stream {
         let num_shown = num_ids - usize::from(end == End::Stop && num_ids > 0);
         let ids = ids.iter().filter_map(|id| u32::try_from(*id).ok());
         for (num_seen, id) in (1..).zip(ids) {
-            choice.count_token();
-            if num_seen <= num_shown && choice.push_id(id, step.vocabulary, &self.stops, &mut self.frames) {
+            choice.num_tokens += 1;
+            if num_seen <= num_shown
+                && choice.push_id(id, step.vocabulary, &self.stops, &mut self.frames)
+            {
                 step.num_wasted += (num_ids - num_seen) as u64;
                 self.end_choice(index, FinishReason::Stop, step);
                 return true;
@@ -128,13 +83,20 @@ impl Stream {
     }
 
     /// Takes text of a foreign engine. True if a stop string ended it or there is nobody to take it.
-    pub fn push_text(&mut self, index: usize, text: &str, num_tokens: u32, end: End, step: &mut Step<'_>) -> bool {
+    pub fn push_text(
+        &mut self,
+        index: usize,
+        text: &str,
+        num_tokens: u32,
+        end: End,
+        step: &mut Step<'_>,
+    ) -> bool {
         let has_something = num_tokens > 0 || !text.is_empty() || end != End::None;
         if !self.begin(index, num_tokens as usize, has_something, step) {
             return self.status.is_some() || index >= self.choices.len();
         }
         let choice = &mut self.choices[index];
-        (0..num_tokens).for_each(|_| choice.count_token());
+        choice.num_tokens = choice.num_tokens.saturating_add(num_tokens);
         if choice.push_text(text, &self.stops, &mut self.frames) {
             self.end_choice(index, FinishReason::Stop, step);
             return true;
@@ -151,16 +113,26 @@ impl Stream {
     }
 
     /// Ends the stream with an error. False if it had ended.
-    pub fn fail(&mut self, kind: ErrorKind, message: &str, param: Option<&str>, metrics: &Metrics, now: f64) -> bool {
+    pub fn fail(
+        &mut self,
+        kind: ErrorKind,
+        message: &str,
+        param: Option<&str>,
+        metrics: &Metrics,
+        now: f64,
+    ) -> bool {
         if self.status.is_some() {
             return false;
         }
         self.abandon(FinishedReason::Error, metrics, now);
         if self.opening.is_streamed {
-            self.frames.pending.extend_from_slice(&kind.frame(message, param));
+            self.frames
+                .pending
+                .extend_from_slice(&kind.frame(message, param));
             self.frames.pending.extend_from_slice(sse::DONE);
         } else {
-            let (request_id, timestamp) = (Some(self.opening.request_id.as_str()), self.unix_time(now));
+            let (request_id, timestamp) =
+                (Some(self.opening.request_id.as_str()), self.unix_time(now));
             self.frames.pending = kind.body(message, param, request_id, timestamp);
         }
         self.close(kind.status(), metrics);
@@ -183,7 +155,8 @@ impl Stream {
     pub fn end_if_unread(&mut self, max_bytes: usize, metrics: &Metrics, now: f64) -> bool {
         let num_unread = self.num_unread();
         self.opening.is_streamed && num_unread > max_bytes && {
-            let message = format!("The client left {num_unread} bytes unread; the limit is {max_bytes}.");
+            let message =
+                format!("The client left {num_unread} bytes unread; the limit is {max_bytes}.");
             self.fail(ErrorKind::SlowReader, &message, None, metrics, now)
         }
     }
@@ -224,16 +197,23 @@ impl Stream {
     }
 
     /// Opens a row of a step: first events and times. False if there is nothing to do for it.
-    fn begin(&mut self, index: usize, num_ids: usize, has_something: bool, step: &mut Step<'_>) -> bool {
+    fn begin(
+        &mut self,
+        index: usize,
+        num_ids: usize,
+        has_something: bool,
+        step: &mut Step<'_>,
+    ) -> bool {
         if self.is_closed(index) {
-            step.num_wasted += num_ids as u64;
+            step.waste(num_ids);
             return false;
         }
         if !has_something {
             return false;
         }
         self.last_written = step.now;
-        if num_ids > 0 && self.choices.iter().all(|choice| choice.times.first_token.is_none()) {
+        step.num_tokens += num_ids as u64;
+        if num_ids > 0 && !std::mem::replace(&mut self.has_tokens, true) {
             step.num_prompt_tokens += u64::from(self.opening.prompt_tokens);
         }
         let choice = &mut self.choices[index];
@@ -250,15 +230,21 @@ impl Stream {
         };
         let choice = &mut self.choices[index];
         let was_stopped = choice.flush(step.vocabulary, &self.stops, &mut self.frames);
-        self.end_choice(index, if was_stopped { FinishReason::Stop } else { reason }, step);
+        let reason = if was_stopped {
+            FinishReason::Stop
+        } else {
+            reason
+        };
+        self.end_choice(index, reason, step);
     }
 
     fn end_choice(&mut self, index: usize, reason: FinishReason, step: &mut Step<'_>) {
         self.choices[index].end(reason, step, &mut self.frames);
         self.num_ended += 1;
         if self.num_ended == self.choices.len() {
+            let usage = self.usage();
             let texts = self.choices.iter().filter_map(Choice::outcome);
-            self.frames.end(texts, usage_of(&self.opening, &self.choices), self.opening.include_usage);
+            self.frames.end(texts, usage, self.opening.include_usage);
             self.close(200, step.metrics);
         }
     }
@@ -272,28 +258,31 @@ impl Stream {
 
     fn close(&mut self, status: u16, metrics: &Metrics) {
         self.status = Some(status);
+        let longest = self.choices.iter().map(|choice| choice.num_tokens).max();
         metrics.finish_request(&RequestSizes {
             prompt_tokens: self.opening.prompt_tokens,
             num_choices: self.opening.num_choices,
             max_tokens: self.opening.max_tokens,
-            max_generation_tokens: self.choices.iter().map(|choice| choice.num_tokens).max().unwrap_or(0),
+            max_generation_tokens: longest.unwrap_or(0),
         });
     }
 
     fn usage(&self) -> Usage {
-        usage_of(&self.opening, &self.choices)
+        let num_tokens = |choice: &Choice| u64::from(choice.num_tokens);
+        Usage {
+            prompt_tokens: u64::from(self.opening.prompt_tokens),
+            completion_tokens: self.choices.iter().map(num_tokens).sum(),
+        }
     }
 
     /// Unix seconds at `now`, from the stream's own birth: no second clock.
-    #[expect(clippy::cast_precision_loss, reason = "Unix seconds are exact in an f64")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "Unix seconds are exact in an f64"
+    )]
     fn unix_time(&self, now: f64) -> f64 {
         self.opening.created as f64 + (now - self.opened)
     }
-}
-
-fn usage_of(opening: &Opening, choices: &[Choice]) -> Usage {
-    let completion_tokens = choices.iter().map(|choice| u64::from(choice.num_tokens)).sum();
-    Usage { prompt_tokens: u64::from(opening.prompt_tokens), completion_tokens }
 }
 
 #[cfg(test)]

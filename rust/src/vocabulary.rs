@@ -4,6 +4,8 @@
 
 mod decoder;
 mod pieces;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -37,7 +39,10 @@ impl fmt::Display for Error {
                  Sequence of Replace, ByteFallback, Fuse and Strip"
             ),
             Error::Model(name) => {
-                write!(f, "tokenizer.json has a model that cannot be streamed: {name}; expected BPE or Unigram")
+                write!(
+                    f,
+                    "tokenizer.json has a model that cannot be streamed: {name}; expected BPE or Unigram"
+                )
             }
         }
     }
@@ -96,10 +101,19 @@ impl Vocabulary {
         let json: TokenizerJson<'_> = serde_json::from_slice(data).map_err(Error::Json)?;
         let plan = Plan::read(&json.decoder)?;
         let model = model_tokens(&json.model)?;
-        let specials: HashSet<&str> = json.added_tokens.iter().filter(|t| t.special).map(|t| &*t.content).collect();
+        let specials: HashSet<&str> = json
+            .added_tokens
+            .iter()
+            .filter(|t| t.special)
+            .map(|t| &*t.content)
+            .collect();
         let tokens = with_added(model, &json.added_tokens);
         let build = |is_first| Pieces::build(&tokens, &specials, &plan, is_first);
-        Ok(Self { pieces: build(false), first: plan.depends_on_position().then(|| build(true)), lead: plan.lead })
+        Ok(Self {
+            pieces: build(false),
+            first: plan.depends_on_position().then(|| build(true)),
+            lead: plan.lead,
+        })
     }
 
     /// One more than the greatest token id.
@@ -150,20 +164,29 @@ fn model_tokens<'a>(model: &ModelJson<'a>) -> Result<ModelTokens<'a>, Error> {
     }
     let vocab = model.vocab.get();
     let by_id: Vec<(u32, Cow<'a, str>)> = if vocab.starts_with('[') {
-        let rows: Vec<(Token<'a>, serde::de::IgnoredAny)> = serde_json::from_str(vocab).map_err(Error::Json)?;
-        (0..).zip(rows.into_iter().map(|(token, _)| token.0)).collect()
+        let rows: Vec<(Token<'a>, serde::de::IgnoredAny)> =
+            serde_json::from_str(vocab).map_err(Error::Json)?;
+        (0..)
+            .zip(rows.into_iter().map(|(token, _)| token.0))
+            .collect()
     } else {
         let rows: HashMap<Token<'a>, u32> = serde_json::from_str(vocab).map_err(Error::Json)?;
         rows.into_iter().map(|(token, id)| (id, token.0)).collect()
     };
-    let ids = by_id.iter().map(|(id, token)| (token.clone(), *id)).collect();
+    let ids = by_id
+        .iter()
+        .map(|(id, token)| (token.clone(), *id))
+        .collect();
     Ok(ModelTokens { ids, by_id })
 }
 
 /// All tokens by id. `tokenizers` gives an added token the model's id if the model knows its text, else the next free
 /// one in the order of the list, whatever id the file says; an empty one is dropped.
 fn with_added<'a>(model: ModelTokens<'a>, added: &'a [AddedToken<'a>]) -> Vec<(u32, Cow<'a, str>)> {
-    let ModelTokens { mut ids, by_id: mut tokens } = model;
+    let ModelTokens {
+        mut ids,
+        by_id: mut tokens,
+    } = model;
     let size = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
     let mut greatest_added: Option<u32> = None;
     for token in added.iter().filter(|token| !token.content.is_empty()) {
@@ -175,4 +198,64 @@ fn with_added<'a>(model: ModelTokens<'a>, added: &'a [AddedToken<'a>]) -> Vec<(u
         greatest_added = greatest_added.max(Some(id));
     }
     tokens
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::from_tokens;
+    use super::*;
+
+    fn refusal(decoder: &str, model: &str) -> String {
+        let json = format!(
+            r#"{{"decoder": {decoder}, "model": {{"type": "{model}", "vocab": {{"a": 0}}}}}}"#
+        );
+        Vocabulary::from_json(json.as_bytes())
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn what_cannot_be_streamed_is_refused_by_name() {
+        assert!(refusal(r#"{"type": "WordPiece"}"#, "BPE").contains("WordPiece"));
+        assert!(refusal("null", "BPE").contains("none"));
+        assert!(refusal(r#"{"type": "ByteLevel"}"#, "WordPiece").contains("WordPiece"));
+        assert!(
+            refusal(
+                r#"{"type": "Strip", "content": " ", "start": 0, "stop": 1}"#,
+                "BPE"
+            )
+            .contains("Strip")
+        );
+        assert!(
+            refusal(
+                r#"{"type": "Replace", "pattern": {"Regex": "a"}, "content": ""}"#,
+                "BPE"
+            )
+            .contains("regular")
+        );
+    }
+
+    #[test]
+    fn the_first_token_of_a_metaspace_text_has_no_space() {
+        let tokens = ["▁a".to_owned()].into_iter();
+        let vocabulary = from_tokens(
+            tokens,
+            r#"{"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first"}"#,
+        );
+        assert_eq!(vocabulary.piece(0, true), Piece::Text("a"));
+        assert_eq!(vocabulary.piece(0, false), Piece::Text(" a"));
+    }
+
+    #[test]
+    fn bad_files_are_errors() {
+        for data in [
+            "",
+            "[]",
+            "{}",
+            r#"{"model": {"vocab": 3}}"#,
+            r#"{"model": {"type": "BPE", "vocab": {"a": -1}}}"#,
+        ] {
+            assert!(Vocabulary::from_json(data.as_bytes()).is_err(), "{data}");
+        }
+    }
 }

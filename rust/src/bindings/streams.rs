@@ -30,8 +30,12 @@ struct PyVocabulary {
 impl PyVocabulary {
     #[staticmethod]
     fn from_json(py: Python<'_>, data: &[u8]) -> PyResult<Self> {
-        let vocabulary = py.detach(|| Vocabulary::from_json(data)).map_err(|e| PyValueError::new_err(e.to_string()))?;
-        Ok(Self { inner: Arc::new(vocabulary) })
+        let vocabulary = py
+            .detach(|| Vocabulary::from_json(data))
+            .map_err(|e| PyValueError::new_err(e.to_string()))?;
+        Ok(Self {
+            inner: Arc::new(vocabulary),
+        })
     }
 
     fn __len__(&self) -> usize {
@@ -44,9 +48,15 @@ impl PyVocabulary {
         let mut detokenizer = Detokenizer::new(vocabulary);
         let mut text = String::new();
         for id in ids {
-            match u32::try_from(id).ok().filter(|id| (*id as usize) < vocabulary.len()) {
+            match u32::try_from(id)
+                .ok()
+                .filter(|id| (*id as usize) < vocabulary.len())
+            {
                 None => {
-                    let message = format!("token id {id} is not in the vocabulary of {}", vocabulary.len());
+                    let message = format!(
+                        "token id {id} is not in the vocabulary of {}",
+                        vocabulary.len()
+                    );
                     return Err(PyValueError::new_err(message));
                 }
                 Some(id) if skip_special => detokenizer.push(vocabulary, id, &mut text),
@@ -67,7 +77,10 @@ struct Clock {
 impl Clock {
     fn new(py: Python<'_>) -> PyResult<Self> {
         let start_s = py.import("time")?.call_method0("monotonic")?.extract()?;
-        Ok(Self { start: Instant::now(), start_s })
+        Ok(Self {
+            start: Instant::now(),
+            start_s,
+        })
     }
 
     fn now(&self) -> f64 {
@@ -86,14 +99,26 @@ struct PyHub {
 impl PyHub {
     #[new]
     #[pyo3(signature = (vocabulary, metrics, *, max_pending_bytes = 1 << 20))]
-    fn new(py: Python<'_>, vocabulary: &PyVocabulary, metrics: &PyMetrics, max_pending_bytes: usize) -> PyResult<Self> {
-        let inner = Hub::new(vocabulary.inner.clone(), metrics.inner.clone(), max_pending_bytes);
-        Ok(Self { inner, clock: Clock::new(py)? })
+    fn new(
+        py: Python<'_>,
+        vocabulary: &PyVocabulary,
+        metrics: &PyMetrics,
+        max_pending_bytes: usize,
+    ) -> PyResult<Self> {
+        let inner = Hub::new(
+            vocabulary.inner.clone(),
+            metrics.inner.clone(),
+            max_pending_bytes,
+        );
+        Ok(Self {
+            inner,
+            clock: Clock::new(py)?,
+        })
     }
 
     #[pyo3(signature = (*, response_id, model, created, chat, streamed, num_choices, include_usage, stop, prompt_tokens,
         max_tokens, request_id, arrival))]
-    #[expect(clippy::too_many_arguments, clippy::fn_params_excessive_bools, reason = "keywords in Python")]
+    #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     fn open(
         &self,
         response_id: String,
@@ -110,7 +135,10 @@ impl PyHub {
         arrival: f64,
     ) -> PyResult<u64> {
         if !(1..=1 << CHOICE_BITS).contains(&num_choices) {
-            let message = format!("num_choices is {num_choices}; expected 1 to {}", 1 << CHOICE_BITS);
+            let message = format!(
+                "num_choices is {num_choices}; expected 1 to {}",
+                1 << CHOICE_BITS
+            );
             return Err(PyValueError::new_err(message));
         }
         let opening = Opening {
@@ -148,25 +176,52 @@ impl PyHub {
     ) -> PyResult<Vec<u64>> {
         let keys: Vec<u64> = read_buffer(keys, "keys")?;
         let ids: Vec<i32> = read_buffer(ids, "ids")?;
-        let ends: Vec<End> = read_buffer(ends, "ends")?.into_iter().map(read_end).collect::<PyResult<_>>()?;
+        let ends: Vec<End> = read_buffer(ends, "ends")?
+            .into_iter()
+            .map(read_end)
+            .collect::<PyResult<_>>()?;
         if ends.len() != keys.len() || !ids.len().is_multiple_of(keys.len().max(1)) {
-            let message = format!("keys [{}], ids [{}] and ends [{}] do not fit", keys.len(), ids.len(), ends.len());
+            let message = format!(
+                "keys [{}], ids [{}] and ends [{}] do not fit",
+                keys.len(),
+                ids.len(),
+                ends.len()
+            );
             return Err(PyValueError::new_err(message));
         }
-        let rows = Rows { keys: &keys, ids: &ids, ends: &ends };
-        let gauges = EngineGauges { num_running, num_waiting, num_pages_in_use };
+        let rows = Rows {
+            keys: &keys,
+            ids: &ids,
+            ends: &ends,
+        };
+        let gauges = EngineGauges {
+            num_running,
+            num_waiting,
+            num_pages_in_use,
+        };
         Ok(py.detach(|| self.inner.push_step(rows, gauges, self.clock.now())))
     }
 
     #[pyo3(signature = (row_key, text, *, num_tokens, end = END_NONE))]
     fn push_text(&self, row_key: u64, text: &str, num_tokens: u32, end: u8) -> PyResult<bool> {
-        Ok(self.inner.push_text(row_key, text, num_tokens, read_end(end)?, self.clock.now()))
+        Ok(self
+            .inner
+            .push_text(row_key, text, num_tokens, read_end(end)?, self.clock.now()))
     }
 
     #[pyo3(signature = (stream_key, kind, message, *, param = None))]
-    fn fail(&self, stream_key: u64, kind: &str, message: &str, param: Option<&str>) -> PyResult<bool> {
-        let kind = ErrorKind::from_name(kind).ok_or_else(|| PyKeyError::new_err(kind.to_owned()))?;
-        Ok(self.inner.fail(stream_key, kind, message, param, self.clock.now()))
+    fn fail(
+        &self,
+        stream_key: u64,
+        kind: &str,
+        message: &str,
+        param: Option<&str>,
+    ) -> PyResult<bool> {
+        let kind =
+            ErrorKind::from_name(kind).ok_or_else(|| PyKeyError::new_err(kind.to_owned()))?;
+        Ok(self
+            .inner
+            .fail(stream_key, kind, message, param, self.clock.now()))
     }
 
     fn cancel(&self, stream_key: u64) -> bool {
@@ -174,7 +229,8 @@ impl PyHub {
     }
 
     fn take<'py>(&self, py: Python<'py>, stream_key: u64) -> (Bound<'py, PyBytes>, u16) {
-        self.inner.take(stream_key, |frames| PyBytes::new(py, frames))
+        self.inner
+            .take(stream_key, |frames| PyBytes::new(py, frames))
     }
 
     fn take_ready(&self) -> Vec<u64> {
@@ -193,7 +249,10 @@ impl PyHub {
     ) -> PyResult<Bound<'py, PyBytes>> {
         let keys: Vec<u64> = read_buffer(keys, "keys")?;
         let has_room = py.detach(|| self.inner.rows_with_room(&keys, max_pending_bytes));
-        Ok(PyBytes::new(py, &has_room.into_iter().map(u8::from).collect::<Vec<_>>()))
+        Ok(PyBytes::new(
+            py,
+            &has_room.into_iter().map(u8::from).collect::<Vec<_>>(),
+        ))
     }
 
     #[getter]
@@ -204,7 +263,9 @@ impl PyHub {
 
 fn read_buffer<T: pyo3::buffer::Element>(value: &Bound<'_, PyAny>, name: &str) -> PyResult<Vec<T>> {
     let expected = |cause: PyErr| PyValueError::new_err(format!("{name}: {cause}"));
-    PyBuffer::<T>::get(value).map_err(expected)?.to_vec(value.py())
+    PyBuffer::<T>::get(value)
+        .map_err(expected)?
+        .to_vec(value.py())
 }
 
 fn read_end(end: u8) -> PyResult<End> {
@@ -212,7 +273,9 @@ fn read_end(end: u8) -> PyResult<End> {
         END_NONE => Ok(End::None),
         END_STOP => Ok(End::Stop),
         END_LENGTH => Ok(End::Length),
-        _ => Err(PyValueError::new_err(format!("end is {end}; expected END_NONE, END_STOP or END_LENGTH"))),
+        _ => Err(PyValueError::new_err(format!(
+            "end is {end}; expected END_NONE, END_STOP or END_LENGTH"
+        ))),
     }
 }
 

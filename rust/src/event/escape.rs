@@ -18,7 +18,10 @@ const HEX: &[u8; 16] = b"0123456789abcdef";
 /// Appends `text` as the inside of a JSON string.
 pub fn push_escaped(text: &str, out: &mut Vec<u8>) {
     let mut rest = text.as_bytes();
-    while let Some(at) = rest.iter().position(|byte| NEEDS_ESCAPE[usize::from(*byte)]) {
+    while let Some(at) = rest
+        .iter()
+        .position(|byte| NEEDS_ESCAPE[usize::from(*byte)])
+    {
         out.extend_from_slice(&rest[..at]);
         push_escape(rest[at], out);
         rest = &rest[at + 1..];

@@ -1,0 +1,208 @@
+use super::*;
+use crate::vocabulary::testing::byte_level;
+
+const WORD: i32 = 256;
+
+fn hub() -> Hub {
+    Hub::new(
+        Arc::new(byte_level(&["word"])),
+        Arc::new(Metrics::new("m", 128)),
+        2000,
+    )
+}
+
+fn open(hub: &Hub, is_streamed: bool, num_choices: u32) -> u64 {
+    let opening = Opening {
+        response_id: "cmpl-0".to_owned(),
+        model: "m".to_owned(),
+        created: 0,
+        is_chat: false,
+        is_streamed,
+        num_choices,
+        include_usage: false,
+        stop: vec!["dw".to_owned()],
+        prompt_tokens: 3,
+        max_tokens: 8,
+        request_id: "req_0".to_owned(),
+        arrival: 0.0,
+    };
+    hub.open(opening, 0.0)
+}
+
+fn push(hub: &Hub, rows: &[(u64, i32, End)]) -> Vec<u64> {
+    let keys: Vec<u64> = rows.iter().map(|row| row.0).collect();
+    let ids: Vec<i32> = rows.iter().map(|row| row.1).collect();
+    let ends: Vec<End> = rows.iter().map(|row| row.2).collect();
+    hub.push_step(
+        Rows {
+            keys: &keys,
+            ids: &ids,
+            ends: &ends,
+        },
+        EngineGauges::default(),
+        1.0,
+    )
+}
+
+fn take(hub: &Hub, key: u64) -> (usize, u16) {
+    hub.take(key, <[u8]>::len)
+}
+
+fn open_streams(hub: &Hub) -> f64 {
+    hub.metrics.value_of(Gauge::StreamsOpen)
+}
+
+#[test]
+fn a_stream_is_ready_once_until_it_is_listed() {
+    let hub = hub();
+    let (streamed, plain) = (open(&hub, true, 2), open(&hub, false, 1));
+    push(
+        &hub,
+        &[
+            (streamed, 1, End::None),
+            (streamed | 1, 1, End::None),
+            (plain, 1, End::None),
+        ],
+    );
+    push(&hub, &[(streamed, 1, End::None)]);
+    assert_eq!(hub.take_ready(), [streamed]);
+    assert_eq!(hub.take_ready(), [] as [u64; 0]);
+    push(&hub, &[(streamed, 1, End::None), (plain, 1, End::Length)]);
+    assert_eq!(hub.take_ready(), [streamed, plain]);
+}
+
+#[test]
+fn a_taken_end_closes_the_stream() {
+    let hub = hub();
+    let key = open(&hub, false, 1);
+    assert_eq!(take(&hub, key), (0, 0));
+    push(&hub, &[(key, WORD, End::Length)]);
+    assert_eq!(
+        (hub.num_open(), take(&hub, key).1, take(&hub, key)),
+        (1, 200, (0, 499))
+    );
+    assert!(hub.num_open() == 0 && open_streams(&hub) == 0.0);
+}
+
+#[test]
+fn the_engine_hears_of_rows_that_nobody_takes() {
+    let hub = hub();
+    let key = open(&hub, true, 2);
+    let rows = [
+        (key, WORD, End::None),
+        (key | 1, WORD, End::Length),
+        (77 << CHOICE_BITS, 1, End::None),
+    ];
+    assert_eq!(push(&hub, &rows), [77 << CHOICE_BITS]);
+    assert_eq!(
+        push(&hub, &[(key, WORD, End::None)]),
+        [key],
+        "ended by its stop string"
+    );
+    assert_eq!(hub.metrics.count_of(Counter::TokensWasted), 1);
+    assert_eq!(hub.metrics.count_of(Counter::GenerationTokens), 4);
+    assert_eq!(hub.metrics.count_of(Counter::PromptTokens), 3);
+}
+
+#[test]
+fn a_client_that_left_is_counted_once() {
+    let hub = hub();
+    let key = open(&hub, true, 1);
+    push(&hub, &[(key, WORD, End::None)]);
+    assert!(hub.cancel(key, 2.0) && !hub.cancel(key, 2.0));
+    assert_eq!(push(&hub, &[(key, WORD, End::None)]), [key]);
+    assert_eq!(hub.take_ready(), [key], "whoever waited hears of it");
+    assert_eq!(take(&hub, key), (0, 499));
+    let counts = [
+        Counter::CancelledRequests,
+        Counter::SuccessAbort,
+        Counter::TokensWasted,
+    ];
+    assert_eq!(
+        counts.map(|counter| hub.metrics.count_of(counter)),
+        [1, 1, 2]
+    );
+    assert!(open_streams(&hub) == 0.0);
+}
+
+#[test]
+fn a_slow_reader_ends_only_its_own_stream() {
+    let hub = hub();
+    let (slow, other) = (open(&hub, true, 1), open(&hub, true, 1));
+    let is_freed = |_| push(&hub, &[(slow, 1, End::None), (other, 1, End::None)]).contains(&slow);
+    let num_steps = (1..100)
+        .find(|step| {
+            take(&hub, other);
+            is_freed(*step)
+        })
+        .unwrap();
+    assert!(num_steps > 5, "{num_steps}");
+    let frames = hub.take(slow, <[u8]>::to_vec);
+    let text = String::from_utf8_lossy(&frames.0);
+    assert!(
+        text.contains("slow_reader") && text.ends_with("data: [DONE]\n\n") && frames.1 == 408,
+        "{text}"
+    );
+    assert_eq!(hub.rows_with_room(&[slow, other], 1 << 20), [false, true]);
+    assert_eq!(hub.rows_with_room(&[other], 1), [false]);
+}
+
+#[test]
+fn only_idle_streams_get_a_ping() {
+    let hub = hub();
+    let (streamed, _plain) = (open(&hub, true, 1), open(&hub, false, 1));
+    assert!(!hub.ping_idle(10.0, 9.0) && hub.ping_idle(10.0, 10.0) && !hub.ping_idle(10.0, 10.0));
+    assert_eq!(hub.take_ready(), [streamed]);
+    assert_eq!(
+        hub.take(streamed, <[u8]>::to_vec),
+        (crate::sse::PING.to_vec(), 0)
+    );
+    push(&hub, &[(streamed, 1, End::Length)]);
+    take(&hub, streamed);
+    assert!(
+        !hub.ping_idle(0.0, 99.0),
+        "an ended stream has nothing to keep alive"
+    );
+}
+
+/// Engine, readers and leaving clients at once: every stream closes, every token is counted.
+#[test]
+fn nothing_is_lost_between_threads() {
+    let hub = hub();
+    let keys: Vec<u64> = (0..64).map(|n| open(&hub, n % 3 != 0, 1)).collect();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for step in 0..50 {
+                let end = if step == 49 { End::Length } else { End::None };
+                push(
+                    &hub,
+                    &keys.iter().map(|key| (*key, 97, end)).collect::<Vec<_>>(),
+                );
+            }
+        });
+        scope.spawn(|| {
+            for key in keys.iter().step_by(7) {
+                hub.cancel(*key, 1.0);
+            }
+        });
+        scope.spawn(|| {
+            while hub.num_open() > 0 {
+                for key in hub.take_ready() {
+                    take(&hub, key);
+                }
+            }
+        });
+    });
+    assert!(open_streams(&hub) == 0.0);
+    assert_eq!(hub.metrics.count_of(Counter::GenerationTokens), 64 * 50);
+    let ends = [
+        Counter::SuccessLength,
+        Counter::SuccessAbort,
+        Counter::SuccessError,
+    ];
+    let num_ends: u64 = ends
+        .into_iter()
+        .map(|counter| hub.metrics.count_of(counter))
+        .sum();
+    assert_eq!(num_ends, 64, "a reader that is too slow here ends by error");
+}

@@ -23,14 +23,22 @@ pub(super) struct Choice {
 }
 
 impl Choice {
-    pub(super) fn new(index: usize, vocabulary: &Vocabulary, stops: &StopStrings, arrival: f64) -> Self {
+    pub(super) fn new(
+        index: usize,
+        vocabulary: &Vocabulary,
+        stops: &StopStrings,
+        arrival: f64,
+    ) -> Self {
         Self {
             index,
             detokenizer: Detokenizer::new(vocabulary),
             watch: StopWatch::new(stops),
             whole: String::new(),
             num_tokens: 0,
-            times: Timeline { arrival, ..Timeline::default() },
+            times: Timeline {
+                arrival,
+                ..Timeline::default()
+            },
             has_begun: false,
             outcome: None,
         }
@@ -55,26 +63,29 @@ impl Choice {
     /// Times of `num_tokens` that came at once. The gap since the last ones is spread over them: their sum is the time
     /// that passed, and there is one observation per token, however many a dispatch gives.
     pub(super) fn observe_tokens(&mut self, num_tokens: usize, step: &Step<'_>) {
-        let (Ok(times @ 1..), now) = (u32::try_from(num_tokens), step.now) else { return };
-        match self.times.last_token {
-            Some(last) => {
-                let gap_s = (now - last) / f64::from(times);
-                step.metrics.observe_many(Histogram::InterTokenLatency, gap_s, times);
-            }
-            None => {
-                self.times.first_token = Some(now);
-                step.metrics.observe(Histogram::TimeToFirstToken, now - self.times.arrival);
-            }
+        let (Ok(times @ 1..), now) = (u32::try_from(num_tokens), step.now) else {
+            return;
+        };
+        if let Some(last) = self.times.last_token {
+            let gap_s = (now - last) / f64::from(times);
+            step.metrics
+                .observe_many(Histogram::InterTokenLatency, gap_s, times);
+        } else {
+            self.times.first_token = Some(now);
+            step.metrics
+                .observe(Histogram::TimeToFirstToken, now - self.times.arrival);
         }
         self.times.last_token = Some(now);
     }
 
-    pub(super) fn count_token(&mut self) {
-        self.num_tokens = self.num_tokens.saturating_add(1);
-    }
-
     /// True if a stop string is complete.
-    pub(super) fn push_id(&mut self, id: u32, vocabulary: &Vocabulary, stops: &StopStrings, frames: &mut Frames) -> bool {
+    pub(super) fn push_id(
+        &mut self,
+        id: u32,
+        vocabulary: &Vocabulary,
+        stops: &StopStrings,
+        frames: &mut Frames,
+    ) -> bool {
         let mut text = std::mem::take(&mut frames.text);
         self.detokenizer.push(vocabulary, id, &mut text);
         let is_stopped = self.push_text(&text, stops, frames);
@@ -84,7 +95,12 @@ impl Choice {
     }
 
     /// True if a stop string is complete.
-    pub(super) fn push_text(&mut self, text: &str, stops: &StopStrings, frames: &mut Frames) -> bool {
+    pub(super) fn push_text(
+        &mut self,
+        text: &str,
+        stops: &StopStrings,
+        frames: &mut Frames,
+    ) -> bool {
         if stops.is_empty() {
             self.show(text, frames);
             return false;
@@ -98,7 +114,12 @@ impl Choice {
     }
 
     /// Shows what was held back. True if that completed a stop string.
-    pub(super) fn flush(&mut self, vocabulary: &Vocabulary, stops: &StopStrings, frames: &mut Frames) -> bool {
+    pub(super) fn flush(
+        &mut self,
+        vocabulary: &Vocabulary,
+        stops: &StopStrings,
+        frames: &mut Frames,
+    ) -> bool {
         let mut text = String::new();
         self.detokenizer.finish(vocabulary, &mut text);
         let mut shown = String::new();

@@ -29,7 +29,13 @@ impl Frames {
             include_usage: opening.include_usage,
         });
         let is_streamed = opening.is_streamed;
-        Self { pending: Vec::new(), events, is_streamed, text: String::new(), shown: String::new() }
+        Self {
+            pending: Vec::new(),
+            events,
+            is_streamed,
+            text: String::new(),
+            shown: String::new(),
+        }
     }
 
     pub(super) fn role(&mut self, index: usize) {

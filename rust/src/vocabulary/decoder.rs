@@ -19,9 +19,16 @@ impl Step {
     pub(super) fn apply(&self, token: &str, is_first: bool) -> String {
         match self {
             Step::Replace { from, to } => token.replace(from, to),
-            Step::Metaspace { mark, drops_first } => token.replace(*mark, if is_first && *drops_first { "" } else { " " }),
+            Step::Metaspace { mark, drops_first } => {
+                token.replace(*mark, if is_first && *drops_first { "" } else { " " })
+            }
             Step::Strip { content, count } => {
-                let cut: usize = token.chars().take(*count).take_while(|c| c == content).map(char::len_utf8).sum();
+                let cut: usize = token
+                    .chars()
+                    .take(*count)
+                    .take_while(|c| c == content)
+                    .map(char::len_utf8)
+                    .sum();
                 token[cut..].to_owned()
             }
         }
@@ -43,23 +50,45 @@ pub(super) struct Plan {
 
 impl Plan {
     pub(super) fn read(decoder: &Value) -> Result<Self, Error> {
-        let lead = Lead { content: ' ', count: 0 };
-        let mut plan =
-            Self { steps: Vec::new(), is_byte_level: false, has_byte_fallback: false, is_fused: false, lead };
+        let lead = Lead {
+            content: ' ',
+            count: 0,
+        };
+        let mut plan = Self {
+            steps: Vec::new(),
+            is_byte_level: false,
+            has_byte_fallback: false,
+            is_fused: false,
+            lead,
+        };
         plan.add(decoder)?;
         Ok(plan)
     }
 
     pub(super) fn depends_on_position(&self) -> bool {
-        self.steps.iter().any(|step| matches!(step, Step::Metaspace { drops_first: true, .. }))
+        self.steps.iter().any(|step| {
+            matches!(
+                step,
+                Step::Metaspace {
+                    drops_first: true,
+                    ..
+                }
+            )
+        })
     }
 
     fn add(&mut self, decoder: &Value) -> Result<(), Error> {
         let kind = decoder["type"].as_str().unwrap_or("none");
         let is_per_token = !self.has_byte_fallback && !self.is_fused;
         match kind {
-            "Sequence" => decoder["decoders"].as_array().into_iter().flatten().try_for_each(|inner| self.add(inner))?,
-            "ByteLevel" if is_per_token && self.steps.is_empty() => (self.is_byte_level, self.is_fused) = (true, true),
+            "Sequence" => decoder["decoders"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .try_for_each(|inner| self.add(inner))?,
+            "ByteLevel" if is_per_token && self.steps.is_empty() => {
+                (self.is_byte_level, self.is_fused) = (true, true);
+            }
             "ByteFallback" if is_per_token => self.has_byte_fallback = true,
             "Fuse" => self.is_fused = true,
             "Replace" if is_per_token => self.steps.push(replace(decoder)?),
@@ -74,8 +103,12 @@ impl Plan {
     }
 
     fn add_strip(&mut self, decoder: &Value, is_per_token: bool) -> Result<(), Error> {
-        let content = one_char(&decoder["content"]).ok_or_else(|| Error::Decoder("Strip without content".to_owned()))?;
-        let count = decoder["start"].as_u64().and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
+        let content = one_char(&decoder["content"])
+            .ok_or_else(|| Error::Decoder("Strip without content".to_owned()))?;
+        let count = decoder["start"]
+            .as_u64()
+            .and_then(|n| usize::try_from(n).ok())
+            .unwrap_or(0);
         if decoder["stop"].as_u64().unwrap_or(0) != 0 {
             return Err(Error::Decoder("Strip at the end of a text".to_owned()));
         }
@@ -91,9 +124,14 @@ impl Plan {
 }
 
 fn replace(decoder: &Value) -> Result<Step, Error> {
-    let from = decoder["pattern"]["String"].as_str().filter(|from| !from.is_empty());
+    let from = decoder["pattern"]["String"]
+        .as_str()
+        .filter(|from| !from.is_empty());
     match (from, decoder["content"].as_str()) {
-        (Some(from), Some(to)) => Ok(Step::Replace { from: from.to_owned(), to: to.to_owned() }),
+        (Some(from), Some(to)) => Ok(Step::Replace {
+            from: from.to_owned(),
+            to: to.to_owned(),
+        }),
         _ => Err(Error::Decoder("Replace by a regular expression".to_owned())),
     }
 }

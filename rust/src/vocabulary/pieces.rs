@@ -34,7 +34,12 @@ struct Entry {
     is_special: bool,
 }
 
-const ABSENT: Entry = Entry { start: 0, end: 0, kind: Kind::Absent, is_special: false };
+const ABSENT: Entry = Entry {
+    start: 0,
+    end: 0,
+    kind: Kind::Absent,
+    is_special: false,
+};
 
 #[derive(Debug, Default)]
 pub(super) struct Pieces {
@@ -47,7 +52,12 @@ pub(super) struct Pieces {
 const MAX_ID: u32 = 1 << 24;
 
 impl Pieces {
-    pub(super) fn build(tokens: &[(u32, Cow<'_, str>)], specials: &HashSet<&str>, plan: &Plan, is_first: bool) -> Self {
+    pub(super) fn build(
+        tokens: &[(u32, Cow<'_, str>)],
+        specials: &HashSet<&str>,
+        plan: &Plan,
+        is_first: bool,
+    ) -> Self {
         let mut pieces = Self::default();
         let alphabet = Alphabet::new();
         for (id, token) in tokens.iter().filter(|(id, _)| *id < MAX_ID) {
@@ -58,9 +68,16 @@ impl Pieces {
             let mut entry = if plan.is_byte_level {
                 pieces.add_bytes(alphabet.bytes_of(token))
             } else {
-                let text = plan.steps.iter().fold(token.to_string(), |text, step| step.apply(&text, is_first));
+                let text = plan
+                    .steps
+                    .iter()
+                    .fold(token.to_string(), |text, step| step.apply(&text, is_first));
                 match fallback_byte(&text).filter(|_| plan.has_byte_fallback) {
-                    Some(byte) => Entry { start: u32::from(byte), kind: Kind::Byte, ..ABSENT },
+                    Some(byte) => Entry {
+                        start: u32::from(byte),
+                        kind: Kind::Byte,
+                        ..ABSENT
+                    },
                     None => pieces.add_text(&text),
                 }
             };
@@ -91,7 +108,12 @@ impl Pieces {
     /// A vocabulary of 4 GiB of text does not get here; its tail would be absent.
     fn entry(start: usize, end: usize, kind: Kind) -> Entry {
         match (u32::try_from(start), u32::try_from(end)) {
-            (Ok(start), Ok(end)) => Entry { start, end, kind, is_special: false },
+            (Ok(start), Ok(end)) => Entry {
+                start,
+                end,
+                kind,
+                is_special: false,
+            },
             _ => ABSENT,
         }
     }
@@ -112,14 +134,18 @@ impl Pieces {
     }
 
     pub(super) fn is_special(&self, id: u32) -> bool {
-        self.entries.get(id as usize).is_some_and(|entry| entry.is_special)
+        self.entries
+            .get(id as usize)
+            .is_some_and(|entry| entry.is_special)
     }
 }
 
 /// `<0x41>` → 0x41, in either case of digits.
 fn fallback_byte(token: &str) -> Option<u8> {
     let digits = token.strip_prefix("<0x")?.strip_suffix('>')?;
-    (digits.len() == 2).then(|| u8::from_str_radix(digits, 16).ok()).flatten()
+    (digits.len() == 2)
+        .then(|| u8::from_str_radix(digits, 16).ok())
+        .flatten()
 }
 
 /// GPT-2's byte-level alphabet: printable Latin-1 stands for itself, the other bytes are U+0100 and up, in order.
@@ -144,6 +170,10 @@ impl Alphabet {
     /// The bytes that a token spells. A token with any character outside the alphabet is text as it stands.
     fn bytes_of(&self, token: &str) -> Vec<u8> {
         let byte_of = |c: char| self.bytes.get(c as usize).copied().flatten();
-        token.chars().map(byte_of).collect::<Option<_>>().unwrap_or_else(|| token.as_bytes().to_vec())
+        token
+            .chars()
+            .map(byte_of)
+            .collect::<Option<_>>()
+            .unwrap_or_else(|| token.as_bytes().to_vec())
     }
 }

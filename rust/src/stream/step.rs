@@ -1,0 +1,59 @@
+//! What an engine step brings to every stream in it.
+
+use crate::metrics::Metrics;
+use crate::vocabulary::Vocabulary;
+
+/// Why the engine ended a sequence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Not yet.
+    None,
+    /// By a stop token, the last of its ids: counted, not shown.
+    Stop,
+    /// By `max_tokens` or the context.
+    Length,
+}
+
+/// One engine step, as every stream in it sees it.
+#[derive(Debug)]
+pub struct Step<'a> {
+    /// How ids become text.
+    pub vocabulary: &'a Vocabulary,
+    /// What counts.
+    pub metrics: &'a Metrics,
+    /// Seconds of a monotonic clock.
+    pub now: f64,
+    /// Tokens that the engine gave, wasted ones included.
+    pub num_tokens: u64,
+    /// Prompt tokens of the requests that got their first token in this step.
+    pub num_prompt_tokens: u64,
+    /// Tokens that came after their choice's end.
+    pub num_wasted: u64,
+}
+
+impl<'a> Step<'a> {
+    /// A step that begins.
+    #[must_use]
+    pub fn new(vocabulary: &'a Vocabulary, metrics: &'a Metrics, now: f64) -> Self {
+        Self {
+            vocabulary,
+            metrics,
+            now,
+            num_tokens: 0,
+            num_prompt_tokens: 0,
+            num_wasted: 0,
+        }
+    }
+
+    /// Counts tokens that nobody will get.
+    pub fn waste(&mut self, num_tokens: usize) {
+        self.num_tokens += num_tokens as u64;
+        self.num_wasted += num_tokens as u64;
+    }
+}
+
+/// How many of a row's ids are tokens.
+#[must_use]
+pub fn count_ids(ids: &[i32]) -> usize {
+    ids.iter().filter(|id| **id >= 0).count()
+}
