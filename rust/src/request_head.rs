@@ -9,6 +9,7 @@ mod router;
 mod routes;
 #[cfg(test)]
 mod tests;
+mod values;
 
 pub use router::{Fresh, Router};
 pub use routes::{BadTemplate, Routes};

@@ -1,8 +1,9 @@
 //! The door: a head in, an endpoint or a ready answer out.
 
 use super::cors::{self, Cors};
-use super::fields::{BadLength, Fields, is_json};
+use super::fields::{BadLength, Fields};
 use super::routes::{Match, Routes};
+use super::values::is_json;
 use super::{Answer, Header, RequestHead};
 use crate::error::ErrorKind;
 use crate::request_id;
