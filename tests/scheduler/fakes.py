@@ -66,7 +66,7 @@ class FakeResult:
 
     def fetch(self) -> tuple[np.ndarray, np.ndarray]:
         assert self.epoch == self.runner.epoch, "a step from before the reset was fetched"
-        self.runner.num_unfetched -= len(self.ids) > 0
+        self.runner.num_unfetched -= 1
         self.runner.maybe_fail("fetch")
         return self.ids, self.ends
 
@@ -91,7 +91,6 @@ class FakeRunner:
         self.error: type[Exception] = RuntimeError
         self.epoch = 0
         self.widths: list[int] = []  # tokens of every decode
-        self.has_result_for_every_slice = True
         self.reset()
 
     def reset(self) -> None:
@@ -105,7 +104,7 @@ class FakeRunner:
             self.faults.pop(0)
             raise self.error(f"fault injected into {call}")
 
-    def prefill(self, piece: PrefillSlice) -> FakeResult | None:
+    def prefill(self, piece: PrefillSlice) -> FakeResult:
         self.maybe_fail("prefill")
         assert piece.tokens.dtype == piece.pages.dtype == np.int32
         assert 0 < len(piece.tokens) <= self.capacity.max_prefill_tokens
@@ -117,8 +116,7 @@ class FakeRunner:
         for token in piece.tokens.tolist():
             self._write(slot, token)
         if not piece.is_last:
-            nothing = self._in_flight(np.empty((0, 1), np.int32), np.empty(0, np.uint8))
-            return nothing if self.has_result_for_every_slice else None
+            return self._in_flight(np.empty((0, 1), np.int32), np.empty(0, np.uint8))
         slot.key = (0, 0) if piece.temperature == 0 else piece.key
         slot.remaining, slot.stop_ids, slot.is_active = piece.max_new_tokens, piece.stop_ids, True
         token, end = self._sample(slot)
@@ -140,7 +138,7 @@ class FakeRunner:
         return self._in_flight(ids, ends)
 
     def _in_flight(self, ids: np.ndarray, ends: np.ndarray) -> FakeResult:
-        self.num_unfetched += len(ids) > 0
+        self.num_unfetched += 1
         return FakeResult(self, ids, ends, self.epoch)
 
     def _write(self, slot: FakeSlot, token: int) -> None:

@@ -93,11 +93,12 @@ class JaxEngine(TokenEngineAdapter):
         )
 
     def get_model_info(self) -> dict[str, Any]:
-        defaults, capacity = self.sampling_defaults, self._runner.capacity if self._runner is not None else None
+        defaults, runner = self.sampling_defaults, self._runner
+        capacity = runner.capacity if runner is not None else None
         return {
             "name": self._model_name,
             "architecture": self._checkpoint.architecture,
-            "dtype": self._settings.dtype or self._checkpoint.stored_dtype,
+            "dtype": runner.dtype if runner is not None else self._settings.dtype,
             "vocab_size": self._checkpoint.vocab_size,
             "max_model_len": self.max_model_len,
             "max_num_seqs": capacity.num_slots if capacity is not None else self._settings.max_num_seqs,

@@ -87,17 +87,23 @@ class Runner:
         return cls(capacity=capacity, config=config, weights=weights, programs=programs)
 
     @property
+    def dtype(self) -> str:
+        """Of weights and cache, as "float32"."""
+        return str(self._config.cache_dtype)
+
+    @property
     def num_compiles_after_ready(self) -> int:
         """Executables that this process has built since this runner was ready. Stays 0 in a server."""
         return compile_counter().count - self._num_compiles_at_ready
 
-    def prefill(self, piece: PrefillSlice) -> InFlight | None:
-        """Dispatches one slice; the result (one row, one token) comes with the last slice of a prompt."""
+    def prefill(self, piece: PrefillSlice) -> InFlight:
+        """Dispatches one slice. The last slice of a prompt gives one row of one token; the others give no row, only
+        something to wait for, so that a long prompt does not run ahead of its cancel."""
         size = next(bucket for bucket in self._prefill_buckets if bucket >= len(piece.tokens))
         packed = pack_slice(piece, size, self._config.pages_per_sequence)
         self._is_sampled[piece.slot] = piece.temperature > 0
         result = self._run(ProgramKey("prefill", size), packed)
-        return InFlight(result, 1) if piece.is_last else None
+        return InFlight(result, int(piece.is_last))
 
     def decode(self, slots: np.ndarray, *, tokens: int = 1) -> InFlight:
         """Dispatches the next `tokens` tokens of each of `slots`, int32 [B]; rows that have ended give -1 and 0."""

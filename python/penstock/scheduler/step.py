@@ -30,7 +30,7 @@ class StepRunner(Protocol):
 
     capacity: Capacity
 
-    def prefill(self, piece: PrefillSlice) -> StepResult | None: ...
+    def prefill(self, piece: PrefillSlice) -> StepResult: ...
     def decode(self, slots: np.ndarray, *, tokens: int = 1) -> StepResult: ...
     def reset(self) -> None: ...
 
@@ -128,10 +128,8 @@ class Scheduler:
         for sequence, piece in self._schedule.next_slices():
             if piece.start == 0:
                 self._hub.mark_scheduled(sequence.row_key)
-            result = self._runner.prefill(piece)
-            if result is not None:  # of a slice that is not the last it has no rows: it is there to be waited for
-                row_keys = [sequence.row_key] if piece.is_last else []
-                step.add(np.array(row_keys, np.uint64), result)
+            row_keys = [sequence.row_key] if piece.is_last else []  # other slices are there to be waited for
+            step.add(np.array(row_keys, np.uint64), self._runner.prefill(piece))
         if num_decoding:
             slots, keys = self._schedule.decode_rows()
             tokens = 1 if step.results else self._schedule.tokens_per_dispatch()
