@@ -64,7 +64,8 @@ def inspect_model(settings: Settings) -> Inspected:
             f"--max-model-len {settings.max_model_len} should be at most {limit}, the model's max_position_embeddings."
         )
     prompt = PromptEncoder.load(folder)
-    return Inspected(name=settings.model_name or _folder_name(folder), prompt=prompt, checkpoint=checkpoint)
+    own_name = demo.MODEL_NAME if settings.model is None else folder.resolve().name
+    return Inspected(name=settings.model_name or own_name, prompt=prompt, checkpoint=checkpoint)
 
 
 def check(settings: Settings) -> None:
@@ -94,7 +95,3 @@ def _check_bindable(settings: Settings, address: str) -> None:
             probe.listen(1)
         except OSError as error:
             raise ConfigError(f"Cannot bind {settings.host}:{settings.port}: {error.strerror}.") from None
-
-
-def _folder_name(folder: Path) -> str:
-    return folder.resolve().name

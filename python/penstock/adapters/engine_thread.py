@@ -82,7 +82,8 @@ class EngineThread:
         except _StoppedWhileLoadingError:
             self._enter(EngineState.STOPPED)
         except Exception as error:
-            log.exception("the engine has failed")
+            if not isinstance(error, PenstockError):  # those are one sentence, which whoever follows the load tells
+                log.exception("the engine has failed")
             self._end(EngineState.ERROR, _sentence_of(error), kind="engine_dead", message=FAILED)
 
     def _step_until_closed(self, scheduler: Scheduler) -> None:
