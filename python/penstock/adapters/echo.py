@@ -134,6 +134,9 @@ class EchoEngine(TokenEngineAdapter):
         self._on_step()
 
     def _wait_for_work(self) -> None:
+        # Gauges come with a step; of an idle engine nobody else would say so.
+        self._metrics.set("vllm:num_requests_running", 0)
+        self._metrics.set("vllm:num_requests_waiting", len(self._waiting))
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._cancelled or self._state is not EngineState.READY)
 

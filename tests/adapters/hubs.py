@@ -1,0 +1,44 @@
+"""Hubs, prompts and streams for tests of adapters."""
+
+import time
+from typing import Any
+
+from penstock import _core, demo
+from penstock.config import Settings
+from penstock.generation import GenerationRequest, SamplingParams
+from penstock.prompt import PromptEncoder
+
+
+def settings(**given: Any) -> Settings:
+    return Settings.model_validate(given)
+
+
+def load_prompt() -> PromptEncoder:
+    return PromptEncoder.load(demo.model_path())
+
+
+def make_hub(prompt: PromptEncoder, **options: Any) -> tuple[_core.Hub, _core.Metrics]:
+    metrics = _core.Metrics("m")
+    return _core.Hub(prompt.vocabulary, metrics, **options), metrics
+
+
+def open_stream(hub: _core.Hub, *, num_choices: int = 1, streamed: bool = False, max_tokens: int = 16) -> int:
+    return hub.open(
+        response_id="cmpl-1",
+        model="m",
+        created=0,
+        chat=False,
+        streamed=streamed,
+        num_choices=num_choices,
+        include_usage=False,
+        stop=[],
+        prompt_tokens=1,
+        max_tokens=max_tokens,
+        request_id="req_1",
+        arrival=time.monotonic(),
+    )
+
+
+def request_for(key: int, *, num_choices: int = 1, max_tokens: int = 16) -> GenerationRequest:
+    sampling = SamplingParams(max_tokens=max_tokens, n=num_choices)
+    return GenerationRequest(stream_key=key, prompts=((1,),), sampling=sampling, request_id="req_1")

@@ -1,0 +1,141 @@
+"""Each waiting stream is resumed once per wake, with its frames."""
+
+import asyncio
+import threading
+from array import array
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from hubs import load_prompt, make_hub, open_stream
+
+from penstock import _core
+from penstock.adapters.outlets import GONE, Outlets
+
+Scene = Callable[[Outlets, _core.Hub], Coroutine[Any, Any, None]]
+
+
+@pytest.fixture(scope="module")
+def hub() -> _core.Hub:
+    return make_hub(load_prompt())[0]
+
+
+def play(hub: _core.Hub, scene: Scene, **options: Any) -> None:
+    async def run() -> None:
+        await asyncio.wait_for(scene(Outlets(hub, **options), hub), timeout=10)
+
+    asyncio.run(run())
+
+
+def push(hub: _core.Hub, key: int, text: str, end: int = 0) -> None:
+    hub.push_text(key, text, num_tokens=1, end=end)
+
+
+def test_a_waiting_stream_gets_what_another_thread_pushed(hub: _core.Hub) -> None:
+    async def scene(outlets: Outlets, hub: _core.Hub) -> None:
+        key = open_stream(hub, streamed=True)
+
+        def engine() -> None:
+            push(hub, key, "hello")
+            outlets.wake()
+
+        threading.Thread(target=engine).start()
+        frames, status = await outlets.next(key)
+        assert b'"hello"' in frames
+        assert status == 0
+        hub.cancel(key)
+
+    play(hub, scene)
+
+
+def test_a_stream_that_was_sending_finds_its_frames_joined(hub: _core.Hub) -> None:
+    async def scene(outlets: Outlets, hub: _core.Hub) -> None:
+        key = open_stream(hub, streamed=True)
+        for text in ("one", "two"):
+            push(hub, key, text)
+            outlets.wake()
+            await asyncio.sleep(0.01)  # nobody waits
+        frames, _ = await outlets.next(key)
+        assert frames.count(b"data: ") == 2
+        waiting = outlets.next(key)
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        push(hub, key, "three", end=_core.END_STOP)
+        outlets.wake()
+        frames, status = await waiting
+        assert (frames.endswith(_core.DONE), status) == (True, 200)
+
+    play(hub, scene)
+
+
+def test_many_wakes_are_one_look(hub: _core.Hub) -> None:
+    looks: list[None] = []
+
+    async def scene(outlets: Outlets, hub: _core.Hub) -> None:
+        for _ in range(100):
+            outlets.wake()
+        await asyncio.sleep(0.01)
+        assert len(looks) == 1
+        outlets.wake()
+        await outlets.turn()
+        assert len(looks) == 2
+
+    play(hub, scene, on_taken=lambda: looks.append(None))
+
+
+def test_closing_ends_the_wait(hub: _core.Hub) -> None:
+    async def scene(outlets: Outlets, hub: _core.Hub) -> None:
+        key = open_stream(hub)
+        waiting = outlets.next(key)
+        outlets.close(key)
+        assert await waiting == GONE
+        outlets.close(key)
+        hub.cancel(key)
+
+    play(hub, scene)
+
+
+def test_a_cancelled_wait_loses_no_frames(hub: _core.Hub) -> None:
+    async def scene(outlets: Outlets, hub: _core.Hub) -> None:
+        key = open_stream(hub, streamed=True)
+        outlets.next(key).cancel()
+        push(hub, key, "kept")
+        outlets.wake()
+        await asyncio.sleep(0.01)
+        assert b"kept" in hub.take(key)[0]
+        hub.cancel(key)
+
+    play(hub, scene)
+
+
+def test_a_stream_that_takes_nothing_is_stalled(hub: _core.Hub) -> None:
+    async def scene(outlets: Outlets, hub: _core.Hub) -> None:
+        key = open_stream(hub, streamed=True)
+        push(hub, key, "unread")
+        outlets.wake()
+        await asyncio.sleep(0.05)
+        assert outlets.stalled(0.01) == [key]
+        assert outlets.stalled(10.0) == []
+        await outlets.next(key)
+        assert outlets.stalled(0.01) == []
+        hub.cancel(key)
+
+    play(hub, scene)
+
+
+def test_tokens_of_a_step_reach_all_streams(hub: _core.Hub) -> None:
+    async def scene(outlets: Outlets, hub: _core.Hub) -> None:
+        keys = [open_stream(hub) for _ in range(50)]
+        waiting = [outlets.next(key) for key in keys]
+        ids = array("i", [40] * 50)
+        freed = hub.push_step(
+            array("Q", keys), ids, bytes([_core.END_LENGTH] * 50), num_running=50, num_waiting=0, num_pages_in_use=0
+        )
+        assert freed == []
+        outlets.wake()
+        answers = await asyncio.gather(*waiting)
+        assert {status for _, status in answers} == {200}
+        assert len({body for body, _ in answers}) == 1
+        assert hub.num_open == 0
+
+    play(hub, scene)
