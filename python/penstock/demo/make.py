@@ -79,11 +79,6 @@ def make(out: Path) -> None:
     save_file(halves, out / "model.safetensors", metadata={"format": "pt"})
 
 
-def chat_text(talk: Talk) -> str:
-    """A talk as the chat template writes it."""
-    return f"{TURN}user\n{talk.question}{TURN_END}\n{TURN}assistant\n{talk.answer}{TURN_END}\n"
-
-
 def train_tokenizer(corpus: list[Talk]) -> Tokenizer:
     """A byte-level BPE of VOCAB_SIZE entries, the three special tokens first."""
     tokenizer = Tokenizer(models.BPE())

@@ -117,7 +117,8 @@ def check_fields(request: GenerationFields, not_built: dict[str, tuple[Any, ...]
                 "unsupported_parameter", f"'{name}' with this value is not supported{_HINTS.get(name, '')}.", param=name
             )
     ignored += _ignored_stream_options(request)
-    return [_for_header(name) for name in ignored[:_MAX_WARNINGS]]
+    more = ["..."] if len(ignored) > _MAX_WARNINGS else []
+    return [_for_header(name) for name in ignored[:_MAX_WARNINGS]] + more
 
 
 def _ignored_stream_options(request: GenerationFields) -> list[str]:

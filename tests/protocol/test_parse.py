@@ -1,0 +1,262 @@
+"""What the door lets in and what it refuses, as tables; the judges are the official client's types and random JSON."""
+
+import json
+import time
+from typing import Any, get_args, get_type_hints
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from openai.types.chat import completion_create_params as chat_params
+from openai.types.completion_create_params import CompletionCreateParamsNonStreaming
+
+from penstock.errors import ApiError
+from penstock.protocol import ChatCompletionRequest, ChatMessage, Limits, Parsed, parse_chat, parse_completion
+from penstock.protocol.fields import NOT_BUILT_IN_COMPLETIONS
+
+LIMITS = Limits(vocab_size=1000, max_choices=8, max_stop_strings=4)
+USER = {"role": "user", "content": "Hi"}
+CALL = {"id": "call_1", "type": "function", "function": {"name": "now", "arguments": '{"zone": "CET"}'}}
+
+
+def chat(**fields: Any) -> Parsed[Any]:
+    return parse_chat(json.dumps({"model": "m", "messages": [USER], **fields}).encode(), LIMITS)
+
+
+def completion(**fields: Any) -> Parsed[Any]:
+    return parse_completion(json.dumps({"model": "m", "prompt": "Hi", **fields}).encode(), LIMITS)
+
+
+def refused(door: Any, **fields: Any) -> tuple[str, str | None]:
+    with pytest.raises(ApiError) as caught:
+        door(**fields)
+    assert caught.value.status == 400
+    assert len(caught.value.message) < 400
+    return caught.value.kind, caught.value.param
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind", "param"),
+    [
+        ({"model": None}, "invalid_type", "model"),
+        ({"model": ""}, "invalid_value", "model"),
+        ({"n": "5"}, "invalid_type", "n"),
+        ({"n": True}, "invalid_type", "n"),
+        ({"n": 1.0}, "invalid_type", "n"),
+        ({"n": 0}, "invalid_value", "n"),
+        ({"n": 9}, "invalid_value", "n"),
+        ({"temperature": 2.1}, "invalid_value", "temperature"),
+        ({"temperature": "0"}, "invalid_type", "temperature"),
+        ({"temperature": float("nan")}, "invalid_type", "temperature"),
+        ({"temperature": 10**400}, "invalid_type", "temperature"),
+        ({"top_p": 0}, "invalid_value", "top_p"),
+        ({"top_p": 1.01}, "invalid_value", "top_p"),
+        ({"top_k": -2}, "invalid_value", "top_k"),
+        ({"min_p": -0.1}, "invalid_value", "min_p"),
+        ({"seed": 2**63}, "invalid_value", "seed"),
+        ({"max_tokens": 0}, "invalid_value", "max_tokens"),
+        ({"max_completion_tokens": -1}, "invalid_value", "max_completion_tokens"),
+        ({"max_tokens": 5, "max_completion_tokens": 6}, "invalid_value", "max_tokens"),
+        ({"stream": "yes"}, "invalid_type", "stream"),
+        ({"stream_options": {}}, "invalid_value", "stream_options"),
+        ({"stream": True, "stream_options": {"include_usage": 1}}, "invalid_type", "stream_options.include_usage"),
+        ({"stop": 5}, "invalid_type", "stop"),
+        ({"stop": ["a", 5]}, "invalid_type", "stop[1]"),
+        ({"stop": ""}, "invalid_value", "stop"),
+        ({"stop": "x" * 257}, "invalid_value", "stop"),
+        ({"stop": ["x"] * 5}, "invalid_value", "stop"),
+        ({"stop_token_ids": [1000]}, "invalid_value", "stop_token_ids"),
+        ({"stop_token_ids": [1] * 5}, "invalid_value", "stop_token_ids"),
+        ({"continue_final_message": True, "add_generation_prompt": True}, "invalid_value", "continue_final_message"),
+        ({"messages": []}, "invalid_value", "messages"),
+        ({"messages": None}, "invalid_type", "messages"),
+        ({"messages": ["hi"]}, "invalid_type", "messages[0]"),
+        ({"messages": [{"content": "x"}]}, "missing_parameter", "messages[0].role"),
+        ({"messages": [{"role": "wizard", "content": "x"}]}, "invalid_value", "messages[0].role"),
+        ({"messages": [USER, {"role": "user"}]}, "missing_parameter", "messages[1].content"),
+        ({"messages": [{"role": "user", "content": None}]}, "invalid_type", "messages[0].content"),
+        ({"messages": [{"role": "user", "content": 5}]}, "invalid_type", "messages[0].content"),
+        ({"messages": [{"role": "assistant"}]}, "missing_parameter", "messages[0].content"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "missing_parameter", "messages[0].tool_call_id"),
+        ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "missing_parameter",
+         "messages[0].content[0].text"),
+        ({"messages": [{"role": "user", "content": [{"type": 5}]}]}, "invalid_type", "messages[0].content[0].type"),
+        ({"messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "f"}}]}]}, "missing_parameter",
+         "messages[0].tool_calls[0].function.arguments"),
+    ],
+)  # fmt: skip
+def test_a_bad_chat_is_refused_by_name(fields: dict[str, Any], kind: str, param: str) -> None:
+    assert refused(chat, **fields) == (kind, param)
+
+
+@pytest.mark.parametrize("name", ["model", "messages"])
+def test_a_missing_field_is_named(name: str) -> None:
+    body = {"model": "m", "messages": [USER]}
+    del body[name]
+    with pytest.raises(ApiError) as caught:
+        parse_chat(json.dumps(body).encode(), LIMITS)
+    assert (caught.value.kind, caught.value.code, caught.value.param) == (
+        "missing_parameter", "missing_required_parameter", name)  # fmt: skip
+
+
+@pytest.mark.parametrize("part", [{"type": "image_url", "image_url": {"url": "x"}}, {"type": "input_audio"}])
+def test_parts_that_are_not_text_are_refused_by_their_place(part: dict[str, Any]) -> None:
+    messages = [USER, {"role": "user", "content": [{"type": "text", "text": "Look:"}, part]}]
+    assert refused(chat, messages=messages) == ("unsupported_parameter", "messages[1].content[1]")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "kind", "param"),
+    [
+        (None, "invalid_type", "prompt"),
+        ({}, "invalid_type", "prompt"),
+        ([None], "invalid_type", "prompt"),
+        ([True], "invalid_type", "prompt"),
+        ([], "invalid_value", "prompt"),
+        ([[]], "invalid_value", "prompt"),
+        ([1, "a"], "invalid_type", "prompt[1]"),
+        (["a", 1], "invalid_type", "prompt[1]"),
+        ([[1], [2, True]], "invalid_type", "prompt[1][1]"),
+        ([1000], "invalid_value", "prompt"),
+        ([[-1]], "invalid_value", "prompt"),
+        (["a"] * 9, "invalid_value", "prompt"),
+    ],
+)
+def test_a_bad_prompt_is_refused_by_its_place(prompt: Any, kind: str, param: str) -> None:
+    assert refused(completion, prompt=prompt) == (kind, param)
+
+
+def test_choices_are_n_times_prompts() -> None:
+    assert completion(prompt=["a"] * 4, n=2).request.n == 2
+    assert refused(completion, prompt=["a"] * 4, n=3) == ("invalid_value", "n")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "prompts"), [("a", ["a"]), (["a", "b"], ["a", "b"]), ([1, 2], [[1, 2]]), ([[1], [2]], [[1], [2]])]
+)
+def test_prompts_come_one_by_one(prompt: Any, prompts: list[Any]) -> None:
+    assert completion(prompt=prompt).request.prompts == prompts
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b'{"model": "\xff"}',
+        b'{"model": "\x00"}',
+        b'{"model": "\\ud800"}',
+        b"\xef\xbb\xbf{}",
+        b"[" * 100_000,
+        b'{"model":' * 50_000,
+        b'{"model": "m", "messages": ' + b"[" * 300 + b"]" * 300 + b"}",
+        b'{"model": "m", "n": ' + b"9" * 5000 + b"}",
+        b'{"model": "m"} x',
+    ],
+)
+def test_what_is_no_json_is_400(body: bytes) -> None:
+    for door in (parse_chat, parse_completion):
+        with pytest.raises(ApiError) as caught:
+            door(body, LIMITS)
+        assert (caught.value.kind, caught.value.param) == ("invalid_json", None)
+
+
+@pytest.mark.parametrize("body", [b"[]", b"null", b'"x"', b"5"])
+def test_a_body_must_be_an_object(body: bytes) -> None:
+    with pytest.raises(ApiError) as caught:
+        parse_chat(body, LIMITS)
+    assert caught.value.kind == "invalid_type"
+
+
+def test_a_million_bad_items_are_one_complaint() -> None:
+    began = time.perf_counter()
+    for body in (
+        b'{"model":"m","prompt":["a"' + b",1" * 1_000_000 + b"]}",
+        b'{"model":"m","prompt":[1' + b',"a"' * 1_000_000 + b"]}",
+        b'{"model":"m","prompt":"a","stop":["a"' + b",1" * 1_000_000 + b"]}",
+    ):
+        with pytest.raises(ApiError):
+            parse_completion(body, LIMITS)
+    assert time.perf_counter() - began < 5
+
+
+def test_a_clients_text_is_not_echoed_at_length() -> None:
+    with pytest.raises(ApiError) as caught:
+        chat(temperature="secret " * 1000)
+    assert "secret" not in caught.value.message
+
+
+# ---- the judges
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+NAMES = st.sampled_from([*ChatCompletionRequest.model_fields, "prompt", *NOT_BUILT_IN_COMPLETIONS, "user"])
+MESSAGE_NAMES = st.sampled_from([*ChatMessage.__annotations__, "function_call"])
+NEAR = st.sampled_from(
+    ["user", "assistant", "tool", "text", [{"type": "text", "text": "x"}], [{"type": "text"}], [CALL]]
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    fields=st.dictionaries(NAMES, JSON, max_size=6),
+    message=st.dictionaries(MESSAGE_NAMES, JSON | NEAR, max_size=4),
+)
+def test_no_json_raises_anything_but_api_error(fields: dict[str, Any], message: dict[str, Any]) -> None:
+    base = {"model": "m", "prompt": "Hi", "messages": [{"role": "assistant", "content": "Hi", **message}]}
+    for body in (fields, base | fields):
+        for door in (parse_chat, parse_completion):
+            try:
+                door(json.dumps(body).encode(), LIMITS)
+            except ApiError as error:
+                assert error.status == 400  # noqa: PT017
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=64))
+def test_no_bytes_raise_anything_but_api_error(body: bytes) -> None:
+    with pytest.raises(ApiError):
+        parse_chat(body, LIMITS)
+
+
+def test_every_field_of_the_official_client_is_honoured_refused_or_named() -> None:
+    """A value that changes the answer must never pass in silence."""
+    telling: dict[str, Any] = {"response_format": {"type": "json_object"}, "logit_bias": {"5": 1}, "logprobs": True}
+    telling |= {"modalities": ["audio"], "stream_options": {"include_usage": True}, "messages": [USER], "prompt": "x"}
+    for door, params in (
+        (chat, chat_params.CompletionCreateParamsBase),
+        (completion, CompletionCreateParamsNonStreaming),
+    ):
+        for name in get_type_hints(params):
+            value = telling.get(name, 0.5 if "penalty" in name else 3)
+            try:
+                parsed = door(**{name: value, **({"stream": True} if name == "stream_options" else {})})
+            except ApiError as error:
+                assert error.param == name, name  # noqa: PT017
+            else:
+                assert name in parsed.warnings or name in type(parsed.request).model_fields, name
+
+
+def test_what_the_official_client_writes_is_read() -> None:
+    """Messages of every role in the client's own parameter types, as an agent sends them back."""
+    answer = {"role": "assistant", "content": None, "tool_calls": [CALL], "refusal": None, "annotations": [],
+              "audio": None, "function_call": None}  # fmt: skip
+    history: list[chat_params.ChatCompletionMessageParam] = [
+        {"role": "developer", "content": "Be brief."},
+        {"role": "user", "content": [{"type": "text", "text": "What "}, {"type": "text", "text": "time is it?"}]},
+        answer,  # type: ignore[list-item]  # a ChatCompletionMessage's own dump
+        {"role": "tool", "tool_call_id": "call_1", "content": "19:36"},
+        {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}], "name": "p"},
+    ]
+    messages = chat(messages=history, top_p=1.0, stop=None, tools=[], parallel_tool_calls=True).request.messages
+    assert [m["role"] for m in messages] == ["system", "user", "assistant", "tool", "assistant"]
+    assert messages[2] == {
+        "role": "assistant", "content": "", "annotations": [],
+        "tool_calls": [{**CALL, "function": {"name": "now", "arguments": {"zone": "CET"}}}],
+    }  # fmt: skip
+    assert messages[4]["content"] == [{"type": "text", "text": "No."}]
+    assert len(get_args(chat_params.ChatCompletionMessageParam)) == 6  # our five, and the old `function`
