@@ -8,6 +8,27 @@ from typing import Any, final
 
 from typing_extensions import Buffer
 
+__all__ = [
+    "CHOICE_BITS",
+    "DONE",
+    "END_LENGTH",
+    "END_NONE",
+    "END_STOP",
+    "PING",
+    "Hub",
+    "Metrics",
+    "RequestHead",
+    "Router",
+    "Vocabulary",
+    "__version__",
+    "error_body",
+    "error_kind",
+    "error_kinds",
+    "key_digest",
+    "keys_equal",
+    "mint_id",
+]
+
 __version__: str
 
 # ---- errors: the table of every error a client can see, and its body in OpenAI's shape
@@ -136,7 +157,8 @@ class Hub:
     ) -> int:
         """Opens a stream and returns its key. `chat`: chat.completion(.chunk) events, else text_completion.
         `prompt_tokens`: of all prompts together, for usage. `max_tokens`: per choice, for metrics.
-        Special tokens never reach the text."""
+        `arrival`: when the request came. Special tokens never reach the text. ValueError when `num_choices` is not 1 to
+        2**CHOICE_BITS."""
 
     def mark_scheduled(self, row_key: int) -> None:
         """A choice left the queue (its prefill begins): ends its queue time. Unknown keys are ignored."""
@@ -148,17 +170,19 @@ class Hub:
         which applies after the row's ids (a stop token is the row's last id: counted, not shown). A key may appear
         twice. Unknown or ended keys are ignored. Returns the row keys that Rust ended by text (stop string), by a slow
         reader, or whose stream is gone: the scheduler frees those. Detached from the GIL. The three numbers set the
-        engine's gauges."""
+        engine's gauges. ValueError when the buffers do not fit each other."""
 
     def push_text(self, row_key: int, text: str, *, num_tokens: int, end: int = 0) -> bool:
-        """Text from a foreign engine, through the same stop strings, events and counters. True if it ended by text."""
+        """Text from a foreign engine, through the same stop strings, events and counters. True if the engine must stop:
+        ended by text or a slow reader, or nobody is there to take it."""
 
     def fail(self, stream_key: int, kind: str, message: str, *, param: str | None = None) -> bool:
         """Ends a stream with an error (a row of the error table): an error frame and [DONE], or the plain answer's
-        body and status. False if it had ended."""
+        body and status. False if it had ended or is gone. KeyError on `kind`."""
 
     def cancel(self, stream_key: int) -> bool:
-        """The client is gone: drops the stream, counts it as cancelled and its tokens as wasted. Idempotent."""
+        """The client is gone: drops the stream and, unless it had ended, counts it as cancelled and its tokens as wasted.
+        False if it was not there."""
 
     def take(self, stream_key: int) -> tuple[bytes, int]:
         """What is ready to send, and 0 while more will come, else the final HTTP status (200, or an error's: for a

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use pyo3::buffer::PyBuffer;
+use pyo3::buffer::{Element, PyBuffer, PyUntypedBuffer};
 use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -202,7 +202,7 @@ impl PyHub {
         Ok(py.detach(|| self.inner.push_step(rows, gauges, self.clock.now())))
     }
 
-    #[pyo3(signature = (row_key, text, *, num_tokens, end = END_NONE))]
+    #[pyo3(signature = (row_key, text, *, num_tokens, end = 0))]
     fn push_text(&self, row_key: u64, text: &str, num_tokens: u32, end: u8) -> PyResult<bool> {
         Ok(self
             .inner
@@ -261,11 +261,15 @@ impl PyHub {
     }
 }
 
-fn read_buffer<T: pyo3::buffer::Element>(value: &Bound<'_, PyAny>, name: &str) -> PyResult<Vec<T>> {
-    let expected = |cause: PyErr| PyValueError::new_err(format!("{name}: {cause}"));
-    PyBuffer::<T>::get(value)
-        .map_err(expected)?
-        .to_vec(value.py())
+/// A copy of a buffer, whatever its strides. An empty one may stand at any address and so be refused as unaligned.
+fn read_buffer<T: Element>(value: &Bound<'_, PyAny>, name: &str) -> PyResult<Vec<T>> {
+    match PyBuffer::<T>::get(value) {
+        Ok(buffer) => buffer.to_vec(value.py()),
+        Err(_) if PyUntypedBuffer::get(value).is_ok_and(|buffer| buffer.item_count() == 0) => {
+            Ok(Vec::new())
+        }
+        Err(cause) => Err(PyValueError::new_err(format!("{name}: {cause}"))),
+    }
 }
 
 fn read_end(end: u8) -> PyResult<End> {
