@@ -10,7 +10,6 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, NoReturn, get_args, get_origin
 
@@ -42,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _build_parser()
     arguments = vars(parser.parse_args(argv))
     if arguments.pop("version"):
+        from importlib.metadata import version
+
         sys.stdout.write(f"penstock {version('penstock')}\n")
         return 0
     if arguments.pop("command") is None:
