@@ -14,6 +14,7 @@ import numpy as np
 
 import table
 from penstock import _core
+from penstock.demo import model_path
 from penstock.engine.interface import Capacity, PrefillSlice
 from penstock.generation import GenerationRequest, SamplingParams
 from penstock.scheduler.step import Scheduler, StepHub
@@ -116,7 +117,7 @@ def measure(hub: StepHub, stream_keys: list[int], *, ids: list[int], depth: int)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tokenizer", type=Path, required=True, help="folder with a tokenizer.json")
+    parser.add_argument("--tokenizer", type=Path, default=model_path(), help="folder with a tokenizer.json")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--no-write", action="store_true", help="print only")
     args = parser.parse_args()
@@ -137,7 +138,7 @@ def main() -> None:
     intro = (
         f"# CPU of the engine's thread per step\n\n{table.machine(['penstock', 'numpy'])}\n\n"
         f"Microseconds; median (min-max) of {args.rounds} rounds of {NUM_STEPS} steps.\n"
-        "Command: `python benches/step.py --tokenizer FOLDER`"
+        "Command: `python benches/step.py`"
     )
     if args.no_write:
         print(intro, table.markdown(head, rows), sep="\n\n")
