@@ -9,7 +9,6 @@ import ipaddress
 import logging
 import socket
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from penstock.config import Settings
