@@ -62,6 +62,14 @@ def test_an_oversize_text_is_refused_without_encoding_it_whole(
     assert time.perf_counter() - began < 2
 
 
+def test_more_messages_than_tokens_are_refused_without_rendering_them(encoder: PromptEncoder) -> None:
+    encoder.max_model_len = 512
+    began = time.perf_counter()
+    with pytest.raises(ApiError, match="maximum context length is 512 tokens"):
+        encoder.encode_chat(MESSAGES * 300_000)
+    assert time.perf_counter() - began < 1
+
+
 def test_no_text_that_fits_is_refused(encoder: PromptEncoder) -> None:
     """The longest texts for their tokens: the bounds by bytes and by heads must let them through."""
     longest = max((t for t in encoder.tokenizer.get_vocab() if t.isascii()), key=len)

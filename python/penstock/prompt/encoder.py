@@ -75,6 +75,8 @@ class PromptEncoder:
         Raises:
             ApiError: no template, the template refuses the messages, or context_length_exceeded.
         """
+        if self.max_model_len is not None and len(messages) > self.max_model_len:  # each is a token or more
+            raise context_length_exceeded(len(messages), self.max_model_len, param="messages", at_least=True)
         text = self.render_chat(
             messages,
             tools=tools,
