@@ -21,7 +21,8 @@ from penstock.generation import EngineState, GenerationRequest, SamplingParams
 from penstock.prompt import PromptEncoder
 
 ROOT = Path(__file__).parents[2]
-GOLDEN = next((p for p in (ROOT / "tests/data/golden", ROOT.parent / "shared/golden") if p.is_dir()), None)
+FOLDERS = (ROOT / "tests/data", ROOT / "tests/data/golden", ROOT.parent / "shared/golden")
+GOLDEN = next((folder for folder in FOLDERS if (folder / "llama").is_dir()), None)
 pytestmark = pytest.mark.skipif(GOLDEN is None, reason="the golden checkpoints are not here")
 
 
@@ -111,7 +112,7 @@ class Answer:
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
     folder = tmp_path_factory.mktemp("golden_llama")
-    for file in [*(GOLDEN / "llama").glob("*"), *(GOLDEN / "tokenizer").glob("*")]:
+    for file in [*(GOLDEN / "llama").glob("*"), *(ROOT / "tests/data/tokenizer").glob("*")]:
         if file.name in {"config.json", "generation_config.json", "model.safetensors"} or "token" in file.name:
             shutil.copy(file, folder)
     client = Client(folder)
