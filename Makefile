@@ -110,7 +110,7 @@ $(VENV)/.bench: pyproject.toml | $(VENV)/.made
 
 # Editable: a change of Python needs no step, a change of Rust this one.
 $(INSTALLED): $(RUST_SOURCES) | $(VENV)/.build
-	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --release --locked -q
+	PIP_QUIET=1 VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --release --locked -q
 	@touch $@
 
 $(WHEEL): $(RUST_SOURCES) $(PACKAGE) README.md LICENSE | $(VENV)/.build

@@ -15,7 +15,7 @@ from processes import Launch, free_port, granian
 
 from penstock import demo
 
-KINDS = ["serve", "granian-uvloop", "granian-asyncio"]
+KINDS = ["serve", "granian-uvloop", "granian-asyncio", "own-server"]
 INTERVAL = {"engine": "echo", "echo_interval_ms": "50"}
 
 
@@ -25,6 +25,8 @@ def launch(kind: str, **settings: str) -> Launch:
     if kind == "serve":
         flags = [part for name, value in settings.items() for part in (f"--{name.replace('_', '-')}", value)]
         return Launch([sys.executable, "-m", "penstock", "serve", *flags, "--port", str(port)], port)
+    if kind == "own-server":
+        return Launch([sys.executable, "own_server.py", str(port)], port)
     command = granian("penstock.asgi:app", port, "--loop", kind.removeprefix("granian-"))
     return Launch(command, port, **{f"PENSTOCK_{name.upper()}": value for name, value in settings.items()})
 
@@ -60,6 +62,7 @@ def test_a_stream_ends_whole_while_new_work_gets_503(kind: str, ctrl_c: bool) ->
         assert json.loads(rest[-2])["choices"][0]["finish_reason"] == "length"
         assert server.exit_code() == 0
         assert "Traceback" not in server.log
+        assert kind != "own-server" or "own shutdown" in server.log
 
 
 @pytest.mark.parametrize("kind", ["serve", "granian-uvloop"])

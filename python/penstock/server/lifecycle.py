@@ -56,7 +56,7 @@ class Lifecycle:
     Ctrl-C reaches a worker twice, as SIGINT and as the supervisor's SIGTERM: that counts once.)
     """
 
-    def __init__(self, server: Drainable, *, drain_timeout_s: float) -> None:
+    def __init__(self, server: Drainable, *, drain_timeout_s: float = 30.0) -> None:
         self._server = server
         self._drain_timeout_s = drain_timeout_s
         self._loop = asyncio.get_running_loop()

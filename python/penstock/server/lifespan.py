@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 from typing import TYPE_CHECKING
 
+from penstock.server.lifecycle import Lifecycle
 from penstock.server.response import Send
 from penstock.server.vigil import Receive
 
@@ -18,6 +20,8 @@ async def serve_lifespan(server: BaseInferenceApiServer, receive: Receive, send:
     """Starts the server, waits for the host to stop, and stops it. A failed start is told in the host's log."""
     await receive()
     try:
+        if multiprocessing.parent_process() is not None:  # a worker: its signals are its own
+            Lifecycle(server).install()
         await server.startup()
     except Exception as error:
         logger.exception("Start-up failed")
