@@ -59,19 +59,21 @@ class Application:
             raise RuntimeError("Penstock is built at start-up: run it with --interface asgi, not asginl.")
         await receive()
         try:
-            self._server = server = await self._start()
+            server, lifecycle = await self._start()
         except Exception as error:
             # An exception that escaped would make Granian go on without us, and without lifespan.
             self._only_worker.release()
             await send({"type": "lifespan.startup.failed", "message": _reason(error)})
             return
+        self._server = server
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await server.shutdown()
         self._only_worker.release()
         await send({"type": "lifespan.shutdown.complete"})
+        lifecycle.finish()
 
-    async def _start(self) -> PenstockServer:
+    async def _start(self) -> tuple[PenstockServer, Lifecycle]:
         """Checks, puts the parts together, and starts them. Returns while the engine loads."""
         from penstock.server.app import PenstockServer  # late: what it imports starts threads
 
@@ -88,7 +90,7 @@ class Application:
         lifecycle.install()
         await server.startup()
         follow_loading([engine], show=console.show_progress, stop=lifecycle.stop)
-        return server
+        return server, lifecycle
 
 
 def _reason(error: Exception) -> str:

@@ -1,6 +1,7 @@
 """Servers as real processes: started on a free port, watched, and always ended."""
 
 import contextlib
+import http.client
 import os
 import signal
 import socket
@@ -59,15 +60,21 @@ class Launch:
         self._log.seek(0)
         return self._log.read().decode()
 
-    def status(self, path: str) -> int:
-        """The HTTP status of a GET; 0 when nobody answers."""
+    def get(self, path: str) -> tuple[int, bytes]:
+        """The HTTP status and body of a GET; 0 when nobody answers."""
         try:
             with urllib.request.urlopen(self.url + path, timeout=5) as answer:
-                return answer.status
+                return answer.status, answer.read()
         except urllib.error.HTTPError as error:
-            return error.code
-        except OSError:
-            return 0
+            return error.code, error.read()
+        except (OSError, http.client.HTTPException):
+            return 0, b""
+
+    def status(self, path: str) -> int:
+        return self.get(path)[0]
+
+    def body(self, path: str) -> bytes:
+        return self.get(path)[1]
 
     def wait_for(self, path: str, status: int = 200, timeout_s: float = 60) -> None:
         deadline = time.monotonic() + timeout_s

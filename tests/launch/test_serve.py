@@ -3,6 +3,7 @@
 import json
 import signal
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -114,17 +115,25 @@ def test_a_second_worker_ends_the_server_with_a_sentence() -> None:
         assert "Traceback" not in server.log
 
 
+def test_a_signal_while_programs_compile_stops_the_server_at_once(tmp_path: Path) -> None:
+    with launch("serve", compile_cache=str(tmp_path)) as server:
+        deadline = time.monotonic() + 60
+        while b"compiled" not in server.body("/ready"):
+            assert time.monotonic() < deadline, server.log
+            time.sleep(0.1)
+        start = time.monotonic()
+        server.signal(signal.SIGTERM)
+        assert server.exit_code() == 0
+        assert time.monotonic() - start < 5
+        assert "Traceback" not in server.log
+
+
 def test_a_model_that_does_not_fit_stops_the_server_after_ready_told_why() -> None:
     with launch("serve", kv_cache_memory="1") as server:
         server.wait_for("/ready", status=503)
         told = b""
         while server.process.poll() is None:
-            try:
-                urllib.request.urlopen(f"{server.url}/ready", timeout=5).close()
-            except urllib.error.HTTPError as error:
-                told += error.read()
-            except OSError:
-                break
+            told += server.body("/ready")
         assert server.exit_code() == 1
         assert f"Cannot serve {demo.MODEL_NAME}" in server.log
         assert b"--kv-cache-memory" in told

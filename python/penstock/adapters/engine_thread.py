@@ -17,7 +17,10 @@ from penstock.scheduler.step import Scheduler
 log = logging.getLogger("penstock.engine")
 
 STOP_WAIT_S = 5.0
-"""How long `stop` waits: longer than a step, shorter than the compilation of a large program."""
+"""How long `stop` waits for a step."""
+
+LOADING_STOP_WAIT_S = 0.5
+"""How long `stop` waits for an engine that loads: a compilation cannot be interrupted and may take minutes."""
 
 FAILED = "The engine has failed."
 """What clients are told; the reason is for the operator, in `detail` and in the log."""
@@ -55,12 +58,12 @@ class EngineThread:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the thread after its step, or between two programs while loading. Waits for it, but not for ever."""
+        """Ends the thread after its step, or between two programs. Waits for a step, not for a compilation."""
         self._is_stopping = True
         if self.scheduler is not None:
             self.scheduler.queue.close()
         if self._thread.is_alive():
-            self._thread.join(STOP_WAIT_S)
+            self._thread.join(LOADING_STOP_WAIT_S if self.scheduler is None else STOP_WAIT_S)
         if self.state is not EngineState.ERROR:
             self.state = EngineState.STOPPED
 

@@ -29,6 +29,8 @@ _SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 _TICK_S = 1.0
 #: What the drain's last frames, the host's shutdown and the application's may take before the process is ended.
 _GRACE_S = 8.0
+#: What threads may take to end after everything is over.
+_LAST_THREADS_S = 0.5
 
 
 class Drainable(Protocol):
@@ -61,6 +63,7 @@ class Lifecycle:
         self._drain_timeout_s = drain_timeout_s
         self._loop = asyncio.get_running_loop()
         self._deadline = float("inf")
+        self._is_finished = False
         self._draining: asyncio.Task[None] | None = None
         self._hurry = asyncio.Event()
 
@@ -76,6 +79,12 @@ class Lifecycle:
             self._deadline = time.monotonic() + limit_s + _GRACE_S
             self._server.begin_drain()
             self._draining = self._loop.create_task(self._drain(limit_s))
+
+    def finish(self) -> None:
+        """Everything is over. What is left are threads in calls that nothing interrupts, as a compilation: the process
+        does not wait for those."""
+        self._is_finished = True
+        self._deadline = time.monotonic() + _LAST_THREADS_S
 
     async def _drain(self, timeout_s: float) -> None:
         drain = asyncio.ensure_future(self._server.drain(timeout_s))
@@ -111,6 +120,9 @@ class Lifecycle:
                 logger.warning("The supervisor is gone: stopping")
                 supervisor = None
                 self._on_loop(self.stop)
+        if self._is_finished:
+            logging.shutdown()
+            os._exit(0)
         _end_now("The server did not stop in time")
 
     def _on_signal(self, number: int, times: int) -> None:

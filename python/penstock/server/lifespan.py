@@ -19,9 +19,10 @@ logger = logging.getLogger("penstock.server")
 async def serve_lifespan(server: BaseInferenceApiServer, receive: Receive, send: Send) -> None:
     """Starts the server, waits for the host to stop, and stops it. A failed start is told in the host's log."""
     await receive()
+    lifecycle = Lifecycle(server)
     try:
         if multiprocessing.parent_process() is not None:  # a worker: its signals are its own
-            Lifecycle(server).install()
+            lifecycle.install()
         await server.startup()
     except Exception as error:
         logger.exception("Start-up failed")
@@ -31,3 +32,4 @@ async def serve_lifespan(server: BaseInferenceApiServer, receive: Receive, send:
     await receive()
     await server.shutdown()
     await send({"type": "lifespan.shutdown.complete"})
+    lifecycle.finish()
