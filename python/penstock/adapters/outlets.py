@@ -1,4 +1,4 @@
-"""The loop's side of a hub: wakes each waiting stream once per engine step, with its bytes in hand.
+"""The loop's side of a hub: once per engine step, hands each stream that has frames its bytes.
 
 Knows stream keys and frames; nothing of HTTP, and nothing of what the frames say.
 """
@@ -16,9 +16,13 @@ if TYPE_CHECKING:
 #: What `Hub.take` says of a stream that is gone.
 GONE = (b"", 499)
 
+Sink = Callable[[bytes, int], bool]
+
 
 class Outlets:
-    """Hands the frames of a hub to the coroutines that send them. One per hub, on one event loop.
+    """Hands the frames of a hub to whoever sends them. One per hub, on one event loop.
+
+    A stream either awaits `next`, or has a sink that is called with every step's frames without a task being resumed.
 
     `wake` comes from any thread; everything else runs on the loop.
 
@@ -33,6 +37,7 @@ class Outlets:
         self._loop = asyncio.get_running_loop()
         self._is_wake_pending = False
         self._waiters: dict[int, asyncio.Future[tuple[bytes, int]]] = {}
+        self._sinks: dict[int, Sink] = {}
         # Streams whose frames wait because their last `send` has not returned, and since when.
         self._lagging: dict[int, float] = {}
         self._turn: asyncio.Future[None] = self._loop.create_future()
@@ -63,9 +68,26 @@ class Outlets:
             self._waiters[stream_key] = waiter
         return waiter
 
+    def pour(self, stream_key: int, sink: Sink) -> None:
+        """From now on `sink(frames, status)` is called with the stream's frames as they come, while it returns true.
+
+        Once it has returned false the frames wait, until it is poured into again or the stream is closed.
+        """
+        is_open = True
+        if stream_key in self._lagging:
+            del self._lagging[stream_key]
+            is_open = sink(*self.hub.take(stream_key))
+            if self._on_taken is not None:
+                self._on_taken()
+        if is_open:
+            self._sinks[stream_key] = sink
+
     def close(self, stream_key: int) -> None:
         """Forgets a stream; whoever waits for it is told that it is gone. Idempotent."""
         self._lagging.pop(stream_key, None)
+        sink = self._sinks.pop(stream_key, None)
+        if sink is not None:
+            sink(*GONE)
         waiter = self._waiters.pop(stream_key, None)
         if waiter is not None and not waiter.done():
             waiter.set_result(GONE)
@@ -81,18 +103,25 @@ class Outlets:
 
     def _look(self) -> None:
         self._is_wake_pending = False
-        take, waiters = self.hub.take, self._waiters
+        take, sinks = self.hub.take, self._sinks
         for key in self.hub.take_ready():
-            waiter = waiters.pop(key, None)
-            if waiter is None:
-                self._lagging.setdefault(key, self._loop.time())
-            elif not waiter.done():
-                waiter.set_result(take(key))
+            sink = sinks.get(key)
+            if sink is None:
+                self._resume(key)
+            elif not sink(*take(key)):
+                sinks.pop(key, None)
         if self._on_taken is not None:
             self._on_taken()
         if not self._turn.done():
             self._turn.set_result(None)
             self._turn = self._loop.create_future()
+
+    def _resume(self, stream_key: int) -> None:
+        waiter = self._waiters.pop(stream_key, None)
+        if waiter is None:
+            self._lagging.setdefault(stream_key, self._loop.time())
+        elif not waiter.done():
+            waiter.set_result(self.hub.take(stream_key))
 
 
 def attach(engine: TokenEngineAdapter) -> Outlets:

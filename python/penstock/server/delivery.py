@@ -1,13 +1,11 @@
-"""A generation's way out: from an engine that has taken the work to the last byte of the answer.
-
-The loop in `_stream` is the hot path: per engine step and stream one resume and one `send`, and nothing else.
-"""
+"""A generation's way out: from an engine that has taken the work to the last byte of the answer."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from penstock.server.error_response import error_headers
+from penstock.server.pipe import Pipe
 from penstock.server.response import Response, Send
 
 if TYPE_CHECKING:
@@ -33,6 +31,7 @@ class Delivery(Response):
         self._key = stream_key
         self._request = request
         self._is_streamed = is_streamed
+        self._pipe: Pipe | None = None
         model.deliveries[stream_key] = self
         request.vigil.take_over(self.end)
 
@@ -52,6 +51,8 @@ class Delivery(Response):
         self._model.engine.cancel(self._key)
         if reason == "client_closed":
             self._model.hub.cancel(self._key)
+            if self._pipe is not None:
+                self._pipe.close()
             self._model.outlets.close(self._key)
         else:
             self._model.hub.fail(self._key, reason, _LAST_WORDS[reason])
@@ -64,15 +65,11 @@ class Delivery(Response):
         self._request.vigil.task.cancel()
 
     async def _stream(self, send: Send, request: Request) -> int:
-        key, next_frames = self._key, self._model.outlets.next
+        pipe = self._pipe = Pipe(self._model.outlets, self._key, send)
         await send(self._start(request))
         # An empty piece: the host holds the head back until the first one.
         await send({"type": "http.response.body", "body": b"", "more_body": True})
-        while True:
-            frames, status = await next_frames(key)
-            if status:
-                break
-            await send({"type": "http.response.body", "body": frames, "more_body": True})
+        frames, status = await pipe.pump()
         if status != _CLIENT_GONE:
             request.vigil.stop_watching()
             await send({"type": "http.response.body", "body": frames, "more_body": False})

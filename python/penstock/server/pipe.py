@@ -1,0 +1,87 @@
+"""The hot path: from the hub's frames to the host's `send`, with the request's task asleep.
+
+Resuming a task for every token costs more than sending it. So frames are sent from the loop's own callback: the
+awaitable that `send` returns is stepped once, by hand, and mostly that completes it. If it does not, because the
+reader is slow, the task is woken to wait for the rest, and frames gather in the hub until it is through.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator, Iterator
+from types import coroutine
+from typing import TYPE_CHECKING, Any
+
+from penstock.adapters.outlets import GONE
+
+if TYPE_CHECKING:
+    from penstock.adapters.outlets import Outlets
+    from penstock.server.response import Send
+
+
+class Pipe:
+    """Sends one stream's frames, all but the last, for `pump`. One use."""
+
+    def __init__(self, outlets: Outlets, stream_key: int, send: Send) -> None:
+        self._outlets = outlets
+        self._key = stream_key
+        self._send = send
+        self._wake: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # What woke the task: a send that waits for its reader, as the iterator and what it waits for; or the end.
+        self._blocked: tuple[Iterator[Any], Any] | None = None
+        self._end: tuple[bytes, int] | None = None
+
+    async def pump(self) -> tuple[bytes, int]:
+        """Returns the last frames, not sent yet, and the stream's final status."""
+        while self._end is None:
+            self._outlets.pour(self._key, self._sink)
+            await self._wake
+            if self._blocked is not None:
+                self._wake = self._wake.get_loop().create_future()
+                await _rest_of(*self._blocked)
+                self._blocked = None
+        return self._end
+
+    def close(self) -> None:
+        """The client has gone: ends `pump`, if it waits for a send as soon as that returns."""
+        self._end = GONE
+        self._outlets.close(self._key)
+
+    def _sink(self, frames: bytes, status: int) -> bool:
+        """Takes one step's frames. False once the task has been woken."""
+        if status:
+            self._end = (frames, status)
+        else:
+            try:
+                steps = self._send({"type": "http.response.body", "body": frames, "more_body": True}).__await__()
+                self._blocked = (steps, next(steps))
+            except StopIteration:
+                return True
+            except Exception as error:
+                if not self._wake.done():
+                    self._wake.set_exception(error)
+                return False
+        if not self._wake.done():
+            self._wake.set_result(None)
+        return False
+
+
+@coroutine
+def _rest_of(steps: Iterator[Any], waits_for: Any) -> Generator[Any, Any, None]:
+    """Awaits the rest of an awaitable whose first step has been taken and which now waits for `waits_for`."""
+    while True:
+        try:
+            sent = yield waits_for
+        except BaseException as error:
+            throw = getattr(steps, "throw", None)
+            if throw is None:
+                raise
+            try:
+                waits_for = throw(error)
+            except StopIteration:
+                return
+        else:
+            try:
+                waits_for = next(steps) if sent is None else steps.send(sent)  # type: ignore[attr-defined]
+            except StopIteration:
+                return
