@@ -3,6 +3,7 @@
 mod http;
 mod metrics;
 mod streams;
+mod vocabulary;
 
 use pyo3::prelude::*;
 
@@ -11,5 +12,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     http::register(module)?;
     metrics::register(module)?;
+    vocabulary::register(module)?;
     streams::register(module)
 }

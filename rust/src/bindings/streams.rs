@@ -1,6 +1,5 @@
-//! `Vocabulary` and `Hub` for Python: buffers copied in, bytes copied out, the GIL released for a step.
+//! `Hub` for Python: buffers copied in, bytes copied out, the GIL released for a step.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use pyo3::buffer::{Element, PyBuffer, PyUntypedBuffer};
@@ -9,64 +8,15 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::metrics::PyMetrics;
-use crate::detokenize::Detokenizer;
+use super::vocabulary::PyVocabulary;
 use crate::error::ErrorKind;
 use crate::hub::{CHOICE_BITS, EngineGauges, Hub, Rows};
 use crate::sse;
 use crate::stream::{End, Opening};
-use crate::vocabulary::Vocabulary;
 
 const END_NONE: u8 = 0;
 const END_STOP: u8 = 1;
 const END_LENGTH: u8 = 2;
-
-/// Token id → text.
-#[pyclass(name = "Vocabulary", module = "penstock._core", frozen)]
-struct PyVocabulary {
-    inner: Arc<Vocabulary>,
-}
-
-#[pymethods]
-impl PyVocabulary {
-    #[staticmethod]
-    fn from_json(py: Python<'_>, data: &[u8]) -> PyResult<Self> {
-        let vocabulary = py
-            .detach(|| Vocabulary::from_json(data))
-            .map_err(|e| PyValueError::new_err(e.to_string()))?;
-        Ok(Self {
-            inner: Arc::new(vocabulary),
-        })
-    }
-
-    fn __len__(&self) -> usize {
-        self.inner.len()
-    }
-
-    #[pyo3(signature = (ids, *, skip_special = true))]
-    fn decode(&self, ids: Vec<i64>, skip_special: bool) -> PyResult<String> {
-        let vocabulary = &*self.inner;
-        let mut detokenizer = Detokenizer::new(vocabulary);
-        let mut text = String::new();
-        for id in ids {
-            match u32::try_from(id)
-                .ok()
-                .filter(|id| (*id as usize) < vocabulary.len())
-            {
-                None => {
-                    let message = format!(
-                        "token id {id} is not in the vocabulary of {}",
-                        vocabulary.len()
-                    );
-                    return Err(PyValueError::new_err(message));
-                }
-                Some(id) if skip_special => detokenizer.push(vocabulary, id, &mut text),
-                Some(id) => detokenizer.push_shown(vocabulary, id, &mut text),
-            }
-        }
-        detokenizer.finish(vocabulary, &mut text);
-        Ok(text)
-    }
-}
 
 /// Seconds on the clock of `time.monotonic()`, read without Python.
 struct Clock {
@@ -284,7 +234,6 @@ fn read_end(end: u8) -> PyResult<End> {
 }
 
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<PyVocabulary>()?;
     module.add_class::<PyHub>()?;
     module.add("PING", PyBytes::new(module.py(), sse::PING))?;
     module.add("DONE", PyBytes::new(module.py(), sse::DONE))?;
