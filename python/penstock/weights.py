@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 
@@ -40,9 +41,14 @@ def load_weights(checkpoint: Checkpoint, *, dtype: Any, device: jax.Device) -> d
 
 def weight_shapes(spec: DecoderSpec, *, dtype: Any) -> dict[str, Any]:
     """The tree as `jax.ShapeDtypeStruct`, to compile before anything is loaded."""
-    top = {leaf.name: jax.ShapeDtypeStruct(leaf.shape, dtype) for leaf in top_leaves(spec)}
-    layer = {leaf.name: jax.ShapeDtypeStruct(leaf.shape, dtype) for leaf in layer_leaves(spec)}
-    return {**top, "layers": (layer,) * spec.num_layers}
+
+    def zeros() -> dict[str, Any]:
+        layer = {leaf.name: jnp.zeros(leaf.shape, dtype) for leaf in layer_leaves(spec)}
+        top = {leaf.name: jnp.zeros(leaf.shape, dtype) for leaf in top_leaves(spec)}
+        return {**top, "layers": (layer,) * spec.num_layers}
+
+    shapes: dict[str, Any] = jax.eval_shape(zeros)
+    return shapes
 
 
 def _assemble(checkpoint: Checkpoint, source: LeafSource, dtype: Any) -> np.ndarray:

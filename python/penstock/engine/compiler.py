@@ -34,7 +34,7 @@ class CompileCounter:
         self.count = 0
         jax.monitoring.register_event_duration_secs_listener(self._observe)
 
-    def _observe(self, event: str, duration_s: float, **_: Any) -> None:
+    def _observe(self, event: str, duration_secs: float, **_: str | int) -> None:
         if event == COMPILE_EVENT:
             self.count += 1
 
@@ -63,9 +63,13 @@ def enable_persistent_cache(folder: Path) -> None:
     except OSError as error:
         log.warning("compiled programs will not be kept: %s: %s", folder, error.strerror)
         return
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    settings = {
+        "jax_compilation_cache_dir": str(folder),
+        "jax_persistent_cache_min_compile_time_secs": 0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    for name, value in settings.items():
+        jax.config.update(name, value)  # type: ignore[no-untyped-call]  # jax leaves it without types
     compilation_cache.reset_cache()  # jax looks at the folder once, at its first compile, which may have been before
 
 

@@ -28,7 +28,7 @@ class Platform:
 
 
 PLATFORMS = {
-    "cpu": Platform("float32", 16, 128, is_dynamic=True, tokens_per_dispatch=1, pipeline_depth=1),
+    "cpu": Platform("float32", 16, 64, is_dynamic=True, tokens_per_dispatch=1, pipeline_depth=1),
     "gpu": Platform("bfloat16", 64, 512, is_dynamic=False, tokens_per_dispatch=8, pipeline_depth=2),
     "tpu": Platform("bfloat16", 128, 512, is_dynamic=False, tokens_per_dispatch=8, pipeline_depth=2),
 }

@@ -6,13 +6,17 @@ TPU kernel in jax lays it out. The softmax over blocks is that of Milakov and Gi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 
 from penstock.layers.attention import TokenPlaces, page_rows
+
+#: The blocks that a loop runs over, [first, end), and what weights the values of one with exp(scores).
+Blocks = tuple[jax.Array | int, jax.Array | int]
+Mix = Callable[[jax.Array], jax.Array]
 
 #: Below every score, and finite: a block without a visible key then weighs exp(0) of a sum that is later scaled to 0.
 MASKED = -1e30
@@ -45,20 +49,47 @@ class GatherAttention:
 
     def attend(self, q: jax.Array, cache: jax.Array, places: TokenPlaces, *, window: int | None) -> jax.Array:
         batch, num_new, num_heads, head_dim = q.shape
-        num_kv_heads = cache.shape[2] // 2
-        grouped = q.reshape(batch, num_new, num_kv_heads, -1, head_dim).transpose(0, 2, 3, 1, 4)
-        scaled = grouped.astype(jnp.float32) * head_dim**-0.5
-        queries = scaled.reshape(batch, num_kv_heads, -1, head_dim).astype(q.dtype)  # [B, K, G * T, H]
-        first, end = self._block_range(places, window)
-        block = partial(self._block, queries, cache, places, window=window)
-        shape = queries.shape[:3]
-        zeros = jnp.zeros(queries.shape, jnp.float32)
-        carry = (jnp.full(shape, MASKED, jnp.float32), jnp.zeros(shape, jnp.float32), zeros)
-        _, total, mixed = jax.lax.fori_loop(first, end, block, carry)
-        out = (mixed / total[..., None]).reshape(batch, num_kv_heads, -1, num_new, head_dim)
-        return out.transpose(0, 3, 1, 2, 4).reshape(batch, num_new, num_heads, head_dim).astype(q.dtype)
+        scaled = (q.astype(jnp.float32) * head_dim**-0.5).astype(q.dtype)
+        grouped = scaled.reshape(batch, num_new, cache.shape[2] // 2, -1, head_dim)  # [B, T, K, G, H]
+        attend = self._attend_one if num_new == 1 else self._attend_many
+        out = attend(grouped, cache, places, self._block_range(places, window), window)
+        return out.reshape(batch, num_new, num_heads, head_dim).astype(q.dtype)
 
-    def _block_range(self, places: TokenPlaces, window: int | None) -> tuple[jax.Array | int, jax.Array | int]:
+    def _attend_one(
+        self, q: jax.Array, cache: jax.Array, places: TokenPlaces, blocks: Blocks, window: int | None
+    ) -> jax.Array:
+        """Decode, q [B, 1, K, G, H]: products and sums instead of matrix products, which for one query only pay for
+        the transposed keys and values they need (8 rows of 1900 positions on CPU: 95 ms against 190)."""
+
+        def score(index: jax.Array) -> tuple[jax.Array, Mix]:
+            keys, values = self._gather(cache, places.block_table, index)  # [B, S, K, H] each
+            visible = self._visible(places, index, window)[:, 0, :, None, None]  # [B, S, 1, 1]
+            scores = jnp.sum((keys[:, :, :, None] * q).astype(jnp.float32), axis=4)  # [B, S, K, G]
+            return jnp.where(visible, scores, MASKED), lambda weights: jnp.sum(
+                weights[..., None] * values[:, :, :, None].astype(jnp.float32), axis=1
+            )
+
+        return _online_softmax(score, blocks, (q.shape[0], *q.shape[2:]), axis=1)
+
+    def _attend_many(
+        self, q: jax.Array, cache: jax.Array, places: TokenPlaces, blocks: Blocks, window: int | None
+    ) -> jax.Array:
+        """Prefill, q [B, T, K, G, H]: matrix products over all queries of a key-value head."""
+        batch, num_new, num_kv_heads, num_groups, head_dim = q.shape
+        queries = q.transpose(0, 2, 3, 1, 4).reshape(batch, num_kv_heads, -1, head_dim)  # [B, K, G * T, H]
+
+        def score(index: jax.Array) -> tuple[jax.Array, Mix]:
+            keys, values = self._gather(cache, places.block_table, index)
+            visible = jnp.tile(self._visible(places, index, window), (1, num_groups, 1))[:, None]  # [B, 1, G * T, S]
+            scores = jnp.einsum("bkqh,bskh->bkqs", queries, keys, preferred_element_type=jnp.float32)
+            return jnp.where(visible, scores, MASKED), lambda weights: jnp.einsum(
+                "bkqs,bskh->bkqh", weights.astype(values.dtype), values, preferred_element_type=jnp.float32
+            )
+
+        out = _online_softmax(score, blocks, queries.shape, axis=3)
+        return out.reshape(batch, num_kv_heads, num_groups, num_new, head_dim).transpose(0, 3, 1, 2, 4)
+
+    def _block_range(self, places: TokenPlaces, window: int | None) -> Blocks:
         """The blocks that hold a key which some query sees: [first, end)."""
         if not self.is_dynamic:
             return 0, -(-places.block_table.shape[1] * self.page_size // self.block_size)
@@ -69,39 +100,40 @@ class GatherAttention:
         oldest = jnp.min(jnp.where(places.is_real, places.positions, jnp.max(positions)))
         return jnp.maximum(oldest - window + 1, 0) // self.block_size, end
 
-    def _block(
-        self,
-        queries: jax.Array,
-        cache: jax.Array,
-        places: TokenPlaces,
-        index: jax.Array,
-        carry: tuple[jax.Array, jax.Array, jax.Array],
-        *,
-        window: int | None,
-    ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Adds one block of keys to (running maximum, sum of weights, weighted values)."""
-        peak, total, mixed = carry
-        keys, values = self._gather(cache, places.block_table, index)
-        scores = jnp.einsum("bkqh,bkhs->bkqs", queries, keys, preferred_element_type=jnp.float32)
-        visible = self._visible(places, index, window=window)  # [B, 1, 1, T, S]
-        grouped = scores.reshape(*scores.shape[:2], -1, *visible.shape[3:])
-        scores = jnp.where(visible, grouped, MASKED).reshape(scores.shape)
-        new_peak = jnp.maximum(peak, jnp.max(scores, axis=-1))
-        weights = jnp.exp(scores - new_peak[..., None])
-        decay = jnp.exp(peak - new_peak)
-        block = jnp.einsum("bkqs,bksh->bkqh", weights.astype(values.dtype), values, preferred_element_type=jnp.float32)
-        return new_peak, total * decay + jnp.sum(weights, axis=-1), mixed * decay[..., None] + block
-
     def _gather(self, cache: jax.Array, block_table: jax.Array, index: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Keys [B, K, H, S] and values [B, K, S, H] of block `index`."""
+        """Keys and values of block `index`, [B, S, K, H] each."""
         num_pages = self.block_size // self.page_size
         pages = jax.lax.dynamic_slice_in_dim(block_table, index * num_pages, num_pages, axis=1)
         rows = cache[pages].reshape(pages.shape[0], self.block_size, -1, 2, cache.shape[3])  # [B, S, K, 2, H]
-        return rows[:, :, :, 0].transpose(0, 2, 3, 1), rows[:, :, :, 1].transpose(0, 2, 1, 3)
+        return rows[:, :, :, 0], rows[:, :, :, 1]
 
-    def _visible(self, places: TokenPlaces, index: jax.Array, *, window: int | None) -> jax.Array:
-        """bool [B, 1, 1, T, S]: key position s with position - window < s <= position."""
+    def _visible(self, places: TokenPlaces, index: jax.Array, window: int | None) -> jax.Array:
+        """bool [B, T, S]: key position s with position - window < s <= position."""
         keys = index * self.block_size + jnp.arange(self.block_size)
-        positions = places.positions[:, None, None, :, None]
+        positions = places.positions[..., None]
         visible = keys <= positions
         return visible if window is None else visible & (keys > positions - window)
+
+
+def _online_softmax(
+    score: Callable[[jax.Array], tuple[jax.Array, Mix]], blocks: Blocks, shape: tuple[int, ...], *, axis: int
+) -> jax.Array:
+    """The mean of values weighted by exp(score), block by block, float32 of `shape`.
+
+    Args:
+        score: for a block its scores, its keys along `axis`, and a function that weights its values with them.
+        shape: of the result; without its last axis, of the scores without `axis`.
+    """
+
+    def add_block(index: jax.Array, carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        peak, total, mixed = carry
+        scores, mix = score(index)
+        new_peak = jnp.maximum(peak, jnp.max(scores, axis=axis))
+        weights = jnp.exp(scores - jnp.expand_dims(new_peak, axis))
+        decay = jnp.exp(peak - new_peak)
+        return new_peak, total * decay + jnp.sum(weights, axis=axis), mixed * decay[..., None] + mix(weights)
+
+    zeros = jnp.zeros(shape, jnp.float32)
+    _, total, mixed = jax.lax.fori_loop(*blocks, add_block, (zeros[..., 0] + MASKED, zeros[..., 0], zeros))
+    mean: jax.Array = mixed / total[..., None]
+    return mean

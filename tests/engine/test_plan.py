@@ -1,0 +1,56 @@
+"""Shapes and memory, decided before anything is loaded."""
+
+import jax
+import pytest
+
+from penstock.checkpoint import Checkpoint
+from penstock.engine import EngineOptions
+from penstock.engine.memory import free_host_bytes
+from penstock.engine.programs import decode_buckets, prefill_buckets, program_keys
+from penstock.engine.runner import plan_engine
+from penstock.errors import ConfigError
+
+
+def plan(checkpoint: Checkpoint, **options):
+    return plan_engine(checkpoint, EngineOptions(**options), device=jax.devices()[0])
+
+
+def test_buckets_reach_every_size_and_end_at_the_limit():
+    assert decode_buckets(1) == (1,)
+    assert decode_buckets(3) == (1, 3)
+    assert decode_buckets(32) == (1, 4, 8, 16, 32)
+    assert decode_buckets(33)[-1] == 33
+    assert prefill_buckets(256) == (16, 32, 64, 128, 256)
+    assert prefill_buckets(100) == (16, 32, 64, 100)
+
+
+def test_programs_are_few_and_the_smallest_come_first(checkpoint: Checkpoint):
+    keys = program_keys(*plan(checkpoint))
+    assert len(keys) == len(set(keys)) == 11
+    assert [key.size for key in keys] == sorted(key.size for key in keys)
+
+
+def test_the_cache_holds_every_slot_at_full_length_where_memory_allows(checkpoint: Checkpoint):
+    capacity, config = plan(checkpoint, max_num_seqs=4, max_model_len=100)
+    assert (capacity.num_pages, config.num_pages) == (4 * 7, 4 * 7 + 1)
+    assert config.pages_per_sequence >= 7
+
+
+def test_kv_cache_memory_bounds_the_cache(checkpoint: Checkpoint):
+    page_bytes = 16 * 2 * 2 * 24 * 3 * 4
+    capacity, _ = plan(checkpoint, max_model_len=64, kv_cache_memory=10 * page_bytes)
+    assert capacity.num_pages == 9
+
+
+def test_a_sequence_that_cannot_fit_is_refused_by_the_names_of_the_settings(checkpoint: Checkpoint):
+    with pytest.raises(ConfigError, match=r"--max-model-len .*--kv-cache-memory"):
+        plan(checkpoint, kv_cache_memory=20_000)
+
+
+def test_more_positions_than_the_model_has_are_refused(checkpoint: Checkpoint):
+    with pytest.raises(ConfigError, match=r"--max-model-len 513 .* 512 positions"):
+        plan(checkpoint, max_model_len=513)
+
+
+def test_free_memory_is_measured():
+    assert 1 << 20 < free_host_bytes() < 1 << 50

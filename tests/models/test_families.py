@@ -1,0 +1,117 @@
+"""Configs of every family become the specs that transformers means by them."""
+
+import pytest
+
+from penstock.errors import ModelError
+from penstock.models.hf_config import HfConfig
+from penstock.models.registry import FAMILIES, find_family
+from penstock.models.spec import RopeSpec
+from penstock.models.tree import layer_leaves, top_leaves
+
+BASE = {
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_attention_heads": 4,
+    "num_hidden_layers": 3,
+    "num_key_value_heads": 2,
+    "vocab_size": 100,
+}
+
+
+def spec_of(architecture: str, **fields):
+    config = {"architectures": [architecture], **BASE, **fields}
+    return find_family(config).spec(HfConfig(config))
+
+
+def test_defaults_are_those_of_transformers():
+    spec = spec_of("LlamaForCausalLM")
+    assert (spec.head_dim, spec.norm_eps, spec.is_tied, spec.rope) == (16, 1e-6, False, RopeSpec(10000.0))
+    assert spec_of("LlamaForCausalLM", num_key_value_heads=None).num_kv_heads == 4
+    assert spec_of("Qwen3ForCausalLM").head_dim == 128
+    assert spec_of("MistralForCausalLM").windows == (4096,) * 3
+
+
+def test_biases_follow_the_config_or_the_family():
+    llama = spec_of("LlamaForCausalLM", attention_bias=True, mlp_bias=True)
+    assert (llama.has_qkv_bias, llama.has_o_bias, llama.has_mlp_bias) == (True, True, True)
+    qwen2 = spec_of("Qwen2ForCausalLM")
+    assert (qwen2.has_qkv_bias, qwen2.has_o_bias, qwen2.has_mlp_bias) == (True, False, False)
+
+
+@pytest.mark.parametrize(
+    ("fields", "windows"),
+    [
+        ({"sliding_window": 8}, (None, None, None)),
+        ({"sliding_window": 8, "use_sliding_window": False}, (None, None, None)),
+        ({"sliding_window": None, "use_sliding_window": True}, (None, None, None)),
+        ({"sliding_window": 8, "use_sliding_window": True, "max_window_layers": 1}, (None, 8, 8)),
+        (
+            {
+                "sliding_window": 8,
+                "use_sliding_window": True,
+                "layer_types": ["sliding_attention", "full_attention", "full_attention"],
+            },
+            (8, None, None),
+        ),
+    ],
+)
+def test_qwen_windows_are_on_only_where_asked_for(fields: dict, windows: tuple):
+    assert spec_of("Qwen2ForCausalLM", **fields).windows == windows
+    assert spec_of("Qwen3ForCausalLM", **fields).windows == windows
+
+
+def test_a_null_window_of_mistral_is_none():
+    assert spec_of("MistralForCausalLM", sliding_window=None).windows == (None,) * 3
+
+
+LLAMA3 = {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 32}
+
+
+@pytest.mark.parametrize(
+    ("published", "saved", "rope"),
+    [
+        ({"rope_theta": 5e5}, {"rope_type": "default", "rope_theta": 5e5}, RopeSpec(5e5)),
+        (
+            {"rope_theta": 5e5, "rope_scaling": {"type": "linear", "factor": 2.0}},
+            {"rope_type": "linear", "factor": 2.0, "rope_theta": 5e5},
+            RopeSpec(5e5, "linear", 2.0),
+        ),
+        (
+            {"rope_theta": 5e5, "rope_scaling": {"rope_type": "llama3", **LLAMA3}},
+            {"rope_type": "llama3", "rope_theta": 5e5, **LLAMA3},
+            RopeSpec(5e5, "llama3", 8.0, 1.0, 4.0, 32),
+        ),
+    ],
+)
+def test_both_spellings_of_rope(published: dict, saved: dict, rope: RopeSpec):
+    assert spec_of("LlamaForCausalLM", **published).rope == rope
+    assert spec_of("LlamaForCausalLM", rope_parameters=saved).rope == rope
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"rope_scaling": {"rope_type": "yarn", "factor": 2.0}}, "rope type 'yarn'"),
+        ({"rope_scaling": {"rope_type": "linear"}}, "factor must be a positive number"),
+        ({"rope_parameters": {"full_attention": {"rope_theta": 1e4}}}, "one flat object"),
+        ({"hidden_size": None}, "hidden_size must be a positive integer, found None"),
+        ({"vocab_size": "many"}, "vocab_size must be a positive integer, found 'many'"),
+        ({"hidden_act": "relu"}, "hidden_act 'relu'"),
+        ({"num_key_value_heads": 3}, "4 attention heads .* 3 key-value heads"),
+        ({"tie_word_embeddings": "yes"}, "tie_word_embeddings must be true or false"),
+        ({"architectures": ["FalconForCausalLM"]}, "architecture FalconForCausalLM is not supported"),
+        ({"architectures": None, "model_type": "falcon"}, "architecture falcon is not supported"),
+        ({"architectures": []}, "architecture none is not supported"),
+    ],
+)
+def test_what_cannot_be_served_is_refused_by_name(fields: dict, message: str):
+    with pytest.raises(ModelError, match=message):
+        spec_of("LlamaForCausalLM", **fields)
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.model_type)
+def test_every_leaf_has_names_in_every_family(family):
+    spec = spec_of(family.architecture, attention_bias=True, mlp_bias=True)
+    assert {leaf.name for leaf in top_leaves(spec)} <= set(family.top_tensors)
+    assert {leaf.name for leaf in layer_leaves(spec)} <= set(family.layer_tensors)
+    assert find_family({"model_type": family.model_type}) is family

@@ -1,0 +1,32 @@
+"""Runners of the golden checkpoints, each loaded once for the whole run."""
+
+import sys
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
+
+from golden import golden_folder
+
+from penstock.checkpoint import inspect_checkpoint
+from penstock.engine import EngineOptions
+from penstock.engine.runner import Runner
+
+LoadGolden = Callable[[str], Runner]
+
+
+@pytest.fixture(scope="session")
+def load_golden(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoadGolden]:
+    """A runner of few programs: slices of up to 16 tokens, one or three rows."""
+    folder = tmp_path_factory.mktemp("programs")
+
+    @cache
+    def load(name: str) -> Runner:
+        options = EngineOptions(max_num_seqs=3, max_prefill_tokens=16, max_model_len=256, compile_cache=folder)
+        return Runner.load(inspect_checkpoint(golden_folder(name)), options, on_progress=lambda _: None)
+
+    yield load
+    load.cache_clear()

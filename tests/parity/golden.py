@@ -1,0 +1,62 @@
+"""The golden checkpoints and the rule for comparing with them, from the README beside them."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+GOLDEN = Path(os.environ.get("PENSTOCK_GOLDEN", REPOSITORY.parent / "shared" / "golden"))
+BUNDLED = REPOSITORY / "tests" / "data"
+
+#: Always here; the others where PENSTOCK_GOLDEN points to.
+BUNDLED_NAMES = ("qwen3", "llama_tied")
+NAMES = (*BUNDLED_NAMES, "llama", "mistral", "qwen2")
+
+#: Of |value| + rms, in float32 on CPU.
+TOLERANCE = 2e-5
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A recorded prompt: its ids, the best logits at its end and its greedy continuation."""
+
+    name: str
+    ids: np.ndarray
+    logits: dict[str, Any]
+    greedy: list[int]
+
+
+def golden_folder(name: str) -> Path:
+    """The folder of a golden checkpoint, or a skip that says where it was looked for."""
+    if name in BUNDLED_NAMES:
+        return BUNDLED / name
+    if not (GOLDEN / name).is_dir():
+        pytest.skip(f"golden checkpoint {name} is not in {GOLDEN} (PENSTOCK_GOLDEN)")
+    return GOLDEN / name
+
+
+def read_prompts(folder: Path) -> list[Prompt]:
+    recorded = json.loads((folder / "golden.json").read_text())["prompts"]
+    return [
+        Prompt(entry["name"], np.array(entry["ids"], np.int32), entry["last_logits"], entry["greedy"]["ids"])
+        for entry in recorded
+    ]
+
+
+def check_logits(got: np.ndarray, want: dict[str, Any]) -> None:
+    """Raises where a logit, the length or the sum of the vector is off."""
+    rms = want["l2"] / math.sqrt(len(got))
+    values = np.array(want["top_values"])
+    allowed = TOLERANCE * (np.abs(values) + rms)
+    assert np.all(np.abs(got[want["top_ids"]] - values) <= allowed)
+    assert abs(float(np.linalg.norm(got)) - want["l2"]) <= TOLERANCE * want["l2"]
+    total = float(got.sum(dtype=np.float64))
+    assert abs(total - want["sum"]) <= TOLERANCE * (abs(want["sum"]) + want["l2"])

@@ -1,0 +1,60 @@
+"""One pass over a whole prompt equals what transformers computed, for every family."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from golden import NAMES, check_logits, golden_folder, read_prompts
+
+from penstock.checkpoint import Checkpoint, inspect_checkpoint
+from penstock.layers.attention import TokenPlaces
+from penstock.layers.gather_attention import GatherAttention
+from penstock.models.decoder import forward, logits
+from penstock.weights import load_weights
+
+LENGTH = 160
+PAGES = LENGTH // 16
+ATTENTION = GatherAttention(page_size=16, block_size=32, is_dynamic=True)
+
+
+def compile_last_logits(checkpoint: Checkpoint):
+    """A function from prompt ids to the logits after them, compiled once for prompts of up to LENGTH tokens."""
+    spec = checkpoint.spec
+    weights = load_weights(checkpoint, dtype=np.float32, device=jax.devices()[0])
+    shape = ATTENTION.cache_shape(num_pages=PAGES + 1, num_kv_heads=spec.num_kv_heads, head_dim=spec.head_dim)
+    caches = tuple(jnp.zeros(shape) for _ in range(spec.num_layers))
+    run = jax.jit(partial(forward, spec=spec, attention=ATTENTION))
+
+    def last_logits(ids: np.ndarray) -> np.ndarray:
+        offsets = np.arange(LENGTH)[None]
+        places = TokenPlaces(jnp.array(offsets), jnp.arange(1, PAGES + 1)[None], jnp.array(offsets < len(ids)))
+        padded = np.pad(ids, (0, LENGTH - len(ids)))[None]
+        hidden, _ = run(weights, caches, padded, places)
+        return np.asarray(logits(weights, hidden[:, len(ids) - 1], spec=spec))[0]
+
+    return last_logits
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_logits_equal_the_recorded_ones(name: str):
+    folder = golden_folder(name)
+    last_logits = compile_last_logits(inspect_checkpoint(folder))
+    for prompt in read_prompts(folder):
+        check_logits(last_logits(prompt.ids), prompt.logits)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_both_spellings_of_a_config_mean_the_same_model(name: str, tmp_path: Path):
+    folder = golden_folder(name)
+    for file in folder.iterdir():
+        if file.name not in ("config.json", "config.hub.json"):
+            (tmp_path / file.name).symlink_to(file)
+    (tmp_path / "config.json").write_bytes((folder / "config.hub.json").read_bytes())
+    published, saved = inspect_checkpoint(tmp_path), inspect_checkpoint(folder)
+    assert json.loads((tmp_path / "config.json").read_text())["torch_dtype"] == "float32"
+    assert published.spec == saved.spec
+    assert (published.stop_ids, published.stored_dtype) == (saved.stop_ids, saved.stored_dtype)

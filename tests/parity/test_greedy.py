@@ -1,0 +1,43 @@
+"""Greedy tokens equal the recorded ones, whatever else runs and however the prompt was cut."""
+
+import numpy as np
+import pytest
+from driving import Driver, Sampling
+from golden import NAMES, golden_folder, read_prompts
+
+NUM_TOKENS = 24
+SAMPLED = Sampling(temperature=0.9, top_k=50, top_p=0.95, min_p=0.01, key=(7, 8))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_alone(name: str, load_golden):
+    driver = Driver(load_golden(name))
+    for prompt in read_prompts(golden_folder(name)):
+        assert driver.finish([driver.start(prompt.ids, max_new=NUM_TOKENS)]) == [prompt.greedy], prompt.name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_among_sampled_rows_in_odd_slices_over_scattered_pages(name: str, load_golden):
+    driver = Driver(load_golden(name), seed=1)
+    noise = driver.start(np.arange(3, 30), max_new=60, sampling=SAMPLED)
+    for prompt in read_prompts(golden_folder(name)):
+        live = driver.start(prompt.ids, max_new=NUM_TOKENS, slices=(1, 7, 13, 3))
+        while live.end == 0:
+            driver.step([noise, live])
+        driver.drop(live)
+        assert live.tokens == prompt.greedy, prompt.name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_after_others_were_dropped_in_its_slot_and_pages(name: str, load_golden):
+    driver = Driver(load_golden(name), seed=2)
+    prompts = read_prompts(golden_folder(name))
+    others = [driver.start(prompt.ids, max_new=40) for prompt in prompts[1:]]
+    for _ in range(5):
+        driver.step(others)
+    for other in others[:2]:
+        driver.drop(other)
+    live = driver.start(prompts[0].ids, max_new=NUM_TOKENS, slot=others[0].slot)
+    driver.step([live, others[2]])
+    driver.drop(others[2])
+    assert driver.finish([live]) == [prompts[0].greedy]

@@ -1,0 +1,68 @@
+"""Every leaf of the tree equals the tensors it is made of, as the safetensors library reads them."""
+
+import shutil
+from pathlib import Path
+
+import jax
+import ml_dtypes
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from penstock.checkpoint import inspect_checkpoint
+from penstock.errors import ModelError
+from penstock.weights import load_weights, weight_shapes
+
+DATA = Path(__file__).parent / "data"
+
+
+def load(folder: Path, dtype=np.float32):
+    return load_weights(inspect_checkpoint(folder), dtype=dtype, device=jax.devices()[0])
+
+
+def test_projections_are_transposed_and_fused():
+    weights, stored = load(DATA / "qwen3"), load_file(DATA / "qwen3" / "model.safetensors")
+    layer, prefix = weights["layers"][2], "model.layers.2.self_attn."
+    fused = np.concatenate([stored[f"{prefix}{part}_proj.weight"] for part in "qkv"]).T
+    np.testing.assert_array_equal(layer["qkv"], fused)
+    np.testing.assert_array_equal(layer["down"], stored["model.layers.2.mlp.down_proj.weight"].T)
+    np.testing.assert_array_equal(layer["k_norm"], stored[prefix + "k_norm.weight"])
+    np.testing.assert_array_equal(weights["embed"], stored["model.embed_tokens.weight"])
+    assert "lm_head" not in weights
+
+
+def test_shards_are_put_together():
+    stored = {}
+    for file in sorted((DATA / "llama_tied").glob("*.safetensors")):
+        stored |= load_file(file)
+    weights = load(DATA / "llama_tied")
+    gate_up = np.concatenate([stored[f"model.layers.1.mlp.{part}_proj.weight"] for part in ("gate", "up")]).T
+    np.testing.assert_array_equal(weights["layers"][1]["gate_up"], gate_up)
+
+
+@pytest.mark.parametrize("stored_dtype", [np.float16, ml_dtypes.bfloat16])
+@pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16])
+def test_half_precision_files_are_cast(tmp_path: Path, stored_dtype, dtype):
+    folder = shutil.copytree(DATA / "qwen3", tmp_path / "model")
+    halves = {name: tensor.astype(stored_dtype) for name, tensor in load_file(folder / "model.safetensors").items()}
+    save_file(halves, folder / "model.safetensors")
+    weights = load(folder, dtype)
+    np.testing.assert_array_equal(weights["embed"], halves["model.embed_tokens.weight"].astype(dtype))
+    projection = halves["model.layers.0.self_attn.o_proj.weight"].T.astype(dtype)
+    np.testing.assert_array_equal(weights["layers"][0]["o"], projection)
+
+
+def test_the_tree_has_the_shapes_that_programs_are_compiled_for():
+    checkpoint = inspect_checkpoint(DATA / "llama_tied")
+    loaded, planned = load(DATA / "llama_tied"), weight_shapes(checkpoint.spec, dtype=np.float32)
+    shapes = [jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), tree) for tree in (loaded, planned)]
+    assert shapes[0] == shapes[1]
+
+
+def test_a_file_that_shrinks_after_the_check_is_refused(tmp_path: Path):
+    folder = shutil.copytree(DATA / "qwen3", tmp_path / "model")
+    checkpoint = inspect_checkpoint(folder)
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:50_000])
+    with pytest.raises(ModelError, match="is truncated"):
+        load_weights(checkpoint, dtype=np.float32, device=jax.devices()[0])
