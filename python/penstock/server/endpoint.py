@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import typing
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -74,16 +73,22 @@ class BoundEndpoint:
 
 
 def _hints(handler: Callable[..., Any], owner: type) -> dict[str, Any]:
-    """The handler's annotations; of an override without any, those of the method it overrides."""
+    """The handler's annotations; where an override says nothing or Any, those of the method it overrides."""
     name = getattr(handler, "__name__", "")
-    for source in (handler, *(vars(base).get(name) for base in owner.__mro__)):
-        if source is None:
-            continue
-        try:
-            hints = typing.get_type_hints(source)
-        except (NameError, TypeError):  # a name that exists for type checkers only, or a callable object
-            hints = dict(getattr(source, "__annotations__", {}))
-        hints.pop("return", None)
-        if hints:
-            return hints
-    return {}
+    overridden = [vars(base).get(name) for base in reversed(owner.__mro__)]
+    hints: dict[str, Any] = {}
+    for source in (*overridden, handler):
+        for param, hint in getattr(source, "__annotations__", {}).items():
+            if (resolved := _resolve(hint, getattr(source, "__globals__", {}))) is not Any:
+                hints[param] = resolved
+    return hints
+
+
+def _resolve(hint: Any, names: dict[str, Any]) -> Any:
+    """One annotation, each by itself: beside a name that only type checkers know, the others still count."""
+    if not isinstance(hint, str):
+        return hint
+    try:
+        return eval(hint, names)  # source of the server's owner, as typing.get_type_hints does
+    except NameError:
+        return Any
