@@ -17,6 +17,7 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 MODEL ?=
 PORT ?= 11556
 ARGS ?=
+NAME := $(if $(MODEL),$(notdir $(realpath $(MODEL))),penstock-demo)
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 
 RUST_SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find rust -name '*.rs')
@@ -32,7 +33,7 @@ define HELLO
 
 In another terminal, once the log says "Ready":
 
-curl -N http://127.0.0.1:$(PORT)/v1/chat/completions -H 'content-type: application/json' -d '{"messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 64, "stream": true}'
+curl -N http://127.0.0.1:$(PORT)/v1/chat/completions -H 'content-type: application/json' -d '{"model": "$(NAME)", "messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 64, "stream": true}'
 
 or $(BIN)/python with these five lines (any Python with "pip install openai" will do):
 
@@ -76,8 +77,9 @@ fmt: $(DEV)
 	$(BIN)/ruff format -q .
 	cargo fmt
 
-bench: $(DEV) $(INSTALLED) $(VENV)/.bench
-	$(BIN)/python -m benches
+bench: $(DEV) $(INSTALLED) $(WHEEL) $(VENV)/.bench
+	for bench in front_end engine step life; do $(BIN)/python benches/$$bench.py; done
+	cargo bench --locked
 
 wheel: $(WHEEL)
 	@ls -lh dist/*.whl

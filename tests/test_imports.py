@@ -12,7 +12,7 @@ import pytest
 import penstock
 
 ROOT = Path(penstock.__file__).parent
-RUST = ROOT.parents[1] / "rust" / "src"
+RUST = Path(__file__).parents[1] / "rust" / "src"
 
 #: Low to high. A room imports its own floor and those below.
 FLOORS = (

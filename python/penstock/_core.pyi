@@ -181,8 +181,8 @@ class Hub:
         body and status. False if it had ended or is gone. KeyError on `kind`."""
 
     def cancel(self, stream_key: int) -> bool:
-        """The client is gone: drops the stream and, unless it had ended, counts it as cancelled and its tokens as wasted.
-        False if it was not there."""
+        """The client is gone: drops the stream and, unless it had ended, counts it as cancelled and its tokens as
+        wasted. False if it was not there."""
 
     def take(self, stream_key: int) -> tuple[bytes, int]:
         """What is ready to send, and 0 while more will come, else the final HTTP status (200, or an error's: for a
