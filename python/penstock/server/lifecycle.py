@@ -29,6 +29,8 @@ _SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 _TICK_S = 1.0
 #: What the drain's last frames, the host's shutdown and the application's may take before the process is ended.
 _GRACE_S = 8.0
+#: Signals that come this soon after another are the same act of the operator.
+_SAME_ACT_S = 1.0
 #: What threads may take to end after everything is over.
 _LAST_THREADS_S = 0.5
 
@@ -54,8 +56,9 @@ def block_signals() -> None:
 class Lifecycle:
     """Drains `server` on a signal, then lets the host stop.
 
-    The first signal drains; the second of its kind cuts the drain short; the third ends the process. (A terminal's
-    Ctrl-C reaches a worker twice, as SIGINT and as the supervisor's SIGTERM: that counts once.)
+    The first signal drains; the second of its kind cuts the drain short; the third ends the process. One act may reach
+    a worker twice: a terminal's Ctrl-C and systemd's stop go to the whole group, and the supervisor sends SIGTERM too.
+    So kinds count apart, and signals within a second count once.
     """
 
     def __init__(self, server: Drainable, *, drain_timeout_s: float = 30.0) -> None:
@@ -111,11 +114,14 @@ class Lifecycle:
     def _wait_for_signals(self) -> None:
         supervisor = os.getppid() if multiprocessing.parent_process() is not None else None
         counts: Counter[int] = Counter()
+        last = float("-inf")
         while time.monotonic() < self._deadline:
             taken = signal.sigtimedwait(_SIGNALS, _TICK_S)
             if taken is not None:
-                counts[taken.si_signo] += 1
-                self._on_signal(taken.si_signo, max(counts.values()))
+                if time.monotonic() - last > _SAME_ACT_S:
+                    last = time.monotonic()
+                    counts[taken.si_signo] += 1
+                    self._on_signal(taken.si_signo, max(counts.values()))
             elif supervisor is not None and os.getppid() != supervisor:
                 logger.warning("The supervisor is gone: stopping")
                 supervisor = None
