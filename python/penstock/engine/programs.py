@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from penstock.engine import sampling
 from penstock.engine.interface import END_LENGTH, END_NONE, END_STOP, Capacity
-from penstock.engine.state import SlotState, empty_state, packed_size, put_rows, take_rows, unpack_slice
+from penstock.engine.state import SlotState, empty_state, packed_size, put_progress, put_rows, take_rows, unpack_slice
 from penstock.layers.attention import PagedAttention, TokenPlaces
 from penstock.models.decoder import Caches, Weights, forward, logits
 from penstock.models.spec import DecoderSpec
@@ -183,7 +183,7 @@ def decode(
     else:
         (caches, rows), (ids, ends) = jax.lax.scan(step, carry, length=num_steps)
     result = jnp.concatenate([ids.T, jnp.max(ends, axis=0)[:, None]], axis=1)
-    return result, caches, put_rows(state, slots, rows)
+    return result, caches, put_progress(state, slots, rows)
 
 
 def _next_token(

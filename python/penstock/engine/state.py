@@ -5,7 +5,7 @@ One small array goes down per dispatch (eight of them cost six times as much); f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
@@ -130,7 +130,19 @@ def take_rows(state: SlotState, slots: jax.Array) -> SlotState:
     return rows
 
 
+def put_progress(state: SlotState, slots: jax.Array, rows: SlotState) -> SlotState:
+    """`state` with what decoding changes in the rows of `slots`. The padding row may be there many times: it is never
+    active."""
+    return replace(
+        state,
+        last_token=state.last_token.at[slots].set(rows.last_token),
+        position=state.position.at[slots].set(rows.position),
+        is_active=state.is_active.at[slots].set(rows.is_active),
+        remaining=state.remaining.at[slots].set(rows.remaining),
+    )
+
+
 def put_rows(state: SlotState, slots: jax.Array, rows: SlotState) -> SlotState:
-    """`state` with the rows of `slots` replaced. The padding row may be there many times: it is never active."""
+    """`state` with the rows of `slots` replaced."""
     new: SlotState = jax.tree.map(lambda field, row: field.at[slots].set(row), state, rows)
     return new
