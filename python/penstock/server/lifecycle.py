@@ -117,6 +117,8 @@ class Lifecycle:
         last = float("-inf")
         while time.monotonic() < self._deadline:
             taken = signal.sigtimedwait(_SIGNALS, _TICK_S)
+            if taken is not None and taken.si_signo not in _SIGNALS:
+                continue  # a debugger that stops the process can cut the wait short with nonsense
             if taken is not None:
                 if time.monotonic() - last > _SAME_ACT_S:
                     last = time.monotonic()
