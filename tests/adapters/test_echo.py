@@ -54,6 +54,7 @@ async def whole(engine: EchoEngine, key: int) -> dict[str, Any]:
 def test_every_choice_gets_the_text_up_to_its_limit(prompt: PromptEncoder) -> None:
     async def scene(engine: EchoEngine) -> None:
         key = open_stream(engine.hub, num_choices=3)
+        attach(engine).follow(key)
         engine.submit(request_for(key, num_choices=3, max_tokens=200))
         answer = await whole(engine, key)
         texts = {choice["text"] for choice in answer["choices"]}
@@ -68,6 +69,7 @@ def test_every_choice_gets_the_text_up_to_its_limit(prompt: PromptEncoder) -> No
 def test_every_token_shows_text(prompt: PromptEncoder) -> None:
     async def scene(engine: EchoEngine) -> None:
         key = open_stream(engine.hub, streamed=True)
+        attach(engine).follow(key)
         engine.submit(request_for(key, max_tokens=300))
         outlets, status, events = attach(engine), 0, 0
         while not status:
@@ -82,6 +84,7 @@ def test_a_schedule_does_not_drift(prompt: PromptEncoder) -> None:
     async def scene(engine: EchoEngine) -> None:
         key = open_stream(engine.hub)
         began = time.monotonic()
+        attach(engine).follow(key)
         engine.submit(request_for(key, max_tokens=100))
         await whole(engine, key)
         assert 0.49 <= time.monotonic() - began < 0.75
@@ -92,6 +95,7 @@ def test_a_schedule_does_not_drift(prompt: PromptEncoder) -> None:
 def test_unpaced_it_waits_for_a_slow_reader_without_spinning(prompt: PromptEncoder) -> None:
     async def scene(engine: EchoEngine) -> None:
         key = open_stream(engine.hub, streamed=True)
+        attach(engine).follow(key)
         engine.submit(request_for(key, max_tokens=10_000))
         await asyncio.sleep(0.1)
         before = time.process_time()

@@ -27,13 +27,19 @@ def play(hub: _core.Hub, scene: Scene, **options: Any) -> None:
     asyncio.run(run())
 
 
+def followed(outlets: Outlets, **options: Any) -> int:
+    key = open_stream(outlets.hub, **options)
+    outlets.follow(key)
+    return key
+
+
 def push(hub: _core.Hub, key: int, text: str, end: int = 0) -> None:
     hub.push_text(key, text, num_tokens=1, end=end)
 
 
 def test_a_waiting_stream_gets_what_another_thread_pushed(hub: _core.Hub) -> None:
     async def scene(outlets: Outlets, hub: _core.Hub) -> None:
-        key = open_stream(hub, streamed=True)
+        key = followed(outlets, streamed=True)
 
         def engine() -> None:
             push(hub, key, "hello")
@@ -50,7 +56,7 @@ def test_a_waiting_stream_gets_what_another_thread_pushed(hub: _core.Hub) -> Non
 
 def test_a_stream_that_was_sending_finds_its_frames_joined(hub: _core.Hub) -> None:
     async def scene(outlets: Outlets, hub: _core.Hub) -> None:
-        key = open_stream(hub, streamed=True)
+        key = followed(outlets, streamed=True)
         for text in ("one", "two"):
             push(hub, key, text)
             outlets.wake()
@@ -85,7 +91,7 @@ def test_many_wakes_are_one_look(hub: _core.Hub) -> None:
 
 def test_closing_ends_the_wait(hub: _core.Hub) -> None:
     async def scene(outlets: Outlets, hub: _core.Hub) -> None:
-        key = open_stream(hub)
+        key = followed(outlets)
         waiting = outlets.next(key)
         outlets.close(key)
         assert await waiting == GONE
@@ -97,7 +103,7 @@ def test_closing_ends_the_wait(hub: _core.Hub) -> None:
 
 def test_a_cancelled_wait_loses_no_frames(hub: _core.Hub) -> None:
     async def scene(outlets: Outlets, hub: _core.Hub) -> None:
-        key = open_stream(hub, streamed=True)
+        key = followed(outlets, streamed=True)
         outlets.next(key).cancel()
         push(hub, key, "kept")
         outlets.wake()
@@ -110,7 +116,7 @@ def test_a_cancelled_wait_loses_no_frames(hub: _core.Hub) -> None:
 
 def test_a_stream_that_takes_nothing_is_stalled(hub: _core.Hub) -> None:
     async def scene(outlets: Outlets, hub: _core.Hub) -> None:
-        key = open_stream(hub, streamed=True)
+        key = followed(outlets, streamed=True)
         push(hub, key, "unread")
         outlets.wake()
         await asyncio.sleep(0.05)
@@ -125,7 +131,7 @@ def test_a_stream_that_takes_nothing_is_stalled(hub: _core.Hub) -> None:
 
 def test_tokens_of_a_step_reach_all_streams(hub: _core.Hub) -> None:
     async def scene(outlets: Outlets, hub: _core.Hub) -> None:
-        keys = [open_stream(hub) for _ in range(50)]
+        keys = [followed(outlets) for _ in range(50)]
         waiting = [outlets.next(key) for key in keys]
         ids = array("i", [40] * 50)
         freed = hub.push_step(
@@ -137,5 +143,47 @@ def test_tokens_of_a_step_reach_all_streams(hub: _core.Hub) -> None:
         assert {status for _, status in answers} == {200}
         assert len({body for body, _ in answers}) == 1
         assert hub.num_open == 0
+
+    play(hub, scene)
+
+
+def test_a_sink_is_poured_into_while_it_is_open(hub: _core.Hub) -> None:
+    async def scene(outlets: Outlets, hub: _core.Hub) -> None:
+        key = followed(outlets, streamed=True)
+        poured: list[tuple[bytes, int]] = []
+
+        def sink(frames: bytes, status: int) -> bool:
+            poured.append((frames, status))
+            return len(poured) != 2
+
+        push(hub, key, "before")
+        outlets.wake()
+        await outlets.turn()
+        outlets.pour(key, sink)
+        assert b"before" in poured[0][0]
+        for text in ("second", "third", "fourth"):
+            push(hub, key, text)
+            outlets.wake()
+            await outlets.turn()
+        assert len(poured) == 2, "it closed itself"
+        outlets.pour(key, sink)
+        assert b"third" in poured[2][0]
+        assert b"fourth" in poured[2][0]
+        outlets.close(key)
+        assert poured[3] == GONE
+        hub.cancel(key)
+
+    play(hub, scene)
+
+
+def test_a_closed_stream_leaves_nothing(hub: _core.Hub) -> None:
+    async def scene(outlets: Outlets, hub: _core.Hub) -> None:
+        key = followed(outlets, streamed=True)
+        push(hub, key, "late")
+        hub.cancel(key)
+        outlets.close(key)
+        outlets.wake()
+        await outlets.turn()
+        assert outlets.stalled(-1.0) == []
 
     play(hub, scene)

@@ -23,7 +23,7 @@ CHAT = "/v1/chat/completions"
 
 class Client:
     """One request. Attributes: status, headers, pieces of the body; has_left: set it to leave; may_read: clear it to
-    stop reading; got: set at every piece."""
+    stop reading; got: set at every piece; is_whole: whether the body has an end."""
 
     def __init__(
         self, server: BaseInferenceApiServer, method: str, path: str, body: bytes = b"", **headers: str
@@ -32,6 +32,7 @@ class Client:
         self.headers: dict[str, str] = {}
         self.pieces: list[bytes] = []
         self.is_complete = False
+        self.is_whole = True
         self.has_left = asyncio.Event()
         self.may_read = asyncio.Event()
         self.may_read.set()
@@ -60,7 +61,7 @@ class Client:
     async def _receive(self) -> dict[str, Any]:
         if self._body is not None:
             body, self._body = self._body, None
-            return {"type": "http.request", "body": body, "more_body": False}
+            return {"type": "http.request", "body": body, "more_body": not self.is_whole}
         await self.has_left.wait()
         return {"type": "http.disconnect"}
 

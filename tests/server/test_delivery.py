@@ -52,6 +52,41 @@ def test_a_client_that_leaves_ends_the_work(is_streamed: bool) -> None:
     play(server, scene)
 
 
+def test_a_body_that_never_ends_runs_out_of_time() -> None:
+    server = echo_server(request_timeout_s=0.1)
+
+    async def scene() -> None:
+        client = start(server, HELLO)
+        client.is_whole = False
+        await asyncio.wait_for(client.answered, timeout=1)
+        assert (client.status, client.json()["error"]["code"]) == (504, "deadline_exceeded")
+
+    play(server, scene)
+
+
+def test_nothing_is_left_after_a_storm() -> None:
+    server = echo_server(echo_interval_ms=1)
+
+    async def scene() -> None:
+        async def one(number: int) -> None:
+            client = start(
+                server, {**LONG, "stream": number % 2 == 0, "max_tokens": 1 + number % 50, "n": 1 + number % 3}
+            )
+            if number % 3:
+                await asyncio.sleep(number % 17 / 1000)
+                client.has_left.set()
+            await client.answered
+
+        await asyncio.gather(*(one(number) for number in range(300)))
+        await until(lambda: is_idle(server))
+        assert not server._active_requests
+        assert not server.models["echo"].deliveries
+        outlets = server.models["echo"].outlets
+        assert (outlets._waiters, outlets._sinks, outlets._lagging) == ({}, {}, {})
+
+    play(server, scene)
+
+
 def test_silence_is_filled_with_comments() -> None:
     server = echo_server(echo_interval_ms=300, keep_alive_s=0.05)
 
@@ -84,7 +119,7 @@ def test_a_reader_that_stalls_is_let_go() -> None:
 
     async def scene() -> None:
         client = start(server, {**LONG, "stream": True})
-        await client.got.wait()
+        await until(lambda: len(client.pieces) > 1)
         client.may_read.clear()
         await asyncio.wait_for(client.answered, timeout=2)
         assert not client.is_complete
@@ -116,7 +151,7 @@ def test_a_reader_far_behind_is_cut_off_with_an_error() -> None:
 
     async def scene() -> None:
         client = start(server, {**LONG, "stream": True})
-        await client.got.wait()
+        await until(lambda: len(client.pieces) > 1)
         client.may_read.clear()
         await until(lambda: server.models["echo"].engine.status().num_running == 0)
         client.may_read.set()
@@ -132,7 +167,7 @@ def test_leaving_while_a_send_is_blocked_ends_both() -> None:
 
     async def scene() -> None:
         client = start(server, {**LONG, "stream": True})
-        await client.got.wait()
+        await until(lambda: len(client.pieces) > 1)
         client.may_read.clear()
         await asyncio.sleep(0.05)
         client.has_left.set()

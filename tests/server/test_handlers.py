@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 import pytest
-from driver import CHAT, HELLO, Client, ask, echo_server, play
+from driver import CHAT, HELLO, Client, ask, echo_server, is_idle, play, until
 from pydantic import BaseModel
 
 from penstock import (
@@ -188,6 +188,22 @@ def test_an_overridden_handler_may_call_the_one_it_overrides() -> None:
         assert (await ask(server, "POST", CHAT, HELLO)).status == 200
         refused = await ask(server, "POST", CHAT, {**HELLO, "messages": HELLO["messages"] * 2})
         assert refused.status == 429
+
+    play(server, scene)
+
+
+def test_an_answer_that_is_thrown_away_ends_its_generation() -> None:
+    class Forgetful(PenstockServer):
+        async def chat_completions(self, request: Any, raw_request: Request) -> Any:
+            await super().chat_completions(request, raw_request)
+            return {"instead": True}
+
+    server = echo_server(Forgetful, echo_interval_ms=5)
+
+    async def scene() -> None:
+        answer = await ask(server, "POST", CHAT, {**HELLO, "max_tokens": 5000})
+        assert answer.json() == {"instead": True}
+        await until(lambda: is_idle(server))
 
     play(server, scene)
 

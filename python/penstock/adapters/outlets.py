@@ -22,7 +22,8 @@ Sink = Callable[[bytes, int], bool]
 class Outlets:
     """Hands the frames of a hub to whoever sends them. One per hub, on one event loop.
 
-    A stream either awaits `next`, or has a sink that is called with every step's frames without a task being resumed.
+    A stream is followed from its opening until it is closed. Meanwhile it either awaits `next`, or has a sink that is
+    called with every step's frames, so that no task needs to be resumed for them.
 
     `wake` comes from any thread; everything else runs on the loop.
 
@@ -37,7 +38,8 @@ class Outlets:
         self._loop = asyncio.get_running_loop()
         self._is_wake_pending = False
         self._waiters: dict[int, asyncio.Future[tuple[bytes, int]]] = {}
-        self._sinks: dict[int, Sink] = {}
+        # Every stream that is followed, with its sink if it has one now.
+        self._sinks: dict[int, Sink | None] = {}
         # Streams whose frames wait because their last `send` has not returned, and since when.
         self._lagging: dict[int, float] = {}
         self._turn: asyncio.Future[None] = self._loop.create_future()
@@ -52,6 +54,10 @@ class Outlets:
                 self._loop.call_soon_threadsafe(self._look)
             except RuntimeError:  # the loop is closed: nobody is left to wake
                 self._is_wake_pending = False
+
+    def follow(self, stream_key: int) -> None:
+        """Keeps count of what is ready for a stream. To be called before the engine has it; ends with `close`."""
+        self._sinks[stream_key] = None
 
     def next(self, stream_key: int) -> asyncio.Future[tuple[bytes, int]]:
         """What the stream has to send, once there is something, and 0 or its final status, as `Hub.take`.
@@ -79,8 +85,7 @@ class Outlets:
             is_open = sink(*self.hub.take(stream_key))
             if self._on_taken is not None:
                 self._on_taken()
-        if is_open:
-            self._sinks[stream_key] = sink
+        self._sinks[stream_key] = sink if is_open else None
 
     def close(self, stream_key: int) -> None:
         """Forgets a stream; whoever waits for it is told that it is gone. Idempotent."""
@@ -109,7 +114,7 @@ class Outlets:
             if sink is None:
                 self._resume(key)
             elif not sink(*take(key)):
-                sinks.pop(key, None)
+                sinks[key] = None
         if self._on_taken is not None:
             self._on_taken()
         if not self._turn.done():
@@ -117,6 +122,8 @@ class Outlets:
             self._turn = self._loop.create_future()
 
     def _resume(self, stream_key: int) -> None:
+        if stream_key not in self._sinks:  # a stream that was cancelled may still be called ready, once
+            return
         waiter = self._waiters.pop(stream_key, None)
         if waiter is None:
             self._lagging.setdefault(stream_key, self._loop.time())

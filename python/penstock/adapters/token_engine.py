@@ -76,6 +76,7 @@ async def _deltas(
     outlets: Outlets, engine: TokenEngineAdapter, request: GenerationRequest
 ) -> AsyncIterator[list[ReturnSample]]:
     key, status = request.stream_key, 0
+    outlets.follow(key)
     try:
         engine.submit(request)
         while not status:
@@ -83,6 +84,7 @@ async def _deltas(
             if samples := list(_samples(frames)):
                 yield samples
     finally:
+        outlets.close(key)
         if not status:  # the caller has left, or the engine refused
             engine.cancel(key)
             outlets.hub.cancel(key)

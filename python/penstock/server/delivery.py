@@ -32,6 +32,7 @@ class Delivery(Response):
         self._request = request
         self._is_streamed = is_streamed
         self._pipe: Pipe | None = None
+        model.outlets.follow(stream_key)
         model.deliveries[stream_key] = self
         request.vigil.take_over(self.end)
 
@@ -43,8 +44,8 @@ class Delivery(Response):
         finally:
             if not status:  # cancelled, or the host failed
                 self._drop()
-            self._model.outlets.close(self._key)
-            self._model.deliveries.pop(self._key, None)
+            request.vigil.give_back()
+            self._forget()
 
     def end(self, reason: str) -> None:
         """Ends the generation for a row of the error table; a client that is still there is told."""
@@ -53,7 +54,7 @@ class Delivery(Response):
             self._model.hub.cancel(self._key)
             if self._pipe is not None:
                 self._pipe.close()
-            self._model.outlets.close(self._key)
+            self._forget()
         else:
             self._model.hub.fail(self._key, reason, _LAST_WORDS[reason])
             self._model.outlets.wake()
@@ -85,6 +86,10 @@ class Delivery(Response):
         self.headers |= error_headers(status)
         self.body = body
         return await super().send(send, request)
+
+    def _forget(self) -> None:
+        self._model.outlets.close(self._key)
+        self._model.deliveries.pop(self._key, None)
 
     def _drop(self) -> None:
         self._model.engine.cancel(self._key)

@@ -51,6 +51,8 @@ class Pipe:
         """Takes one step's frames. False once the task has been woken."""
         if status:
             self._end = (frames, status)
+        elif not frames:  # called ready twice, and taken at the first call
+            return True
         else:
             try:
                 steps = self._send({"type": "http.response.body", "body": frames, "more_body": True}).__await__()

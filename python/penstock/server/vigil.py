@@ -41,9 +41,12 @@ class Vigil:
             self._watcher = None
 
     def end(self) -> None:
-        """The request is answered."""
+        """The request is answered. What has taken over and not given back was never asked for its answer."""
         self._timer.cancel()
         self.stop_watching()
+        act = self.give_back()
+        if act is not None:
+            act("client_closed")
 
     def take_over(self, act: Callable[[str], None]) -> None:
         """From now on `act(reason)` is called in place of cancelling the task; it has to end what the task waits for.
@@ -51,6 +54,11 @@ class Vigil:
         A task that still waits a few seconds later, for a reader that takes nothing, is cancelled all the same.
         """
         self._act = act
+
+    def give_back(self) -> Callable[[str], None] | None:
+        """Ends what `take_over` began, and returns it."""
+        act, self._act = self._act, None
+        return act
 
     def interrupt(self, reason: str) -> None:
         """Ends the request for `reason`, a row of the error table. Only the first one counts."""
