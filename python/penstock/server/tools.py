@@ -44,9 +44,7 @@ class ToolRegistry:
             raise ValueError(f"A tool named {name!r} is registered already.")
         adapter: TypeAdapter[Any] = TypeAdapter(function)  # type: ignore[arg-type]  # pydantic takes callables too
         schema = adapter.json_schema()
-        definition = FunctionDefinition(
-            name=name, description=inspect.getdoc(function) or "", parameters=schema
-        )
+        definition = FunctionDefinition(name=name, description=inspect.getdoc(function) or "", parameters=schema)
         self._tools[name] = Tool(function, ToolDefinition(function=definition), validate_call(function))
 
     def definitions(self) -> list[ToolDefinition]:
