@@ -1,6 +1,6 @@
 """Compiles the closed set of programs ahead of time, in threads, and counts what is compiled later.
 
-The persistent cache is jax's own, with every program in it however short its compile.
+What was compiled once is kept by `penstock.engine.program_store`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from typing import Any
 import jax
 from jax.experimental.compilation_cache import compilation_cache
 
+from penstock.engine.program_store import ProgramStore
 from penstock.engine.programs import ProgramConfig, ProgramKey, program
 
 log = logging.getLogger("penstock.engine")
 
-#: What jax reports once for each executable that it builds or reads from its cache.
+#: What jax reports once for each executable that it builds.
 COMPILE_EVENT = "/jax/core/compile/backend_compile_duration"
 
 Programs = dict[ProgramKey, Callable[..., Any]]
@@ -56,27 +57,23 @@ def default_cache_folder() -> Path:
     return Path(base).expanduser() / "penstock" / "xla"
 
 
-def enable_persistent_cache(folder: Path) -> None:
-    """Has jax keep every executable in `folder`. A folder that cannot be written costs time, not the start."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        log.warning("compiled programs will not be kept: %s: %s", folder, error.strerror)
-        return
-    settings = {
-        "jax_compilation_cache_dir": str(folder),
-        "jax_persistent_cache_min_compile_time_secs": 0,
-        "jax_persistent_cache_min_entry_size_bytes": -1,
-    }
-    for name, value in settings.items():
-        jax.config.update(name, value)  # type: ignore[no-untyped-call]  # jax leaves it without types
-    compilation_cache.reset_cache()  # jax looks at the folder once, at its first compile, which may have been before
+def disable_jax_cache() -> None:
+    """Turns jax's own persistent cache off: an executable that was read from it serializes into one that cannot run
+    (jax 0.10.2 on CPU: "NOT_FOUND: Function wrapped_broadcast"), and the store keeps more than it does."""
+    jax.config.update("jax_enable_compilation_cache", False)  # type: ignore[no-untyped-call]  # jax has no types here
+    compilation_cache.reset_cache()  # jax looks at its settings once, at the first compile, which may have been before
 
 
 def compile_programs(
-    keys: Sequence[ProgramKey], config: ProgramConfig, weights: Any, *, on_progress: Callable[[str], None]
+    keys: Sequence[ProgramKey],
+    config: ProgramConfig,
+    weights: Any,
+    *,
+    store: ProgramStore,
+    on_progress: Callable[[str], None],
 ) -> Programs:
-    """Compiles every program, smallest first, as many at a time as there are cores (at most four).
+    """Takes every program from the store or compiles it, smallest first, as many at a time as there are cores (at
+    most four).
 
     Args:
         weights: the tree, of arrays or shapes.
@@ -85,26 +82,34 @@ def compile_programs(
     programs: Programs = {}
     start = time.monotonic()
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="penstock-compile") as pool:
-        jobs = [pool.submit(_compile, key, config, weights) for key in keys]
+        jobs = [pool.submit(_load_or_compile, key, config, weights, store=store) for key in keys]
         try:
             for job in as_completed(jobs):
                 key, programs[key] = job.result()
                 on_progress(f"compiled {len(programs)}/{len(keys)}")
         finally:
             pool.shutdown(cancel_futures=True)
-    log.info("compiled %d programs in %.1f s", len(keys), time.monotonic() - start)
+    store.prune()
+    log.info("%d programs ready in %.1f s", len(keys), time.monotonic() - start)
     return programs
 
 
 _lowering = threading.Lock()
 
 
-def _compile(key: ProgramKey, config: ProgramConfig, weights: Any) -> tuple[ProgramKey, Callable[..., Any]]:
+def _load_or_compile(
+    key: ProgramKey, config: ProgramConfig, weights: Any, *, store: ProgramStore
+) -> tuple[ProgramKey, Callable[..., Any]]:
     start = time.monotonic()
+    stored = store.load(key)
+    if stored is not None:
+        log.info("program %s: read in %.2f s", key, time.monotonic() - start)
+        return key, stored
     with _lowering:  # tracing holds the GIL: in turn, so that the first program does not wait for all
         function, shapes = program(key, config, weights)
         lowered = function.lower(*shapes)  # type: ignore[attr-defined]  # a jitted function, which jax does not type
     middle = time.monotonic()
     compiled = lowered.compile()
     log.info("program %s: traced in %.2f s, compiled in %.2f s", key, middle - start, time.monotonic() - middle)
+    store.save(key, compiled)
     return key, compiled

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -102,15 +102,28 @@ def program(key: ProgramKey, config: ProgramConfig, weights: Any) -> tuple[Calla
     """The jitted function of a key, and the shapes to lower it with. `weights`: the tree, of arrays or shapes."""
     if key.kind == "fresh":
         return jax.jit(partial(fresh, config=config)), ()
-    caches, state = jax.eval_shape(partial(fresh, config=config))
     if key.kind == "prefill":
         body = partial(prefill, config=config)
         packed = packed_size(key.size, config.pages_per_sequence)
     else:
         body = partial(decode, config=config, num_steps=key.num_steps, is_greedy=key.is_greedy)
         packed = key.size
-    shapes = (weights, caches, state, jax.eval_shape(partial(jnp.zeros, packed, jnp.int32)))
+    shapes = (weights, *_fresh_shapes(config), jax.eval_shape(partial(jnp.zeros, packed, jnp.int32)))
     return jax.jit(body, donate_argnums=(1, 2)), shapes
+
+
+def program_trees(key: ProgramKey, config: ProgramConfig, weights: Any) -> tuple[Any, Any]:
+    """The tree structures of a program's arguments (positional, keyword) and of its result."""
+    shapes = _fresh_shapes(config)
+    if key.kind == "fresh":
+        return jax.tree.structure(((), {})), jax.tree.structure(shapes)
+    return jax.tree.structure(((weights, *shapes, 0), {})), jax.tree.structure((0, *shapes))
+
+
+@cache
+def _fresh_shapes(config: ProgramConfig) -> tuple[Any, Any]:
+    caches, state = jax.eval_shape(partial(fresh, config=config))
+    return caches, state
 
 
 def fresh(*, config: ProgramConfig) -> tuple[Caches, SlotState]:

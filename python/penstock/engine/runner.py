@@ -17,11 +17,12 @@ from penstock.engine.compiler import (
     compile_counter,
     compile_programs,
     default_cache_folder,
-    enable_persistent_cache,
+    disable_jax_cache,
 )
 from penstock.engine.interface import Capacity, EngineOptions, PrefillSlice
 from penstock.engine.memory import plan_memory
 from penstock.engine.platform import platform_of
+from penstock.engine.program_store import ProgramStore
 from penstock.engine.programs import ProgramConfig, ProgramKey, decode_buckets, prefill_buckets, program_keys
 from penstock.engine.state import pack_slice
 from penstock.errors import ConfigError
@@ -77,13 +78,15 @@ class Runner:
         """
         device = jax.devices()[0]
         compile_counter()
-        enable_persistent_cache(options.compile_cache or default_cache_folder())
+        disable_jax_cache()
         capacity, config = plan_engine(checkpoint, options, device=device)
         on_progress("loading weights")
         start = time.monotonic()
         weights = load_weights(checkpoint, dtype=config.cache_dtype, device=device)
         log.info("loaded %s (%s) in %.1f s", checkpoint.path, checkpoint.architecture, time.monotonic() - start)
-        programs = compile_programs(program_keys(capacity, config), config, weights, on_progress=on_progress)
+        store = ProgramStore(options.compile_cache or default_cache_folder(), config, weights, device=device)
+        keys = program_keys(capacity, config)
+        programs = compile_programs(keys, config, weights, store=store, on_progress=on_progress)
         return cls(capacity=capacity, config=config, weights=weights, programs=programs)
 
     @property
