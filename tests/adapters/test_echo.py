@@ -10,7 +10,8 @@ import pytest
 from hubs import load_prompt, make_hub, open_stream, request_for, settings
 
 from penstock.adapters.base import ReturnSample
-from penstock.adapters.echo import TEXT, EchoEngine
+from penstock.adapters.echo import EchoEngine
+from penstock.adapters.echo_batch import TEXT
 from penstock.adapters.outlets import attach
 from penstock.errors import ApiError
 from penstock.generation import EngineState, SamplingParams

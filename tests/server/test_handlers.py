@@ -1,12 +1,13 @@
 """What a subclass's handlers are given, may return, and may break."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Any
 
 import pytest
-from driver import CHAT, HELLO, Client, ask, echo_server, is_idle, play, until
+from driver import CHAT, HELLO, Client, ask, echo_server, is_idle, play, start, until
 from pydantic import BaseModel
 
 from penstock import (
@@ -203,6 +204,29 @@ def test_an_answer_that_is_thrown_away_ends_its_generation() -> None:
     async def scene() -> None:
         answer = await ask(server, "POST", CHAT, {**HELLO, "max_tokens": 5000})
         assert answer.json() == {"instead": True}
+        await until(lambda: is_idle(server))
+
+    play(server, scene)
+
+
+def test_a_client_that_leaves_while_a_handler_holds_the_answer_back() -> None:
+    held = asyncio.Event()
+
+    class Slow(PenstockServer):
+        async def chat_completions(self, request: Any, raw_request: Request) -> Any:
+            answer = await super().chat_completions(request, raw_request)
+            held.set()
+            while not await raw_request.is_disconnected():
+                await asyncio.sleep(0.001)
+            return answer
+
+    server = echo_server(Slow, echo_interval_ms=5)
+
+    async def scene() -> None:
+        client = start(server, {**HELLO, "max_tokens": 5000, "stream": True})
+        await held.wait()
+        client.has_left.set()
+        await asyncio.wait_for(client.answered, timeout=1)
         await until(lambda: is_idle(server))
 
     play(server, scene)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ReturnSample:
-    """One choice as the seed's adapters hand it over: a delta when streamed, the whole text when not.
+    """One choice as an adapter hands it over: a delta when streamed, the whole text when not.
 
     Attributes:
         index: prompt index times n plus choice index.
@@ -36,7 +36,7 @@ class ReturnSample:
 
 
 class InferenceEngineAdapter(ABC):
-    """Any engine behind the server (the seed's S-45): Penstock's own, vLLM, TGI, a fake."""
+    """Any engine behind the server: Penstock's own, vLLM, TGI, a fake."""
 
     @abstractmethod
     async def generate(

@@ -8,13 +8,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from array import array
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from penstock import _core
 from penstock.adapters.base import TokenEngineAdapter
-from penstock.errors import ApiError, ModelError
+from penstock.adapters.echo_batch import EchoBatch, visible_tokens
+from penstock.errors import ApiError
 from penstock.generation import EngineState, EngineStatus, GenerationRequest, SamplingDefaults
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from penstock.prompt import PromptEncoder
 
 logger = logging.getLogger("penstock.echo")
-
-TEXT = "Water runs down the pipe and turns the wheel, and the wheel turns the stone. "
 
 _MAX_LIVE = 1024
 _MAX_MODEL_LEN = 32768
@@ -51,8 +49,8 @@ class EchoEngine(TokenEngineAdapter):
         self._model_name = model_name
         self._interval_s = settings.echo_interval_ms / 1e3
         self._max_queued = settings.max_queued_requests
-        self._tokens = _visible_tokens(prompt)
-        self._live = _Batch()
+        self._tokens = visible_tokens(prompt)
+        self._live = EchoBatch()
         self._waiting: dict[int, GenerationRequest] = {}
         self._cancelled: set[int] = set()
         self._state = EngineState.LOADING
@@ -200,53 +198,3 @@ class EchoEngine(TokenEngineAdapter):
             for choice in range(request.num_choices):
                 self.hub.mark_scheduled(request.stream_key | choice)
                 self._live.add(request.stream_key | choice, max_tokens=request.sampling.max_tokens or 1)
-
-
-class _Batch:
-    """The live sequences as parallel arrays. Attributes: keys: uint64 [B] row keys."""
-
-    def __init__(self) -> None:
-        self.keys = array("Q")
-        self._positions: list[int] = []
-        self._limits: list[int] = []
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    def add(self, row_key: int, *, max_tokens: int) -> None:
-        self.keys.append(row_key)
-        self._positions.append(0)
-        self._limits.append(max_tokens)
-
-    def drop(self, row_keys: set[int]) -> None:
-        kept = [i for i, key in enumerate(self.keys) if key not in row_keys]
-        self.keys = array("Q", [self.keys[i] for i in kept])
-        self._positions = [self._positions[i] for i in kept]
-        self._limits = [self._limits[i] for i in kept]
-
-    def next_tokens(self, tokens: array[int], has_room: bytes) -> tuple[array[int], array[int], bytes]:
-        """Each sequence's next token: keys, ids and ends of the rows that `has_room` marks (all, when it is empty)."""
-        period = len(tokens)
-        if has_room and not all(has_room):
-            rows = [i for i, has in enumerate(has_room) if has]
-            keys = array("Q", [self.keys[i] for i in rows])
-            positions = [self._positions[i] for i in rows]
-            limits = [self._limits[i] for i in rows]
-            for i in rows:
-                self._positions[i] += 1
-        else:
-            keys, positions, limits = self.keys, self._positions, self._limits
-            self._positions = [position + 1 for position in positions]
-        ids = array("i", [tokens[position % period] for position in positions])
-        length = _core.END_LENGTH
-        ends = bytes([length if p + 1 == limit else 0 for p, limit in zip(positions, limits, strict=True)])
-        return keys, ids, ends
-
-
-def _visible_tokens(prompt: PromptEncoder) -> array[int]:
-    """The ids of TEXT that show text by themselves: every token is then an event of its own."""
-    ids = prompt.tokenizer.encode(TEXT, add_special_tokens=False).ids
-    visible = [token for token in ids if prompt.vocabulary.decode([token])]
-    if not visible:
-        raise ModelError("The model's tokenizer cannot spell the echo engine's text.")
-    return array("i", visible)

@@ -12,7 +12,6 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, MutableMapping, Sequence
 from functools import cached_property
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +29,7 @@ from penstock.protocol import (
     ModelList,
     ModelObject,
     ToolExecutionRequest,
-    ToolExecutionResponse,
     ToolList,
-    parse_tool_call,
     sampling_params,
 )
 from penstock.server import routes
@@ -40,10 +37,9 @@ from penstock.server.auth import KeyRing
 from penstock.server.body import read_body
 from penstock.server.dispatch import Dispatcher
 from penstock.server.endpoint import EndpointConfig
-from penstock.server.error_response import create_error_response
 from penstock.server.lifespan import serve_lifespan
 from penstock.server.request import Request
-from penstock.server.response import JSONResponse, Response, Send
+from penstock.server.response import Response, Send
 from penstock.server.status import ServerMetrics, ServerStatus
 from penstock.server.tools import ToolRegistry
 from penstock.server.vigil import Receive
@@ -51,7 +47,6 @@ from penstock.server.worker_pool import WorkerPool
 
 logger = logging.getLogger("penstock.server")
 
-_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 #: What streams that a drain has ended may take to send their last words.
 _LAST_WORDS_S = 2.0
 _MAX_POOL_JOBS = 1024
@@ -134,10 +129,8 @@ class BaseInferenceApiServer(ABC):
         return {"version": self.server_version}
 
     async def get_metrics(self, raw_request: Request) -> Response:
-        """Prometheus text, or the seed's counters for who prefers application/json."""
-        if raw_request.head.accepts_json:
-            return JSONResponse({"status": self.status.value, **vars(self.metrics)})
-        return Response(self.counters.render(), media_type=_METRICS_TYPE)
+        """Prometheus text, or plain counters for who prefers application/json."""
+        return routes.metrics(self, raw_request)
 
     async def list_models(self, raw_request: Request) -> ModelList:
         return ModelList(data=[])
@@ -150,12 +143,7 @@ class BaseInferenceApiServer(ABC):
 
     async def execute_tool(self, request: ToolExecutionRequest, raw_request: Request) -> Any:
         """Runs a registered function; its arguments are checked by its type hints."""
-        name, arguments = parse_tool_call(await raw_request.body())
-        if name not in self.tools:
-            message = f"The tool '{name}' does not exist."
-            return create_error_response(HTTPStatus.NOT_FOUND, message, raw_request.request_id, param="name")
-        result = await self.tools.execute(name, arguments, pool=self.pool)
-        return ToolExecutionResponse(name=name, result=result)
+        return await routes.execute_tool(self, raw_request)
 
     async def read_body(self, model: type[BaseModel], request: Request) -> BaseModel:
         """The body of `request` as `model`. Raises ApiError on anything wrong, and while draining."""

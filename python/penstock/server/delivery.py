@@ -37,6 +37,8 @@ class Delivery(Response):
         request.vigil.take_over(self.end)
 
     async def send(self, send: Send, request: Request) -> int:
+        if request.vigil.reason == "client_closed":  # while a handler still held the answer back
+            return _CLIENT_GONE
         status = 0
         try:
             status = await (self._stream(send, request) if self._is_streamed else self._whole(send, request))

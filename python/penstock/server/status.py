@@ -1,4 +1,4 @@
-"""Where a server stands, and what it has done, in the seed's words."""
+"""Where a server stands, in one word, and what it has done, in a few counters."""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""The routes every server has, as data, and the probes behind two of them."""
+"""The routes every server has: their table, and what stands behind those that need no engine."""
 
+from penstock.server.routes.metrics import metrics
 from penstock.server.routes.probes import health, ready
 from penstock.server.routes.table import endpoints
+from penstock.server.routes.tools import execute_tool
 
-__all__ = ["endpoints", "health", "ready"]
+__all__ = ["endpoints", "execute_tool", "health", "metrics", "ready"]
