@@ -45,6 +45,12 @@ def paced_server(serve_echo: ServeEcho) -> Launch:
 
 
 @pytest.fixture(scope="session")
+def slow_server(serve_echo: ServeEcho) -> Launch:
+    """A token every 400 ms, and a comment into every silence of 100 ms; pages of one origin may ask it."""
+    return serve_echo("--echo-interval-ms", "400", "--keep-alive-s", "0.1", "--cors-origin", "https://a.example")
+
+
+@pytest.fixture(scope="session")
 def guarded_server(serve_echo: ServeEcho) -> Launch:
     """With the key "secret"."""
     return serve_echo("--api-key", "secret")

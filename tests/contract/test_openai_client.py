@@ -135,6 +135,15 @@ def test_errors_are_of_the_right_class(client: openai.OpenAI) -> None:
         client.models.retrieve("org/other")
 
 
+def test_comments_between_tokens_are_not_heard(slow_server: Launch) -> None:
+    with openai.OpenAI(base_url=f"{slow_server.url}/v1", api_key="none", max_retries=0) as client:
+        raw = client.chat.completions.with_streaming_response
+        with raw.create(model="echo", messages=HELLO, max_tokens=3, stream=True) as answer:
+            assert b": ping\n\n" in b"".join(answer.iter_bytes())
+        chunks = list(client.chat.completions.create(model="echo", messages=HELLO, max_tokens=3, stream=True))
+        assert len(chunks) == 5
+
+
 def test_a_request_id_comes_back(client: openai.OpenAI) -> None:
     raw = client.chat.completions.with_raw_response.create(
         model="echo", messages=HELLO, max_tokens=1, extra_headers={"X-Request-ID": "mine-1"}

@@ -46,6 +46,16 @@ def test_everything_else_needs_one(guarded_server: Launch) -> None:
         assert ask(guarded_server, head("GET", f"{path}?api_key=secret")).status == 401, path
 
 
+def test_pages_of_one_origin_may_ask(slow_server: Launch) -> None:
+    allowed, other = "https://a.example", "https://b.example"
+    preflight = head("OPTIONS", CHAT, origin=allowed, access_control_request_method="POST")
+    assert ask(slow_server, preflight).headers["access-control-allow-origin"] == allowed
+    for path, status in (("/v1/models", 200), ("/v1/models/none", 404)):
+        answer = ask(slow_server, head("GET", path, origin=allowed))
+        assert (answer.status, answer.headers["access-control-allow-origin"]) == (status, allowed)
+        assert "access-control-allow-origin" not in ask(slow_server, head("GET", path, origin=other)).headers
+
+
 def test_version(echo_server: Launch) -> None:
     content = json.loads(ask(echo_server, head("GET", "/version")).body)
     assert re.fullmatch(r"\d+\.\d+\.\d+\S*", content["version"])
