@@ -104,8 +104,9 @@ class GatherAttention:
         """Keys and values of block `index`, [B, S, K, H] each."""
         num_pages = self.block_size // self.page_size
         pages = jax.lax.dynamic_slice_in_dim(block_table, index * num_pages, num_pages, axis=1)
-        rows = cache[pages].reshape(pages.shape[0], self.block_size, -1, 2, cache.shape[3])  # [B, S, K, 2, H]
-        return rows[:, :, :, 0], rows[:, :, :, 1]
+        pairs = cache.reshape(*cache.shape[:2], -1, 2, cache.shape[3])  # [pages, page, K, 2, H]
+        shape = (pages.shape[0], self.block_size, *pairs.shape[2:3], cache.shape[3])
+        return pairs[pages, :, :, 0].reshape(shape), pairs[pages, :, :, 1].reshape(shape)
 
     def _visible(self, places: TokenPlaces, index: jax.Array, window: int | None) -> jax.Array:
         """bool [B, T, S]: key position s with position - window < s <= position."""
