@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import ml_dtypes
 import numpy as np
 import pytest
 from golden import NAMES, check_logits, golden_folder, read_prompts
@@ -21,12 +22,12 @@ PAGES = LENGTH // 16
 ATTENTION = GatherAttention(page_size=16, block_size=32, is_dynamic=True)
 
 
-def compile_last_logits(checkpoint: Checkpoint):
+def compile_last_logits(checkpoint: Checkpoint, dtype=np.float32):
     """A function from prompt ids to the logits after them, compiled once for prompts of up to LENGTH tokens."""
     spec = checkpoint.spec
-    weights = load_weights(checkpoint, dtype=np.float32, device=jax.devices()[0])
+    weights = load_weights(checkpoint, dtype=dtype, device=jax.devices()[0])
     shape = ATTENTION.cache_shape(num_pages=PAGES + 1, num_kv_heads=spec.num_kv_heads, head_dim=spec.head_dim)
-    caches = tuple(jnp.zeros(shape) for _ in range(spec.num_layers))
+    caches = tuple(jnp.zeros(shape, dtype) for _ in range(spec.num_layers))
     run = jax.jit(partial(forward, spec=spec, attention=ATTENTION))
 
     def last_logits(ids: np.ndarray) -> np.ndarray:
@@ -58,3 +59,15 @@ def test_both_spellings_of_a_config_mean_the_same_model(name: str, tmp_path: Pat
     assert json.loads((tmp_path / "config.json").read_text())["torch_dtype"] == "float32"
     assert published.spec == saved.spec
     assert (published.stop_ids, published.stored_dtype) == (saved.stop_ids, saved.stored_dtype)
+
+
+def test_bfloat16_is_as_near_to_float32_as_transformers_is():
+    folder = golden_folder("qwen3")
+    checkpoint = inspect_checkpoint(folder)
+    exact, rounded = compile_last_logits(checkpoint), compile_last_logits(checkpoint, ml_dtypes.bfloat16)
+    recorded = json.loads((folder / "golden.json").read_text())["lower_precision"]["bfloat16"]["last_logits_rel_l2"]
+    limits = recorded.values() if isinstance(recorded, dict) else recorded
+    for prompt, limit in zip(read_prompts(folder), limits, strict=True):
+        want = exact(prompt.ids)
+        distance = np.linalg.norm(rounded(prompt.ids) - want) / np.linalg.norm(want)
+        assert 1e-4 < distance <= 2 * limit + 0.02

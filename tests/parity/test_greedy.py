@@ -1,9 +1,17 @@
 """Greedy tokens equal the recorded ones, whatever else runs and however the prompt was cut."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from driving import Driver, Sampling
 from golden import NAMES, golden_folder, read_prompts
+
+from penstock.checkpoint import inspect_checkpoint
+from penstock.engine import EngineOptions
+from penstock.engine.platform import PLATFORMS
+from penstock.engine.runner import Runner
 
 NUM_TOKENS = 24
 SAMPLED = Sampling(temperature=0.9, top_k=50, top_p=0.95, min_p=0.01, key=(7, 8))
@@ -41,3 +49,17 @@ def test_after_others_were_dropped_in_its_slot_and_pages(name: str, load_golden)
     driver.step([live, others[2]])
     driver.drop(others[2])
     assert driver.finish([live]) == [prompts[0].greedy]
+
+
+def test_the_accelerators_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Fixed trip counts, pages of 64 and a greedy variant, as on a GPU, but on the CPU and in float32. The block table
+    is one block: jax 0.10.2 computes its sums wrongly unless `compiler_options` are those of the CPU."""
+    options = PLATFORMS["cpu"].compiler_options
+    platform = replace(PLATFORMS["gpu"], dtype="float32", tokens_per_dispatch=1, compiler_options=options)
+    monkeypatch.setitem(PLATFORMS, "cpu", platform)
+    options = EngineOptions(max_num_seqs=1, max_prefill_tokens=16, compile_cache=tmp_path)
+    driver = Driver(Runner.load(inspect_checkpoint(golden_folder("qwen3")), options, on_progress=lambda _: None))
+    for prompt in read_prompts(golden_folder("qwen3")):
+        assert driver.finish([driver.start(prompt.ids, max_new=NUM_TOKENS)]) == [prompt.greedy], prompt.name
+    sampled = [driver.finish([driver.start(prompt.ids, max_new=9, sampling=SAMPLED)]) for _ in range(2)]
+    assert sampled[0] == sampled[1] != [prompt.greedy[:9]]

@@ -109,7 +109,7 @@ def _load_or_compile(
         function, shapes = program(key, config, weights)
         lowered = function.lower(*shapes)  # type: ignore[attr-defined]  # a jitted function, which jax does not type
     middle = time.monotonic()
-    compiled = lowered.compile()
+    compiled = lowered.compile(compiler_options=dict(config.compiler_options))
     log.info("program %s: traced in %.2f s, compiled in %.2f s", key, middle - start, time.monotonic() - middle)
     store.save(key, compiled)
     return key, compiled

@@ -29,6 +29,7 @@ class ProgramConfig:
         num_pages: with page 0.
         num_slots: without the padding row.
         is_dynamic: trip counts may depend on data (CPU).
+        compiler_options: XLA's.
     """
 
     spec: DecoderSpec
@@ -38,6 +39,7 @@ class ProgramConfig:
     num_slots: int
     pages_per_sequence: int
     is_dynamic: bool
+    compiler_options: tuple[tuple[str, str], ...] = ()
 
     @property
     def cache_shape(self) -> tuple[int, ...]:

@@ -162,5 +162,6 @@ def plan_engine(
         num_slots=capacity.num_slots,
         pages_per_sequence=-(-max_model_len // platform.block_size) * (platform.block_size // platform.page_size),
         is_dynamic=platform.is_dynamic,
+        compiler_options=platform.compiler_options,
     )
     return capacity, config
