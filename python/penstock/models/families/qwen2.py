@@ -19,6 +19,4 @@ def windows(config: HfConfig) -> tuple[int | None, ...]:
 
 def spec(config: HfConfig) -> DecoderSpec:
     """Qwen2Config of transformers."""
-    return replace(
-        llama.spec(config), windows=windows(config), has_qkv_bias=True, has_o_bias=False, has_mlp_bias=False
-    )
+    return replace(llama.spec(config), windows=windows(config), has_qkv_bias=True, has_o_bias=False, has_mlp_bias=False)
