@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,3 +95,12 @@ def _size(num_bytes: int) -> str:
             return f"{value:.3g} {unit}"
         value /= 1000
     return f"{value:.3g} GB"
+
+
+def give_back_free_memory() -> None:
+    """Has the C library return what it keeps of freed memory: compiling leaves 250 MB of it (bundled model, CPU).
+
+    Only glibc has a call for that.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -20,7 +20,7 @@ from penstock.engine.compiler import (
     disable_jax_cache,
 )
 from penstock.engine.interface import Capacity, EngineOptions, PrefillSlice
-from penstock.engine.memory import plan_memory
+from penstock.engine.memory import give_back_free_memory, plan_memory
 from penstock.engine.platform import platform_of
 from penstock.engine.program_store import ProgramStore
 from penstock.engine.programs import ProgramConfig, ProgramKey, decode_buckets, prefill_buckets, program_keys
@@ -87,6 +87,7 @@ class Runner:
         store = ProgramStore(options.compile_cache or default_cache_folder(), config, weights, device=device)
         keys = program_keys(capacity, config)
         programs = compile_programs(keys, config, weights, store=store, on_progress=on_progress)
+        give_back_free_memory()
         return cls(capacity=capacity, config=config, weights=weights, programs=programs)
 
     @property
