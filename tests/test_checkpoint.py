@@ -74,6 +74,33 @@ def test_sampling_defaults_come_from_the_generation_config(folder: Path):
     assert given.source == "generation_config.json"
 
 
+def test_a_stop_id_outside_the_vocabulary_is_none(folder: Path):
+    """Such ids cannot come up, and the device could not hold all of them."""
+    edit(folder / "config.json", eos_token_id=None)
+    edit(folder / "generation_config.json", eos_token_id=[-1, 5, 1280, 2**40])
+    assert inspect_checkpoint(folder).stop_ids == (5,)
+
+
+@pytest.mark.parametrize("value", ["x", True, 1.5, [1.5], [True], [[1]], {}])
+def test_a_stop_id_of_another_kind_is_refused(folder: Path, value):
+    edit(folder / "generation_config.json", eos_token_id=value)
+    assert "eos_token_id must be a token id or a list of them" in refusal(folder)
+
+
+@pytest.mark.parametrize("name", ["temperature", "top_p", "top_k", "min_p"])
+@pytest.mark.parametrize("value", ["0.5", True, [], -2, float("nan"), float("inf"), 2**40])
+def test_sampling_defaults_that_no_sampler_can_mean_are_refused(folder: Path, name: str, value):
+    edit(folder / "generation_config.json", **{name: value})
+    assert refusal(folder).startswith(f"generation_config.json: {name} must be ")
+
+
+def test_a_top_p_of_zero_is_refused_and_a_top_k_of_minus_one_is_none(folder: Path):
+    edit(folder / "generation_config.json", top_k=-1, temperature=0)
+    assert inspect_checkpoint(folder).sampling_defaults.top_k == 0
+    edit(folder / "generation_config.json", top_p=0)
+    assert "top_p must be a number from 1e-06 to 1, found 0" in refusal(folder)
+
+
 def test_a_missing_folder_config_or_weights(tmp_path: Path, folder: Path):
     assert refusal(tmp_path / "nowhere") == f"looked for a model folder at {tmp_path / 'nowhere'}, found nothing"
     assert "found a file" in refusal(folder / "config.json")
@@ -84,7 +111,23 @@ def test_a_missing_folder_config_or_weights(tmp_path: Path, folder: Path):
     assert "looked for config.json" in refusal(folder)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", "\xff"])
+def test_a_name_that_no_folder_can_have(tmp_path: Path):
+    assert "found nothing" in refusal(tmp_path / ("a" * 5000))
+
+
+def test_a_broken_link_is_called_one(folder: Path):
+    """As a partly downloaded cache holds them."""
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").symlink_to(folder / "blob")
+    assert "model.safetensors (a broken link)" in refusal(folder)
+
+
+def test_the_single_file_goes_before_a_left_over_index(folder: Path):
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "gone.safetensors"}}))
+    assert inspect_checkpoint(folder).architecture == "Qwen3ForCausalLM"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "\xff", "[" * 200_000])
 def test_a_config_that_is_no_json_object(folder: Path, text: str):
     (folder / "config.json").write_bytes(text.encode("latin-1"))
     assert "config.json" in refusal(folder)
@@ -112,10 +155,45 @@ def test_a_truncated_file(folder: Path, size: int):
     assert f"{file} is truncated" in refusal(folder)
 
 
-@pytest.mark.parametrize("data", [b"\xff" * 64, b"\x08" + b"\0" * 7 + b"not json", b"\x02" + b"\0" * 7 + b"[]"])
+DEEP = (200_000).to_bytes(8, "little") + b"[" * 200_000
+
+
+@pytest.mark.parametrize("data", [b"\xff" * 64, b"\x08" + b"\0" * 7 + b"not json", b"\x02" + b"\0" * 7 + b"[]", DEEP])
 def test_a_file_of_another_format(folder: Path, data: bytes):
     (folder / "model.safetensors").write_bytes(data)
     assert "is not a safetensors file" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"data_offsets": [-8, 248]},
+        {"data_offsets": [256, 0]},
+        {"data_offsets": [256, 512]},
+        {"data_offsets": [0.0, 256.0]},
+        {"data_offsets": None},
+        {"shape": [-64]},
+        {"shape": ["64"]},
+        {"shape": [64.0]},
+        {"shape": [10**30]},
+        {"dtype": []},
+    ],
+)
+def test_an_entry_that_lies_about_its_bytes(folder: Path, entry: dict):
+    """model.norm.weight is F32 [64]; offsets count from its own, so [256, 512] are its neighbour's bytes."""
+    file = folder / "model.safetensors"
+    data = file.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    norm = header["model.norm.weight"]
+    start = norm["data_offsets"][0]
+    assert norm == {"dtype": "F32", "shape": [64], "data_offsets": [start, start + 256]}
+    norm |= entry
+    if entry.get("data_offsets"):
+        norm["data_offsets"] = [start + offset for offset in entry["data_offsets"]]
+    text = json.dumps(header).encode()
+    file.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + length :])
+    assert f"{file} is " in refusal(folder)
 
 
 def test_bytes_after_the_end(folder: Path):

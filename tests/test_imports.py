@@ -18,7 +18,7 @@ RUST = Path(__file__).parents[1] / "rust" / "src"
 FLOORS = (
     ("_core",),
     ("errors", "config", "generation"),
-    ("protocol", "prompt", "layers", "sharding", "safetensors_header"),
+    ("protocol", "prompt", "layers", "sharding", "safetensors_header", "generation_config"),
     ("models", "weights", "quantize", "checkpoint"),
     ("engine",),
     ("scheduler",),

@@ -5,7 +5,6 @@ No jax and no weights are read here, so the launcher can refuse a folder in mill
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from penstock.errors import ModelError
 from penstock.generation import SamplingDefaults
+from penstock.generation_config import read_json_object, sampling_defaults, stop_ids
 from penstock.models.hf_config import HfConfig
 from penstock.models.registry import Family, find_family
 from penstock.models.spec import DecoderSpec
@@ -85,13 +85,15 @@ def inspect_checkpoint(path: Path) -> Checkpoint:
     by_dtype = dict.fromkeys(DTYPES, 0)
     for info in (info for infos in used for info in infos):
         by_dtype[info.dtype] += info.num_bytes
-    generation = _read_json(path / "generation_config.json") if (path / "generation_config.json").is_file() else {}
+    generation = (
+        read_json_object(path / "generation_config.json") if (path / "generation_config.json").is_file() else {}
+    )
     return Checkpoint(
         path=path,
         config=config,
         spec=spec,
-        stop_ids=_stop_ids(config, generation),
-        sampling_defaults=_sampling_defaults(generation),
+        stop_ids=stop_ids(spec.vocab_size, config, generation),
+        sampling_defaults=sampling_defaults(generation),
         max_position_embeddings=reader.integer("max_position_embeddings", default=2048),
         vocab_size=spec.vocab_size,
         weight_bytes=sum(by_dtype.values()),
@@ -103,12 +105,15 @@ def inspect_checkpoint(path: Path) -> Checkpoint:
 
 
 def _read_config(path: Path) -> dict[str, Any]:
-    if not path.is_dir():
-        found = "a file" if path.exists() else "nothing"
+    try:
+        found = "a folder" if path.is_dir() else "a file" if path.exists() else "nothing"
+    except OSError as error:  # as of a name that no file can have
+        found = f"nothing: {error.strerror}"
+    if found != "a folder":
         raise ModelError(f"looked for a model folder at {path}, found {found}")
     if not (path / "config.json").is_file():
         raise ModelError(f"looked for config.json in {path}, found {_listing(path)}")
-    return _read_json(path / "config.json")
+    return read_json_object(path / "config.json")
 
 
 def _check_numbers(config: Mapping[str, Any]) -> None:
@@ -123,15 +128,16 @@ def _check_numbers(config: Mapping[str, Any]) -> None:
 
 
 def _read_tensors(path: Path) -> dict[str, TensorInfo]:
-    if (path / INDEX_FILE).is_file():
-        return _read_shards(path)
+    """The single file goes first where both are there, as in transformers."""
     if (path / SINGLE_FILE).is_file():
         return read_header(path / SINGLE_FILE)
+    if (path / INDEX_FILE).is_file():
+        return _read_shards(path)
     raise ModelError(f"looked for {SINGLE_FILE} or {INDEX_FILE} in {path}, found {_listing(path)}")
 
 
 def _read_shards(path: Path) -> dict[str, TensorInfo]:
-    weight_map = _read_json(path / INDEX_FILE).get("weight_map")
+    weight_map = read_json_object(path / INDEX_FILE).get("weight_map")
     if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
         raise ModelError(f"{path / INDEX_FILE} has no weight_map from tensor names to files")
     headers = {}
@@ -174,39 +180,13 @@ def _check_source(path: Path, source: LeafSource, tensors: Mapping[str, TensorIn
     return infos
 
 
-def _stop_ids(*configs: Mapping[str, Any]) -> tuple[int, ...]:
-    ids: set[int] = set()
-    for config in configs:
-        value = config.get("eos_token_id")
-        values = value if isinstance(value, list) else [] if value is None else [value]
-        if not all(isinstance(item, int) for item in values):
-            raise ModelError(f"eos_token_id must be a token id or a list of them, found {value!r}")
-        ids.update(values)
-    return tuple(sorted(ids))
-
-
-def _sampling_defaults(generation: Mapping[str, Any]) -> SamplingDefaults:
-    kinds = {"temperature": float, "top_p": float, "top_k": int, "min_p": float}
-    given = {name: kind(generation[name]) for name, kind in kinds.items() if _is_number(generation.get(name))}
-    return SamplingDefaults(**given, source="generation_config.json") if given else SamplingDefaults()
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(file.read_bytes())
-    except OSError as error:
-        raise ModelError(f"{file} cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise ModelError(f"{file} is not valid JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise ModelError(f"{file} must hold a JSON object, found a {type(value).__name__}")
-    return value
-
-
 def _listing(path: Path) -> str:
-    names = sorted(entry.name for entry in path.iterdir())
+    names = sorted(entry.name + _kind(entry) for entry in path.iterdir())
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "") if names else "it empty"
+
+
+def _kind(entry: Path) -> str:
+    """What a listing must add to a name that looks like what was looked for."""
+    if entry.is_symlink() and not entry.exists():
+        return " (a broken link)"
+    return "/" if entry.is_dir() else ""

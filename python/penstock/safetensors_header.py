@@ -9,6 +9,7 @@ import json
 import struct
 from dataclasses import dataclass
 from math import prod
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def read_header(file: Path) -> dict[str, TensorInfo]:
             header = json.loads(stream.read(length))
     except OSError as error:
         raise ModelError(f"{file} cannot be read: {error.strerror}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ModelError(f"{file} is not a safetensors file: its header is not JSON") from None
     tensors, end = _parse(file, header, 8 + length)
     if end != size:
@@ -70,17 +71,23 @@ def _header_length(file: Path, prefix: bytes, size: int) -> int:
 
 
 def _parse(file: Path, header: Any, data_start: int) -> tuple[dict[str, TensorInfo], int]:
-    tensors, end = {}, data_start
+    """The tensors, and where the last one ends. They must fill the data without holes, as the format demands."""
+    tensors, spans = {}, []
     try:
         for name, entry in header.items():
             if name == "__metadata__":
                 continue
-            first, last = entry["data_offsets"]
-            shape = tuple(int(size) for size in entry["shape"])
+            first, last = map(index, entry["data_offsets"])
+            shape = tuple(map(index, entry["shape"]))
             tensors[name] = info = TensorInfo(file, entry["dtype"], shape, data_start + first)
-            if info.dtype in DTYPE_BYTES and last - first != info.num_bytes:
+            if info.dtype in DTYPE_BYTES and (min(shape, default=0) < 0 or last - first != info.num_bytes):
                 raise ModelError(f"{file} is damaged: {name} has {last - first} bytes for {info.dtype} {list(shape)}")
-            end = max(end, data_start + last)
+            spans.append((first, last, name))
     except (AttributeError, KeyError, TypeError, ValueError):
         raise ModelError(f"{file} is not a safetensors file: its header lacks dtype, shape or data_offsets") from None
-    return tensors, end
+    end = 0
+    for first, last, name in sorted(spans):
+        if first != end or last < first:
+            raise ModelError(f"{file} is damaged: the bytes of {name} begin at {first}, those before it end at {end}")
+        end = last
+    return tensors, data_start + end

@@ -8,6 +8,7 @@ from penstock.models.registry import FAMILIES, find_family
 from penstock.models.spec import RopeSpec
 from penstock.models.tree import layer_leaves, top_leaves
 
+INF, NAN = float("inf"), float("nan")
 BASE = {
     "hidden_size": 64,
     "intermediate_size": 96,
@@ -97,6 +98,9 @@ def test_both_spellings_of_rope(published: dict, saved: dict, rope: RopeSpec):
         ({"hidden_size": None}, "hidden_size must be a positive integer, found None"),
         ({"vocab_size": "many"}, "vocab_size must be a positive integer, found 'many'"),
         ({"hidden_act": "relu"}, "hidden_act 'relu'"),
+        ({"hidden_act": "gelu"}, "hidden_act 'gelu'"),
+        ({"hidden_act": ["silu"]}, "hidden_act \\['silu'\\]"),
+        ({"rope_theta": 0}, "rope_theta must be a positive number, found 0"),
         ({"num_key_value_heads": 3}, "4 attention heads .* 3 key-value heads"),
         ({"tie_word_embeddings": "yes"}, "tie_word_embeddings must be true or false"),
         ({"architectures": ["FalconForCausalLM"]}, "architecture FalconForCausalLM is not supported"),
@@ -115,3 +119,35 @@ def test_every_leaf_has_names_in_every_family(family):
     assert {leaf.name for leaf in top_leaves(spec)} <= set(family.top_tensors)
     assert {leaf.name for leaf in layer_leaves(spec)} <= set(family.layer_tensors)
     assert find_family({"model_type": family.model_type}) is family
+
+
+def test_rope_scaling_goes_before_rope_parameters_as_in_transformers():
+    linear = {"rope_type": "linear", "factor": 2.5}
+    both = {"rope_scaling": linear, "rope_parameters": {"rope_type": "default", "rope_theta": 500.0}, "rope_theta": 7.0}
+    assert spec_of("LlamaForCausalLM", **both).rope == RopeSpec(7.0, "linear", 2.5)
+    assert spec_of("LlamaForCausalLM", **both | {"rope_scaling": {}}).rope == RopeSpec(500.0)
+
+
+WRONG = ([[1]], {"a": {"b": 1}}, [None], True, "x", -1, 10**400, INF, NAN)
+NAMES = ("architectures", "head_dim", "hidden_size", "max_window_layers", "layer_types", "num_hidden_layers")
+NUMBERS = ("rms_norm_eps", "rope_theta", "rope_scaling")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [(name, value) for name in NAMES + NUMBERS for value in WRONG]
+    + [(name, value) for name in NAMES for value in (1.5, 10**25)],
+)
+def test_a_field_of_any_wrong_kind_is_refused_in_a_sentence(name: str, value):
+    with pytest.raises(ModelError) as refused:
+        spec_of("Qwen2ForCausalLM", use_sliding_window=True, **{name: value})
+    assert len(str(refused.value)) < 300
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"partial_rotary_factor": 0.5}, {"rope_scaling": {"type": "linear", "factor": 2, "partial_rotary_factor": 0.5}}],
+)
+def test_rotation_of_a_part_of_the_head_is_refused(fields: dict):
+    with pytest.raises(ModelError, match=r"partial_rotary_factor 0\.5 is not supported"):
+        spec_of("LlamaForCausalLM", **fields)

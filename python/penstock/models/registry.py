@@ -43,6 +43,8 @@ FAMILIES = (
 def find_family(config: Mapping[str, Any]) -> Family:
     """The family of a config, by `architectures`, or by `model_type` where a config names no architecture."""
     named = config.get("architectures") or []
+    if not isinstance(named, list):
+        raise ModelError(f"config.json: architectures must be a list of names, found a {type(named).__name__}")
     for family in FAMILIES:
         if family.architecture in named or (not named and config.get("model_type") == family.model_type):
             return family

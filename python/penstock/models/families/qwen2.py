@@ -13,7 +13,7 @@ def windows(config: HfConfig) -> tuple[int | None, ...]:
     """Published configs name a `sliding_window` and switch it off; where it is on, the first layers stay full."""
     if not config.flag("use_sliding_window"):
         return config.windows(None)
-    first = int(config.fields.get("max_window_layers", 28))
+    first = config.integer("max_window_layers", default=28, at_least=0)
     return config.windows(config.sliding_window(), first_layer=first)
 
 
