@@ -62,7 +62,7 @@ def inspect_model(settings: Settings) -> Inspected:
         raise ConfigError(
             f"--max-model-len {settings.max_model_len} should be at most {limit}, the model's max_position_embeddings."
         )
-    prompt = PromptEncoder.load(folder)
+    prompt = PromptEncoder.load(folder, vocab_size=checkpoint.vocab_size)
     own_name = demo.MODEL_NAME if settings.model is None else folder.resolve().name
     return Inspected(name=settings.model_name or own_name, prompt=prompt, checkpoint=checkpoint)
 

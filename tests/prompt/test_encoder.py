@@ -108,6 +108,17 @@ def test_a_model_without_a_template_says_so_to_chats(tmp_path: Path) -> None:
     assert (caught.value.status, caught.value.param) == (400, "messages")
 
 
+def test_a_token_that_the_model_does_not_know_is_refused_by_name() -> None:
+    """A tokenizer may have gained tokens that the embedding has no rows for."""
+    encoder = PromptEncoder.load(DATA, vocab_size=1273)
+    assert encoder.encode_text("hello")
+    with pytest.raises(ApiError, match=r"'messages' holds the token '<\|im_end\|>'; the model knows ids from 0 to 1272"):
+        encoder.encode_chat(MESSAGES)
+    with pytest.raises(ApiError, match="'prompt' holds the token 2000"):
+        encoder.check_ids([1, 2000])
+    assert PromptEncoder.load(DATA, vocab_size=5000).vocab_size == 1280
+
+
 def test_special_tokens_are_strings_however_they_are_written(tmp_path: Path) -> None:
     shutil.copy(DATA / "tokenizer.json", tmp_path)
     config = {"bos_token": {"content": "<|bos|>"}, "eos_token": None, "chat_template": "{{ bos_token }}{{ eos_token }}"}

@@ -24,21 +24,32 @@ class PromptEncoder:
 
     Attributes:
         max_model_len: tokens of the context; a prompt must be shorter. None: not known yet, no limit.
+        vocab_size: ids of prompts are below it. Tokenizers may have added tokens that their model knows nothing of.
     """
 
     def __init__(
-        self, tokenizer: FolderTokenizer, template: ChatTemplate | None, *, max_model_len: int | None = None
+        self,
+        tokenizer: FolderTokenizer,
+        template: ChatTemplate | None,
+        *,
+        max_model_len: int | None = None,
+        vocab_size: int | None = None,
     ) -> None:
         self._tokenizer = tokenizer
         self._template = template
         self.max_model_len = max_model_len
+        self.vocab_size = min(vocab_size or len(tokenizer.vocabulary), len(tokenizer.vocabulary))
 
     @classmethod
-    def load(cls, folder: Path, *, max_model_len: int | None = None) -> PromptEncoder:
-        """Raises ModelError, one sentence, on a missing or broken tokenizer or template."""
+    def load(cls, folder: Path, *, max_model_len: int | None = None, vocab_size: int | None = None) -> PromptEncoder:
+        """Raises ModelError, one sentence, on a missing or broken tokenizer or template.
+
+        Args:
+            vocab_size: of the model; None: as large as the tokenizer's.
+        """
         tokenizer = FolderTokenizer.load(folder)
         template = ChatTemplate.load(folder, tokenizer.config, special_tokens=tokenizer.special_tokens)
-        return cls(tokenizer, template, max_model_len=max_model_len)
+        return cls(tokenizer, template, max_model_len=max_model_len, vocab_size=vocab_size)
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -121,8 +132,20 @@ class PromptEncoder:
         if self.max_model_len is not None:
             self._refuse_oversize(text, self.max_model_len, param=param)
         ids = self._tokenizer.encode(text, add_special_tokens=add_special_tokens)
-        check_prompt_length(ids, self.max_model_len, param=param)
+        self.check_ids(ids, param=param)
         return ids
+
+    def check_ids(self, ids: Sequence[int], *, param: str = "prompt") -> None:
+        """Refuses a prompt that is empty, too long for the context, or holds an id that the model does not know."""
+        check_prompt_length(ids, self.max_model_len, param=param)
+        if (largest := max(ids)) >= self.vocab_size:
+            token = self.tokenizer.id_to_token(largest)
+            named = f"'{token}'" if token is not None else str(largest)
+            raise ApiError(
+                "invalid_value",
+                f"'{param}' holds the token {named}; the model knows ids from 0 to {self.vocab_size - 1}.",
+                param=param,
+            )
 
     def _refuse_oversize(self, text: str, max_model_len: int, *, param: str) -> None:
         """Refuses a text that cannot fit without encoding it whole: by its bytes, then by ever longer heads of it."""
