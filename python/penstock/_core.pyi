@@ -184,6 +184,9 @@ class Hub:
         """The client is gone: drops the stream and, unless it had ended, counts it as cancelled and its tokens as
         wasted. False if it was not there."""
 
+    def withdraw(self, stream_key: int) -> bool:
+        """Forgets a stream whose work no engine has taken: nothing of it is counted. False if it was not there."""
+
     def take(self, stream_key: int) -> tuple[bytes, int]:
         """What is ready to send, and 0 while more will come, else the final HTTP status (200, or an error's: for a
         plain answer `bytes` is then the whole body). A stream whose end was taken is closed; an unknown key gives

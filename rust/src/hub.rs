@@ -162,6 +162,11 @@ impl Hub {
         true
     }
 
+    /// Forgets a stream whose work no engine has taken: nothing of it is counted. False if it was not there.
+    pub fn withdraw(&self, stream_key: u64) -> bool {
+        self.table.remove(stream_key).is_some()
+    }
+
     /// Hands what is ready to `read`, with 0 while more will come, else the final status; then the stream is closed.
     /// For an unknown key: nothing, 499.
     pub fn take<R>(&self, stream_key: u64, read: impl FnOnce(&[u8]) -> R) -> (R, u16) {

@@ -178,6 +178,10 @@ impl PyHub {
         self.inner.cancel(stream_key, self.clock.now())
     }
 
+    fn withdraw(&self, stream_key: u64) -> bool {
+        self.inner.withdraw(stream_key)
+    }
+
     fn take<'py>(&self, py: Python<'py>, stream_key: u64) -> (Bound<'py, PyBytes>, u16) {
         self.inner
             .take(stream_key, |frames| PyBytes::new(py, frames))

@@ -206,3 +206,15 @@ fn nothing_is_lost_between_threads() {
         .sum();
     assert_eq!(num_ends, 64, "a reader that is too slow here ends by error");
 }
+
+#[test]
+fn a_withdrawn_stream_leaves_no_trace() {
+    let hub = hub();
+    let key = open(&hub, false, 2);
+    assert!(hub.withdraw(key));
+    assert!(!hub.withdraw(key));
+    assert!(open_streams(&hub).abs() < f64::EPSILON);
+    assert_eq!(hub.metrics.count_of(Counter::SuccessError), 0);
+    assert_eq!(hub.metrics.count_of(Counter::CancelledRequests), 0);
+    assert_eq!(push(&hub, &[(key, WORD, End::None)]), [key]);
+}
