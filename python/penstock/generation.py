@@ -6,6 +6,11 @@ import random
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+#: Stop tokens of one sequence: the model's own and a request's.
+MAX_STOP_IDS = 16
+MAX_STOP_IDS_OF_A_REQUEST = 4
+MAX_STOP_IDS_OF_A_MODEL = MAX_STOP_IDS - MAX_STOP_IDS_OF_A_REQUEST
+
 
 class FinishReason(StrEnum):
     """Why a choice ended, in OpenAI's words."""

@@ -4,6 +4,7 @@ import numpy as np
 
 from penstock.engine import PrefillSlice
 from penstock.engine.state import pack_slice, packed_size, unpack_slice
+from penstock.generation import MAX_STOP_IDS
 
 
 def test_a_slice_survives_packing():
@@ -18,7 +19,7 @@ def test_a_slice_survives_packing():
     assert [int(got.num_tokens), int(got.start), int(got.slot), bool(got.is_last)] == [3, 16, 3, True]
     row = got.row
     assert row.block_table.tolist() == [[9, 4, 0, 0]]
-    assert row.stop_ids.tolist() == [[2, 1275, -1, -1, -1, -1, -1, -1]]
+    assert row.stop_ids.tolist() == [[2, 1275] + [-1] * (MAX_STOP_IDS - 2)]
     assert row.key.tolist() == [[0xFFFFFFFF, 1]]
     assert (row.remaining.tolist(), row.top_k.tolist()) == ([12], [40])
     np.testing.assert_array_equal(row.temperature, np.float32([0.7]))

@@ -9,7 +9,7 @@ from penstock.errors import ApiError
 from penstock.protocol import Limits, parse_chat, parse_completion
 from penstock.protocol.fields import NOT_BUILT_IN_CHAT, NOT_BUILT_IN_COMPLETIONS
 
-LIMITS = Limits(vocab_size=1000)
+LIMITS = Limits()
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
 COMPLETION = {"model": "m", "prompt": "Hi"}
 DOORS = ((parse_chat, CHAT, NOT_BUILT_IN_CHAT), (parse_completion, COMPLETION, NOT_BUILT_IN_COMPLETIONS))

@@ -13,7 +13,7 @@ DEFAULTS = SamplingDefaults(temperature=0.7, top_p=0.8, top_k=20, min_p=0.05, so
 
 def sampling(**fields: Any) -> SamplingParams:
     body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], **fields}
-    return sampling_params(parse_chat(json.dumps(body).encode(), Limits(vocab_size=9)).request, DEFAULTS)
+    return sampling_params(parse_chat(json.dumps(body).encode(), Limits()).request, DEFAULTS)
 
 
 def test_silence_gives_the_models_defaults_and_a_seed_of_its_own() -> None:

@@ -8,9 +8,6 @@ from typing import Protocol
 
 import numpy as np
 
-#: Stop ids that a slot can hold.
-MAX_STOP_IDS = 8
-
 #: How a row ended, in `StepResult.fetch`.
 END_NONE, END_STOP, END_LENGTH = 0, 1, 2
 

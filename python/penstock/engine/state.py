@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from penstock.engine.interface import MAX_STOP_IDS, PrefillSlice
+from penstock.engine.interface import PrefillSlice
+from penstock.generation import MAX_STOP_IDS
 
 #: Fields of a packed prefill slice, before the stop ids, the block table and the tokens.
 _NUM_SCALARS = 11

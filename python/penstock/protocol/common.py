@@ -11,10 +11,11 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Discriminator, FailFast, Field, Tag
 
+from penstock.generation import MAX_STOP_IDS_OF_A_REQUEST
+
 STRICT = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
 
 MAX_STOP_CHARS = 256
-MAX_STOP_TOKEN_IDS = 4
 _INT32_MAX = 2**31 - 1
 _INT64_MAX = 2**63 - 1
 
@@ -64,12 +65,16 @@ class StreamOptions(WireModel):
 
 
 class GenerationFields(WireModel):
-    """The fields of /v1/chat/completions and /v1/completions that Penstock acts on, but for the prompt itself."""
+    """The fields of /v1/chat/completions and /v1/completions that Penstock acts on, but for the prompt itself.
 
-    model: str = Field(min_length=1, max_length=512)
+    Attributes:
+        model: may be left out where one model is served.
+    """
+
+    model: str | None = Field(None, min_length=1, max_length=512)
     n: int | None = Field(None, ge=1, le=_INT32_MAX)
     stop: StringOrStrings | None = None
-    stop_token_ids: Annotated[list[int], FAIL_FAST] | None = Field(None, max_length=MAX_STOP_TOKEN_IDS)
+    stop_token_ids: Annotated[list[int], FAIL_FAST] | None = Field(None, max_length=MAX_STOP_IDS_OF_A_REQUEST)
     max_tokens: int | None = Field(None, ge=1, le=_INT64_MAX)
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, gt=0, le=1)
@@ -98,12 +103,10 @@ class Limits:
     """What one request may ask for.
 
     Attributes:
-        vocab_size: token ids are below it.
         max_choices: n times prompts.
         max_stop_strings: stop strings.
     """
 
-    vocab_size: int
     max_choices: int = 128
     max_stop_strings: int = 16
 

@@ -44,7 +44,7 @@ class ModelObject(BaseModel):
     Attributes:
         created: Unix seconds at which the server began to serve it.
         max_model_len: prompt and new tokens together.
-        info: what the adapter tells of it (`InferenceEngineAdapter.get_model_info`): architecture, dtype, tokenizer.
+        info: what else the adapter tells of it (`InferenceEngineAdapter.get_model_info`): architecture, dtype, pages.
     """
 
     id: str

@@ -37,7 +37,7 @@ def parse_completion(body: bytes, limits: Limits) -> Parsed[CompletionRequest]:
     _check_generation(request, limits, num_prompts=len(prompts))
     for prompt in prompts:
         if isinstance(prompt, list):
-            _check_ids(prompt, limits, param="prompt")
+            _check_ids(prompt, param="prompt")
     return Parsed(request, warnings)
 
 
@@ -56,7 +56,7 @@ def _check_generation(request: GenerationFields, limits: Limits, *, num_prompts:
         raise _invalid(param, f"asks for {n * num_prompts} choices (n times prompts); at most {limits.max_choices} fit")
     _check_stop(request.stop_strings, limits)
     if request.stop_token_ids:
-        _check_ids(request.stop_token_ids, limits, param="stop_token_ids")
+        _check_ids(request.stop_token_ids, param="stop_token_ids")
     if request.stream_options is not None and not request.stream:
         raise _invalid("stream_options", "is allowed only when 'stream' is true")
 
@@ -68,11 +68,12 @@ def _check_stop(stop: tuple[str, ...], limits: Limits) -> None:
         raise _invalid("stop", f"must hold strings of 1 to {MAX_STOP_CHARS} characters")
 
 
-def _check_ids(ids: list[int], limits: Limits, *, param: str) -> None:
+def _check_ids(ids: list[int], *, param: str) -> None:
+    """Which ids there are is the model's to say (`server.served_model`)."""
     if not ids:
         raise _invalid(param, "must not hold an empty array of token ids")
-    if min(ids) < 0 or max(ids) >= limits.vocab_size:
-        raise _invalid(param, f"must hold token ids from 0 to {limits.vocab_size - 1}")
+    if min(ids) < 0:
+        raise _invalid(param, "must hold token ids, which are 0 or more")
 
 
 def _check_chat(request: ChatCompletionRequest) -> None:

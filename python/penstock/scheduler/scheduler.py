@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from penstock.engine.interface import MAX_STOP_IDS, Capacity, PrefillSlice
+from penstock.engine.interface import Capacity, PrefillSlice
 from penstock.errors import ApiError
+from penstock.generation import MAX_STOP_IDS
 from penstock.scheduler.batch import Batch
 from penstock.scheduler.page_pool import PagePool
 from penstock.scheduler.request_queue import RequestQueue

@@ -30,6 +30,9 @@ from penstock.server.routes.generate import generate
 from penstock.server.served_model import ServedModel
 from penstock.server.status import ServerStatus
 
+#: `name` is the id.
+_SAID_OUTSIDE_INFO = {"name", *ModelObject.model_fields}
+
 
 class PenstockServer(BaseInferenceApiServer):
     """Serves the models of `adapters`, by name.
@@ -57,9 +60,7 @@ class PenstockServer(BaseInferenceApiServer):
             **options,
         )
         self.settings = settings
-        self.limits = Limits(
-            vocab_size=2**31, max_choices=settings.max_choices, max_stop_strings=settings.max_stop_strings
-        )
+        self.limits = Limits(max_choices=settings.max_choices, max_stop_strings=settings.max_stop_strings)
         self.models = {
             name: ServedModel(
                 name,
@@ -88,10 +89,17 @@ class PenstockServer(BaseInferenceApiServer):
 
     async def _generate(self, request: ChatCompletionRequest | CompletionRequest, raw_request: Request) -> Response:
         model = self._find(request.model)
+        model.check_ids(request.stop_token_ids or (), param="stop_token_ids")
         sampling = self._create_sampling_params(request)
         return await generate(request, raw_request, model=model, sampling=sampling, pool=self.pool)
 
-    def _find(self, name: str) -> ServedModel:
+    def _find(self, name: str | None) -> ServedModel:
+        """The model that a request names, or the only one."""
+        if name is None:
+            if len(self.models) != 1:
+                problem = f"'model' is required: this server has {len(self.models)} models."
+                raise ApiError("missing_parameter", problem, param="model")
+            (name,) = self.models
         model = self.models.get(name)
         if model is None:
             raise ApiError("model_not_found", f"The model '{name}' does not exist.", param="model")
@@ -101,8 +109,7 @@ class PenstockServer(BaseInferenceApiServer):
         return sampling_params(request, self._find(request.model).sampling_defaults)
 
     def _count_tokens(self, content: str | list[dict[str, Any]], model_name: str | None = None) -> int:
-        model = next(iter(self.models.values())) if model_name is None else self._find(model_name)
-        return model.adapter.count_tokens(content)
+        return self._find(model_name).adapter.count_tokens(content)
 
     # ---- state
 
@@ -141,11 +148,13 @@ class PenstockServer(BaseInferenceApiServer):
 
 
 def _describe(model: ServedModel) -> ModelObject:
+    """OpenAI's object and what the server knows itself; what only the adapter can tell goes into `info`."""
+    told = model.adapter.get_model_info().items()
     return ModelObject(
         id=model.name,
         created=model.created,
         max_model_len=model.max_model_len,
         capabilities=ModelCapabilities(chat=model.has_chat_template),
         sampling_defaults=ModelSamplingDefaults.of(model.sampling_defaults),
-        info=model.adapter.get_model_info(),
+        info={name: value for name, value in told if name not in _SAID_OUTSIDE_INFO},
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +20,6 @@ _DOORS: dict[type[BaseModel], Callable[[bytes, Limits], Parsed[Any]]] = {
 }
 #: Below this, parsing takes less than handing it to a thread and back.
 _PARSE_ON_LOOP_BYTES = 64 * 1024
-_MAX_WARNINGS = 16
-_MAX_NAME_CHARS = 64
 
 
 async def read_body(model: type[BaseModel], request: Request, *, limits: Limits, pool: WorkerPool) -> BaseModel:
@@ -36,7 +33,7 @@ async def read_body(model: type[BaseModel], request: Request, *, limits: Limits,
         parsed = _parse(model, body, limits)
     else:
         parsed = await pool.run(_parse, model, body, limits)
-    request.warnings = _clean(parsed.warnings)
+    request.warnings = parsed.warnings
     checked: BaseModel = parsed.request
     return checked
 
@@ -49,9 +46,3 @@ def _parse(model: type[BaseModel], body: bytes, limits: Limits) -> Parsed[Any]:
     except ValidationError as error:
         raise refusal(error) from None
     return Parsed(request, [])
-
-
-def _clean(names: list[str]) -> list[str]:
-    """Field names as a client may have made them up, fit for a header."""
-    cleaned = [re.sub(r"[^\w.\[\]-]", "_", name[:_MAX_NAME_CHARS], flags=re.ASCII) for name in names[:_MAX_WARNINGS]]
-    return [*cleaned, "..."] if len(names) > _MAX_WARNINGS else cleaned

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("penstock.server")
 
 _NO_ROUTE = "none"
+_REJECTIONS = 'vllm:admission_rejections_total{reason="max_num_queued_reqs"}'
 _REASONS = {
     "client_closed": "The client has left.",
     "deadline_exceeded": "The request took longer than its time limit.",
@@ -74,17 +75,17 @@ class Dispatcher:
             response = as_response(await self._endpoints[head.endpoint].call(request))
             return await response.send(send, request)
         except (Exception, asyncio.CancelledError) as failure:
-            return await _refuse(send, request, response, failure)
+            error = _as_api_error(request, failure)
+            if error.kind == "server_overloaded":
+                server.counters.add(_REJECTIONS, 1)
+            return await _refuse(send, request, response, error)
         finally:
             request.vigil.end()
             server._active_requests.discard(request)
 
 
-async def _refuse(
-    send: Send, request: Request, response: Response | None, failure: Exception | asyncio.CancelledError
-) -> int:
+async def _refuse(send: Send, request: Request, response: Response | None, error: ApiError) -> int:
     """Answers a request whose handler, or whose answer, has failed. Returns the status."""
-    error = _as_api_error(request, failure)
     if error.kind == "client_closed":
         return error.status
     if not request.has_answered:

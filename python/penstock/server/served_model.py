@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from penstock import _core
@@ -74,6 +75,13 @@ class ServedModel:
     @property
     def has_chat_template(self) -> bool:
         return self.engine.prompt.has_chat_template if isinstance(self.engine, TokenEngineAdapter) else True
+
+    def check_ids(self, ids: Sequence[int], *, param: str) -> None:
+        """Raises ApiError on token ids that the model does not have; a foreign engine's are its own affair."""
+        if ids and isinstance(self.engine, TokenEngineAdapter):
+            vocab_size = len(self.engine.prompt.vocabulary)
+            if max(ids) >= vocab_size:
+                raise ApiError("invalid_value", f"'{param}' must hold token ids below {vocab_size}.", param=param)
 
     def start(self) -> None:
         """Starts the engine and the pulse, on the running loop. Idempotent."""
