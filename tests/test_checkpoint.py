@@ -81,6 +81,12 @@ def test_a_stop_id_outside_the_vocabulary_is_none(folder: Path):
     assert inspect_checkpoint(folder).stop_ids == (5,)
 
 
+def test_more_stop_ids_than_a_slot_holds_are_refused(folder: Path):
+    """Else every request would be."""
+    edit(folder / "generation_config.json", eos_token_id=[*range(20)])
+    assert "eos_token_id has 21 ids, expected at most 12" in refusal(folder)
+
+
 @pytest.mark.parametrize("value", ["x", True, 1.5, [1.5], [True], [[1]], {}])
 def test_a_stop_id_of_another_kind_is_refused(folder: Path, value):
     edit(folder / "generation_config.json", eos_token_id=value)

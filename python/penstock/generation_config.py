@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from penstock.errors import ModelError
-from penstock.generation import SamplingDefaults
+from penstock.generation import MAX_STOP_IDS_OF_A_MODEL, SamplingDefaults
 
 #: Bounds of each sampling default; a top_k of -1 is vLLM's way to say none.
 _NUMBERS = {"temperature": (0.0, 100.0), "top_p": (1e-6, 1.0), "min_p": (0.0, 1.0)}
@@ -22,8 +22,10 @@ def stop_ids(vocab_size: int, *configs: Mapping[str, Any]) -> tuple[int, ...]:
         value = config.get("eos_token_id")
         values = value if isinstance(value, list) else [] if value is None else [value]
         if not all(isinstance(item, int) and not isinstance(item, bool) for item in values):
-            raise ModelError(f"eos_token_id must be a token id or a list of them, found {value!r}")
+            raise ModelError(f"eos_token_id must be a token id or a list of them, found {str(value)[:60]}")
         ids.update(item for item in values if 0 <= item < vocab_size)
+    if len(ids) > MAX_STOP_IDS_OF_A_MODEL:
+        raise ModelError(f"eos_token_id has {len(ids)} ids, expected at most {MAX_STOP_IDS_OF_A_MODEL}")
     return tuple(sorted(ids))
 
 
