@@ -238,7 +238,10 @@ def test_a_pool_refuses_beyond_its_bound() -> None:
     server.pool = pool
 
     async def scene() -> None:
-        answer = await ask(server, "POST", CHAT, HELLO)
+        short = await ask(server, "POST", CHAT, HELLO)
+        assert short.status == 200, "a short prompt needs no thread"
+        long = {**HELLO, "messages": [{"role": "user", "content": "Hello " * 200}]}
+        answer = await ask(server, "POST", CHAT, long)
         assert (answer.status, answer.json()["error"]["code"]) == (503, "server_overloaded")
 
     play(server, scene)
