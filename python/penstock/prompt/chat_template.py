@@ -146,10 +146,13 @@ _ENVIRONMENT = _environment()
 
 def _compile(name: str, source: str) -> jinja2.Template:
     try:
-        return _ENVIRONMENT.from_string(source)
+        template = _ENVIRONMENT.from_string(source)
     except jinja2.TemplateError as error:
         line = f" in line {error.lineno}" if isinstance(error, jinja2.TemplateSyntaxError) else ""
         raise ModelError(f'the chat template "{name}" is broken{line}: {error}') from error
+    # Every rendering copies them: from a dict at once, from Jinja's ChainMap name by name (20 us).
+    template.globals = dict(template.globals)
+    return template
 
 
 def _read_sources(folder: Path, configured: Any) -> dict[str, str]:
