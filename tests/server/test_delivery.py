@@ -56,7 +56,7 @@ def test_a_body_that_never_ends_runs_out_of_time() -> None:
     server = echo_server(request_timeout_s=0.1)
 
     async def scene() -> None:
-        client = start(server, HELLO)
+        client = start(server, HELLO, content_length="1000")
         client.is_whole = False
         await asyncio.wait_for(client.answered, timeout=1)
         assert (client.status, client.json()["error"]["code"]) == (504, "deadline_exceeded")

@@ -69,9 +69,7 @@ class Delivery(Response):
 
     async def _stream(self, send: Send, request: Request) -> int:
         pipe = self._pipe = Pipe(self._model.outlets, self._key, send)
-        await send(self._start(request))
-        # An empty piece: the host holds the head back until the first one.
-        await send({"type": "http.response.body", "body": b"", "more_body": True})
+        await send(self._start(request))  # an event stream's head leaves the host at once
         frames, status = await pipe.pump()
         if status != _CLIENT_GONE:
             request.vigil.stop_watching()

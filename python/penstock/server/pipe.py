@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 class Pipe:
     """Sends one stream's frames, all but the last, for `pump`. One use."""
 
+    # Between two tokens a stream's objects fall out of the processor's caches: the fewer to touch, the better.
+    __slots__ = ("_blocked", "_end", "_key", "_outlets", "_send", "_wake")
+
     def __init__(self, outlets: Outlets, stream_key: int, send: Send) -> None:
         self._outlets = outlets
         self._key = stream_key

@@ -120,5 +120,6 @@ class Request:
                     raise ApiError(
                         "request_too_large", f"The body is larger than the limit of {self._max_body_bytes} bytes."
                     )
-            if not message.get("more_body", False):
+            # With the length known, the host need not be asked once more only to hear that this was all.
+            if num_bytes == self.head.content_length or not message.get("more_body", False):
                 return pieces[0] if len(pieces) == 1 else b"".join(pieces)

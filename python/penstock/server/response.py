@@ -87,8 +87,8 @@ class StreamingResponse(Response):
 
     async def send(self, send: Send, request: Request) -> int:
         await send(self._start(request))
-        # An empty piece: the host holds the head back until the first one.
-        await send({"type": "http.response.body", "body": b"", "more_body": True})
+        if not self.is_event_stream:  # the host holds any other head back until the first piece, an empty one here
+            await send({"type": "http.response.body", "body": b"", "more_body": True})
         async for piece in self.content:
             body = piece.encode() if isinstance(piece, str) else piece
             await send({"type": "http.response.body", "body": body, "more_body": True})

@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
 
 #: How long the last words of an interrupted stream may take to send.
 _LAST_WORDS_S = 5.0
@@ -26,13 +27,13 @@ class Vigil:
         self.task = task
         self._receive = receive
         self._act: Callable[[str], None] | None = None
-        self._watcher: asyncio.Task[None] | None = None
+        self._watcher: asyncio.Future[Message] | None = None
         self._timer = task.get_loop().call_later(timeout_s, self.interrupt, "deadline_exceeded")
 
     def watch(self) -> None:
-        """Parks a task in `receive`, the only place that tells of a client's leaving. The body must have been read."""
+        """Waits in `receive`, the only place that tells of a client's leaving. The body must have been read."""
         if self._watcher is None:
-            self._watcher = self.task.get_loop().create_task(self._watch())
+            self._watch()
 
     def stop_watching(self) -> None:
         """To be called before an answer's last piece: hosts report an answered request as a client that has left."""
@@ -72,8 +73,19 @@ class Vigil:
         self._timer = self.task.get_loop().call_later(_LAST_WORDS_S, self.task.cancel)
         self._act(reason)
 
-    async def _watch(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+    def _watch(self) -> None:
+        # What Granian's `receive` returns is a future itself: a task around it would cost more than it does.
+        message: Any = self._receive()
+        if not hasattr(message, "add_done_callback"):
+            message = self.task.get_loop().create_task(message)
+        self._watcher = message
+        message.add_done_callback(self._on_message)
+
+    def _on_message(self, message: asyncio.Future[Message]) -> None:
+        if message.cancelled() or message is not self._watcher:
+            return
         self._watcher = None
-        self.interrupt("client_closed")
+        if message.exception() is None and message.result()["type"] != "http.disconnect":
+            self._watch()
+        else:
+            self.interrupt("client_closed")
