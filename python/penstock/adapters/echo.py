@@ -52,6 +52,7 @@ class EchoEngine(TokenEngineAdapter):
         self._tokens = visible_tokens(prompt)
         self._live = EchoBatch()
         self._waiting: dict[int, GenerationRequest] = {}
+        self._num_waiting = 0  # choices of all of them
         self._cancelled: set[int] = set()
         self._state = EngineState.LOADING
         self._step_began: float | None = None
@@ -83,12 +84,16 @@ class EchoEngine(TokenEngineAdapter):
                     retry_after_s=max(1.0, self._interval_s),
                 )
             self._waiting[request.stream_key] = request
+            self._num_waiting += request.num_choices
             self._changed.notify()
 
     def cancel(self, stream_key: int) -> None:
         with self._changed:
-            if self._waiting.pop(stream_key, None) is None:
+            waiting = self._waiting.pop(stream_key, None)
+            if waiting is None:
                 self._cancelled.add(stream_key)
+            else:
+                self._num_waiting -= waiting.num_choices
             self._changed.notify()
 
     def note_taken(self) -> None:
@@ -102,7 +107,7 @@ class EchoEngine(TokenEngineAdapter):
         return EngineStatus(
             state=self._state,
             num_running=len(self._live),
-            num_waiting=sum(request.num_choices for request in tuple(self._waiting.values())),
+            num_waiting=self._num_waiting,
             heartbeat_age_s=0.0 if began is None else time.monotonic() - began,
         )
 
@@ -191,6 +196,7 @@ class EchoEngine(TokenEngineAdapter):
                 if room < 0 and (admitted or len(self._live)):
                     break
                 admitted.append(self._waiting.pop(key))
+                self._num_waiting -= request.num_choices
         if cancelled:
             mask = ~((1 << _core.CHOICE_BITS) - 1)
             self._live.drop({key for key in self._live.keys if key & mask in cancelled})
