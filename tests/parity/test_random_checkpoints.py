@@ -16,6 +16,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from driving import Driver
+from fakes import FakeHub
 from golden import NAMES, check_logits, golden_folder, read_prompts
 from numpy_reference import Reference, read_safetensors
 from random_checkpoint import Recipe, make_checkpoint
@@ -24,9 +25,11 @@ from recipes import MORE_RECIPES, RECIPES
 from penstock.checkpoint import inspect_checkpoint
 from penstock.engine import EngineOptions
 from penstock.engine.runner import Runner
+from penstock.generation import GenerationRequest, SamplingParams
 from penstock.layers.attention import TokenPlaces
 from penstock.layers.gather_attention import GatherAttention
 from penstock.models.decoder import forward, logits
+from penstock.scheduler.step import Scheduler
 from penstock.weights import load_weights
 
 TOLERANCE = 2e-5
@@ -137,6 +140,41 @@ def test_greedy_tokens_are_the_judges(recipe: Recipe, tmp_path: Path):
 def test_greedy_tokens_in_engines_of_every_size(name: str, tmp_path: Path):
     window = {"use_sliding_window": True, "sliding_window": 20, "max_window_layers": 1}
     check_engine(ENGINES[name], Recipe(family="qwen2", fields=window), tmp_path)
+
+
+@pytest.mark.parametrize("depth", [1, 2] if IS_WHOLE else [2])
+def test_scheduled_tokens_are_the_judges(depth: int, tmp_path: Path):
+    """Scheduler and device together: more requests than slots and pages, several tokens per dispatch, steps in flight,
+    some cancelled on the way, each of the others as the judge says and to its very end."""
+    recipe = Recipe(family="mistral", fields={"sliding_window": 40})
+    folder = make_checkpoint(recipe, tmp_path / "model")
+    options = EngineOptions(
+        max_model_len=203, max_num_seqs=3, max_prefill_tokens=40, tokens_per_dispatch=4, pipeline_depth=depth,
+        kv_cache_memory=21 * (16 * 2 * 24 * 2 * 4), compile_cache=tmp_path,
+    )  # fmt: skip
+    runner = Runner.load(inspect_checkpoint(folder), options, on_progress=lambda _: None)
+    assert runner.capacity.num_pages == 20
+    hub = FakeHub()
+    scheduler, reference = Scheduler(runner, hub), Reference(folder)
+    prompts = {key << 16: random_ids(recipe, length) for key, length in enumerate((1, 150, 39, 40, 41, 202, 80, 7), 1)}
+    cancelled = {3 << 16, 7 << 16}
+    for key, ids in prompts.items():
+        sampling = SamplingParams(max_tokens=203 - len(ids) if len(ids) > 1 else 90, temperature=0.0)
+        scheduler.submit(GenerationRequest(key, (tuple(ids.tolist()),), sampling, str(key)))
+    num_steps = 0
+    while scheduler.gauges != (0, 0, 0):
+        scheduler.step()
+        num_steps += 1
+        if num_steps in (12, 40):
+            scheduler.cancel(sorted(cancelled)[num_steps == 40])
+    assert not hub.failed
+    for key, ids in prompts.items():
+        tokens = hub.tokens.get(key, [])
+        if key not in cancelled:
+            assert len(tokens) == (203 - len(ids) if len(ids) > 1 else 90)
+        if tokens:
+            check_greedy(reference, ids, tokens)
+    assert runner.num_compiles_after_ready == 0
 
 
 @pytest.mark.parametrize("stored", ["F16", "BF16"])
