@@ -94,6 +94,12 @@ def same_bytes(entries: dict[str, Any]) -> None:
     entries[twin if twin in entries else names[-1]]["data_offsets"] = entries[names[0]]["data_offsets"]
 
 
+def without_prefix(entries: dict[str, Any]) -> None:
+    """As a base model without a head is stored."""
+    for name in list(entries):
+        entries[name.removeprefix("model.")] = entries.pop(name)
+
+
 def every_dtype(dtype: str) -> Damage:
     return header(lambda entries: [entry.update(dtype=dtype) for entry in entries.values() if "dtype" in entry])
 
@@ -139,6 +145,7 @@ DAMAGED: dict[str, tuple[Damage, str]] = {
     "a header of any length": (header_length(2**63), "ask for a header of"),
     "bytes left over": (more_bytes, "is damaged"),
     "a header that is none": (lambda folder: weights_of(folder).write_bytes(b"PK\3\4" + bytes(90)), "safetensors"),
+    "a model without its prefix": (header(without_prefix), "looked for tensor model."),
     "shared bytes": (header(same_bytes), "is damaged"),
     "integers": (every_dtype("I8"), "dtype I8 is not supported"),
     "doubles": (every_dtype("F64"), "dtype F64 is not supported"),

@@ -140,10 +140,10 @@ class PromptEncoder:
         check_prompt_length(ids, self.max_model_len, param=param)
         if (largest := max(ids)) >= self.vocab_size:
             token = self.tokenizer.id_to_token(largest)
-            named = f"'{token}'" if token is not None else str(largest)
+            name = f" ('{token}')" if token is not None else ""
             raise ApiError(
                 "invalid_value",
-                f"'{param}' holds the token {named}; the model knows ids from 0 to {self.vocab_size - 1}.",
+                f"'{param}' holds the token {largest}{name}; the model's go from 0 to {self.vocab_size - 1}.",
                 param=param,
             )
 

@@ -98,11 +98,7 @@ def read_prompts(model: ServedModel, request: ChatCompletionRequest | Completion
 def _encode(engine: TokenEngineAdapter, prompt: str | list[int]) -> list[int]:
     if isinstance(prompt, str):
         return engine.prompt.encode_text(prompt)
-    if max(prompt) >= len(engine.prompt.vocabulary):
-        raise ApiError(
-            "invalid_value", f"'prompt' must hold token ids below {len(engine.prompt.vocabulary)}.", param="prompt"
-        )
-    check_prompt_length(prompt, engine.max_model_len)
+    engine.prompt.check_ids(prompt)
     return prompt
 
 
