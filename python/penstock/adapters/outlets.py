@@ -108,12 +108,14 @@ class Outlets:
 
     def _look(self) -> None:
         self._is_wake_pending = False
-        take, sinks = self.hub.take, self._sinks
+        take, sinks = self.hub.take, self._sinks  # a line here runs for every token
         for key in self.hub.take_ready():
             sink = sinks.get(key)
             if sink is None:
                 self._resume(key)
-            elif not sink(*take(key)):
+                continue
+            frames, status = take(key)
+            if not sink(frames, status):
                 sinks[key] = None
         if self._on_taken is not None:
             self._on_taken()

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from penstock.adapters.outlets import Outlets
     from penstock.server.response import Send
 
+#: What an awaitable's first step gives when it was the last one.
+_SENT = object()
+
 
 class Pipe:
     """Sends one stream's frames, all but the last, for `pump`. One use."""
@@ -59,13 +62,14 @@ class Pipe:
         else:
             try:
                 steps = self._send({"type": "http.response.body", "body": frames, "more_body": True}).__await__()
-                self._blocked = (steps, next(steps))
-            except StopIteration:
-                return True
+                waits_for = next(steps, _SENT)
             except Exception as error:
                 if not self._wake.done():
                     self._wake.set_exception(error)
                 return False
+            if waits_for is _SENT:
+                return True
+            self._blocked = (steps, waits_for)
         if not self._wake.done():
             self._wake.set_result(None)
         return False
