@@ -28,7 +28,7 @@ RECIPES = {
     ),
 }  # fmt: skip
 
-#: The rest, judged where PENSTOCK_TEST_ALL is set: a minute or two.
+#: The rest, judged where PENSTOCK_TEST_ALL is set.
 MORE_RECIPES = {
     "llama, heads of 8": Recipe(num_heads=4, num_kv_heads=2, head_dim=8),
     "llama, heads of 128": Recipe(num_heads=2, num_kv_heads=1, head_dim=128, hidden_size=64),
