@@ -22,7 +22,8 @@ from penstock.scheduler.scheduler import Schedule
 log = logging.getLogger("penstock.scheduler")
 
 MAX_FAILURES_IN_A_ROW = 3
-"""Failed steps without a good one between them, after which the engine is given up."""
+"""Failed steps, with no sequence brought to its end between them, after which the engine is given up. A good step is
+no sign of health by itself: where decode is broken, every request still gets through its prefill."""
 
 
 class StepRunner(Protocol):
@@ -142,9 +143,11 @@ class Scheduler:
         """Hands the oldest step's tokens to the hub, unless the pipeline has room for another dispatch first."""
         if self._in_flight and (len(self._in_flight) >= self._runner.capacity.pipeline_depth or not self._has_run):
             keys, ids, ends = self._in_flight.popleft().fetch()
-            self._schedule.end_rows(keys[ends != 0].tolist())
+            ended = keys[ends != 0].tolist()
+            self._schedule.end_rows(ended)
             self._push(keys, ids, ends)
-            self._num_failures = 0
+            if ended:
+                self._num_failures = 0
             return len(keys) > 0
         if self.gauges != self._shown_gauges:
             self._push(_NO_KEYS, _NO_IDS, _NO_ENDS)
