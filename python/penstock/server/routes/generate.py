@@ -61,9 +61,8 @@ async def generate(
     key = _open(model, request, raw_request, prompts=prompts, sampling=sampling)
     try:
         _submit(model, key, raw_request, prompts=prompts, sampling=sampling, is_streamed=bool(request.stream))
-    except ApiError as error:
-        model.hub.fail(key, error.kind, error.message)
-        model.hub.take(key)
+    except ApiError:
+        model.hub.withdraw(key)
         raise
     return Delivery(model, key, raw_request, is_streamed=bool(request.stream))
 
