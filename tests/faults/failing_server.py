@@ -1,0 +1,53 @@
+"""A server on the JAX engine whose steps fail on demand: `python failing_server.py PORT MODEL_FOLDER FAULT_FILE`.
+
+While the fault file exists, the next decode step deletes a line of it and raises.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from penstock._core import Hub, Metrics
+from penstock.adapters.jax_engine import JaxEngine
+from penstock.checkpoint import inspect_checkpoint
+from penstock.config import Settings
+from penstock.prompt import PromptEncoder
+from penstock.scheduler.step import Scheduler
+from penstock.server.app import PenstockServer
+
+NAME = "failing"
+
+
+class FailingEngine(JaxEngine):
+    def __init__(self, *args: Any, faults: Path) -> None:
+        super().__init__(*args)
+        self._faults = faults
+
+    def _load(self, on_progress: Callable[[str], None]) -> Scheduler:
+        scheduler = super()._load(on_progress)
+        runner: Any = self._runner
+        decode = runner.decode
+
+        def fail_or_decode(*args: Any, **options: Any) -> Any:
+            if self._faults.exists():
+                *left, _ = self._faults.read_text().splitlines()
+                self._faults.write_text("\n".join(left)) if left else self._faults.unlink()
+                raise RuntimeError("a fault on demand")
+            return decode(*args, **options)
+
+        runner.decode = fail_or_decode
+        return scheduler
+
+
+if __name__ == "__main__":
+    port, folder, faults = int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
+    settings = Settings(
+        model=folder, max_num_seqs=4, max_prefill_tokens=16, max_queued_requests=8,
+        compile_cache=folder.parent / "cache",
+    )  # fmt: skip
+    prompt = PromptEncoder.load(folder)
+    metrics = Metrics(NAME)
+    hub = Hub(prompt.vocabulary, metrics, max_pending_bytes=settings.max_pending_bytes)
+    engine = FailingEngine(settings, inspect_checkpoint(folder), prompt, hub, metrics, NAME, faults=faults)
+    PenstockServer(settings, {NAME: engine}, metrics).run(host="127.0.0.1", port=port)
