@@ -28,13 +28,11 @@ class TensorInfo:
 
     Attributes:
         dtype: safetensors' name, as "BF16".
-        offset: bytes from the start of the file.
     """
 
     file: Path
     dtype: str
     shape: tuple[int, ...]
-    offset: int
 
     @property
     def num_bytes(self) -> int:
@@ -79,7 +77,7 @@ def _parse(file: Path, header: Any, data_start: int) -> tuple[dict[str, TensorIn
                 continue
             first, last = map(index, entry["data_offsets"])
             shape = tuple(map(index, entry["shape"]))
-            tensors[name] = info = TensorInfo(file, entry["dtype"], shape, data_start + first)
+            tensors[name] = info = TensorInfo(file, entry["dtype"], shape)
             if info.dtype in DTYPE_BYTES and (min(shape, default=0) < 0 or last - first != info.num_bytes):
                 raise ModelError(f"{file} is damaged: {name} has {last - first} bytes for {info.dtype} {list(shape)}")
             spans.append((first, last, name))

@@ -1,24 +1,23 @@
 """Loads a checkpoint's tensors into the tree of weights, one leaf at a time.
 
-The host holds one leaf beside what is already on the device, so its peak stays near one layer. Knows no file format
-beyond a tensor's offset.
+The host holds one leaf beside what is already on the device, so its peak stays near one layer. jax brings ml_dtypes,
+by which numpy knows bfloat16.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import ml_dtypes
 import numpy as np
+from safetensors import SafetensorError, safe_open
 
-from penstock.checkpoint import Checkpoint, LeafSource, TensorInfo
+from penstock.checkpoint import Checkpoint, LeafSource
 from penstock.errors import ModelError
 from penstock.models.spec import DecoderSpec
 from penstock.models.tree import layer_leaves, top_leaves
-
-_NUMPY_DTYPES: dict[str, Any] = {"F32": np.float32, "F16": np.float16, "BF16": ml_dtypes.bfloat16}
 
 
 def load_weights(checkpoint: Checkpoint, *, dtype: Any, device: jax.Device) -> dict[str, Any]:
@@ -56,17 +55,18 @@ def _assemble(checkpoint: Checkpoint, source: LeafSource, dtype: Any) -> np.ndar
     out = np.empty(source.leaf.shape, dtype)
     start = 0
     for name in source.tensors:
-        stored = read_tensor(checkpoint.tensors[name])
+        stored = read_tensor(checkpoint.tensors[name].file, name)
         tensor = stored.T if source.leaf.is_projection else stored
         out[..., start : start + tensor.shape[-1]] = tensor
         start += tensor.shape[-1]
     return out
 
 
-def read_tensor(info: TensorInfo) -> np.ndarray:
-    """A stored tensor as it lies in its file. ModelError if the file was cut short since it was checked."""
-    count = int(np.prod(info.shape))
-    numbers = np.fromfile(info.file, np.uint8, count=info.num_bytes, offset=info.offset)
-    if numbers.size != info.num_bytes:
-        raise ModelError(f"{info.file} is truncated: expected {info.num_bytes} bytes at {info.offset}")
-    return numbers.view(_NUMPY_DTYPES[info.dtype]).reshape(info.shape) if count else np.empty(info.shape, np.float32)
+def read_tensor(file: Path, name: str) -> np.ndarray:
+    """A stored tensor as it lies in its file. ModelError if the file has changed since it was checked."""
+    try:
+        with safe_open(file, framework="numpy") as tensors:
+            stored: np.ndarray = tensors.get_tensor(name)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{file} cannot be read any more: {error}") from None
+    return stored
