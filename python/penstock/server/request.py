@@ -87,7 +87,7 @@ class Request:
         """The whole body.
 
         Raises:
-            ApiError: it is longer than the server's limit, or the client left before its end.
+            ApiError: it is longer than the server's limit, or breaks off: badly chunked, or its client has left.
         """
         if self._body is None:
             self._body = await self._read_body()
@@ -112,7 +112,7 @@ class Request:
         while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":
-                raise ApiError("client_closed", "The client left before the end of its body.")
+                raise ApiError("invalid_request", "The body broke off before its end.")
             if piece := message.get("body", b""):
                 pieces.append(piece)
                 num_bytes += len(piece)
