@@ -138,6 +138,10 @@ class PromptEncoder:
     def check_ids(self, ids: Sequence[int], *, param: str = "prompt") -> None:
         """Refuses a prompt that is empty, too long for the context, or holds an id that the model does not know."""
         check_prompt_length(ids, self.max_model_len, param=param)
+        self.check_vocabulary(ids, param=param)
+
+    def check_vocabulary(self, ids: Sequence[int], *, param: str) -> None:
+        """Refuses ids, at least one, that the model does not know."""
         if (largest := max(ids)) >= self.vocab_size:
             token = self.tokenizer.id_to_token(largest)
             name = f" ('{token}')" if token is not None else ""

@@ -79,9 +79,7 @@ class ServedModel:
     def check_ids(self, ids: Sequence[int], *, param: str) -> None:
         """Raises ApiError on token ids that the model does not have; a foreign engine's are its own affair."""
         if ids and isinstance(self.engine, TokenEngineAdapter):
-            vocab_size = self.engine.prompt.vocab_size
-            if max(ids) >= vocab_size:
-                raise ApiError("invalid_value", f"'{param}' must hold token ids below {vocab_size}.", param=param)
+            self.engine.prompt.check_vocabulary(ids, param=param)
 
     def start(self) -> None:
         """Starts the engine and the pulse, on the running loop. Idempotent."""
