@@ -33,6 +33,22 @@ def serve_echo() -> Iterator[ServeEcho]:
 
 
 @pytest.fixture(scope="session")
+def compile_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Compiled programs, for servers of the bundled model's shapes."""
+    return tmp_path_factory.mktemp("programs")
+
+
+@pytest.fixture(scope="session")
+def jax_server(compile_cache: Path) -> Iterator[Launch]:
+    """The real engine with the bundled model, in few and small programs."""
+    port = free_port()
+    flags = ["--max-num-seqs", "4", "--max-prefill-tokens", "16", "--compile-cache", str(compile_cache)]
+    with Launch([sys.executable, "-m", "penstock", "serve", "--port", str(port), *flags], port) as server:
+        server.wait_for("/ready", timeout_s=120)
+        yield server
+
+
+@pytest.fixture(scope="session")
 def echo_server(serve_echo: ServeEcho) -> Launch:
     """As fast as it can, no key."""
     return serve_echo()

@@ -178,5 +178,8 @@ def test_two_models_are_told_apart() -> None:
         assert [model["id"] for model in listed] == ["org/one", "two"]
         assert (await ask(server, "GET", "/v1/models/org/one")).json()["max_model_len"] == 100
         assert (await ask(server, "POST", "/v1/completions", TEXT)).status == 404
+        unnamed = await ask(server, "POST", "/v1/completions", {"prompt": "Hi"})
+        error = unnamed.json()["error"]
+        assert (unnamed.status, error["code"], error["param"]) == (400, "missing_required_parameter", "model")
 
     play(server, scene)

@@ -46,6 +46,8 @@ def changed(**fields: Any) -> dict[str, Any]:
         (CHAT, changed(n=0), 400, "invalid_value", "n"),
         (CHAT, changed(n=100_000), 400, "invalid_value", "n"),
         (CHAT, changed(stop=["x"] * 1000), 400, "invalid_value", "stop"),
+        (CHAT, changed(stop_token_ids=[10**6]), 400, "invalid_value", "stop_token_ids"),
+        (CHAT, changed(stop_token_ids=[2**31 - 1]), 400, "invalid_value", "stop_token_ids"),
         (CHAT, changed(stream="yes"), 400, "invalid_type", "stream"),
         (CHAT, changed(logprobs=True), 400, "unsupported_parameter", "logprobs"),
         (TEXT, {"model": "echo"}, 400, "missing_required_parameter", "prompt"),
@@ -151,6 +153,17 @@ def test_a_client_that_vanishes_inside_its_body(echo_server: Launch) -> None:
         sock.sendall(head("POST", CHAT, content_type="application/json", content_length="100") + b"{")
         time.sleep(0.05)
     metrics.wait_until_idle(echo_server.url)
+
+
+@pytest.mark.parametrize("rest", [b"zz\r\nhello", b"5\r\nhel"], ids=["no size", "cut off"])
+def test_a_body_that_breaks_off_is_refused(echo_server: Launch, rest: bytes) -> None:
+    with connection(echo_server) as sock:
+        sock.sendall(head("POST", CHAT, content_type="application/json", transfer_encoding="chunked") + rest)
+        if rest.startswith(b"5"):
+            sock.shutdown(1)
+        answer = read_answer(sock)
+    assert answer.status == 400
+    assert answer.error["type"] == "invalid_request_error"
 
 
 def test_a_half_closed_client_counts_as_gone(paced_server: Launch) -> None:

@@ -1,12 +1,14 @@
 """The official client against a live server: what it returns, and which classes it raises."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 
 import metrics
 import openai
 import pytest
 from processes import Launch
+from raw_http import ask_json
 
 HELLO = [{"role": "user", "content": "Hello"}]
 
@@ -110,11 +112,21 @@ def test_max_tokens_is_clamped_to_the_room(client: openai.OpenAI) -> None:
     assert answer.choices[0].finish_reason == "length"
 
 
+def test_the_only_model_need_not_be_named(echo_server: Launch) -> None:
+    for path, body in {
+        "chat/completions": {"messages": HELLO},
+        "completions": {"prompt": "Once", "model": None},
+    }.items():
+        answer = ask_json(echo_server, f"/v1/{path}", body | {"max_tokens": 1})
+        assert (answer.status, json.loads(answer.body)["model"]) == (200, "echo")
+
+
 def test_models(client: openai.OpenAI) -> None:
     assert [model.id for model in client.models.list()] == ["echo"]
     model = client.models.retrieve("echo")
     assert model.object == "model"
     assert model.sampling_defaults["source"]  # type: ignore[attr-defined]
+    assert not set(model.info) & set(model.model_dump())  # type: ignore[attr-defined]  # each thing is said once
 
 
 def test_errors_are_of_the_right_class(client: openai.OpenAI) -> None:

@@ -3,7 +3,7 @@
 import json
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,26 +27,39 @@ def endless_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def faults(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write n lines into this file, and n decode steps fail."""
+    """A file of n lines has n decode steps fail."""
     return tmp_path_factory.mktemp("faults") / "faults"
 
 
-def start(folder: Path, faults: Path) -> Launch:
+@pytest.fixture
+def fail_steps(faults: Path) -> Callable[[int], None]:
+    """Has the next n decode steps fail."""
+
+    def fail(num_steps: int) -> None:
+        draft = faults.with_suffix(".draft")
+        draft.write_text("fault\n" * num_steps)
+        draft.replace(faults)  # the server never sees half of it
+
+    return fail
+
+
+def start(folder: Path, faults: Path, cache: Path) -> Launch:
     port = free_port()
-    return Launch([sys.executable, str(HERE / "failing_server.py"), str(port), str(folder), str(faults)], port)
+    arguments = map(str, (HERE / "failing_server.py", port, folder, faults, cache))
+    return Launch([sys.executable, *arguments], port)
 
 
 @pytest.fixture(scope="session")
-def server(endless_model: Path, faults: Path) -> Iterator[Launch]:
+def server(endless_model: Path, faults: Path, compile_cache: Path) -> Iterator[Launch]:
     """4 sequences, 8 requests in the queue."""
-    with start(endless_model, faults) as launch:
+    with start(endless_model, faults, compile_cache) as launch:
         launch.wait_for("/ready", timeout_s=120)
         yield launch
 
 
 @pytest.fixture
-def doomed_server(server: Launch, endless_model: Path, faults: Path) -> Iterator[Launch]:
+def doomed_server(server: Launch, endless_model: Path, faults: Path, compile_cache: Path) -> Iterator[Launch]:
     """One more, which a test may break for good. Starts from the first one's compiled programs."""
-    with start(endless_model, faults) as launch:
+    with start(endless_model, faults, compile_cache) as launch:
         launch.wait_for("/ready", timeout_s=120)
         yield launch

@@ -1,6 +1,6 @@
-"""A server on the JAX engine whose steps fail on demand: `python failing_server.py PORT MODEL_FOLDER FAULT_FILE`.
+"""A server on the JAX engine whose steps fail on demand: `python failing_server.py PORT MODEL FAULTS CACHE`.
 
-While the fault file exists, the next decode step deletes a line of it and raises.
+While the file FAULTS exists, the next decode step deletes a line of it and raises. MODEL and CACHE are folders.
 """
 
 import sys
@@ -41,10 +41,10 @@ class FailingEngine(JaxEngine):
 
 
 if __name__ == "__main__":
-    port, folder, faults = int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
+    port, (folder, faults, cache) = int(sys.argv[1]), map(Path, sys.argv[2:])
     settings = Settings(
         model=folder, max_num_seqs=4, max_prefill_tokens=16, max_queued_requests=8,
-        compile_cache=folder.parent / "cache",
+        compile_cache=cache,
     )  # fmt: skip
     prompt = PromptEncoder.load(folder)
     metrics = Metrics(NAME)

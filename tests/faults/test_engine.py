@@ -4,7 +4,7 @@ import json
 import signal
 import socket
 import time
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import metrics
@@ -30,14 +30,16 @@ def begin(server: Launch, body: dict[str, Any]) -> socket.socket:
     return sock
 
 
-def test_a_failed_step_fails_its_own_requests_and_the_engine_goes_on(server: Launch, faults: Path) -> None:
+def test_a_failed_step_fails_its_own_requests_and_the_engine_goes_on(
+    server: Launch, fail_steps: Callable[[int], None]
+) -> None:
     expected = text_of(server)
     running = [begin(server, LONG) for _ in range(3)] + [begin(server, LONG | {"stream": False})]
     deadline = time.monotonic() + 10
     while metrics.read(server.url)["vllm:num_requests_running"] < 4:
         assert time.monotonic() < deadline
     queued = begin(server, GREEDY)
-    faults.write_text("once")
+    fail_steps(1)
     *streams, plain = [read_answer(sock) for sock in running]
     for stream in streams:
         *_, error, done, rest = stream.body.split(b"\n\n")
@@ -55,24 +57,23 @@ def test_a_failed_step_fails_its_own_requests_and_the_engine_goes_on(server: Lau
     assert server.status("/health") == 200
 
 
-def test_the_official_client_hears_of_it_in_mid_stream(server: Launch, faults: Path) -> None:
+def test_the_official_client_hears_of_it_in_mid_stream(server: Launch, fail_steps: Callable[[int], None]) -> None:
     with openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0) as client:
         stream = client.completions.create(**LONG)
         next(stream)
-        faults.write_text("once")
+        fail_steps(1)
         with pytest.raises(openai.APIError) as failed:
             list(stream)
         assert failed.value.code == "engine_error"
-        faults.write_text("once")
+        fail_steps(1)
         again = client.with_options(max_retries=1).completions.create(**GREEDY)
         assert again.choices[0].text == text_of(server)
 
 
-def test_an_engine_that_keeps_failing_is_given_up(doomed_server: Launch, faults: Path) -> None:
-    faults.write_text("one\ntwo\nthree")
+def test_an_engine_that_keeps_failing_is_given_up(doomed_server: Launch, fail_steps: Callable[[int], None]) -> None:
+    fail_steps(3)
     codes = [ask_json(doomed_server, TEXT, GREEDY).error["code"] for _ in range(4)]
     assert codes == ["engine_error", "engine_error", "engine_error", "engine_dead"]
-    assert not faults.exists()
     assert doomed_server.status("/health") == doomed_server.status("/ready") == 503
 
 
