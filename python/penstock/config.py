@@ -67,7 +67,9 @@ class Settings(BaseModel):
     max_model_len: int | None = Field(None, ge=16, description="prompt and new tokens together; default: the model's")
     max_num_seqs: int = Field(32, ge=1, le=1024, description="sequences decoded at once")
     kv_cache_memory: Size | None = Field(None, ge=1, description="bytes for the KV cache (suffixes K, M, G)")
-    max_prefill_tokens: int = Field(256, ge=16, description="prompt tokens computed per step beside decode")
+    max_prefill_tokens: int | None = Field(
+        None, ge=16, description="prompt tokens computed per step beside decode; default: 128, 512 on accelerators"
+    )
     tokens_per_dispatch: int | None = Field(None, ge=1, le=32, description="tokens per decode call when nobody waits")
     pipeline_depth: int | None = Field(None, ge=1, le=2, description="steps in flight")
     compile_cache: Path | None = Field(None, description="folder of compiled programs; default: the user's cache")

@@ -31,7 +31,7 @@ class EngineOptions:
     max_model_len: int | None = None
     max_num_seqs: int = 32
     kv_cache_memory: int | None = None
-    max_prefill_tokens: int = 256
+    max_prefill_tokens: int | None = None
     tokens_per_dispatch: int | None = None
     pipeline_depth: int | None = None
     compile_cache: Path | None = None

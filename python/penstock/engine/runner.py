@@ -150,7 +150,7 @@ def plan_engine(
         num_pages=plan.num_pages,
         page_size=platform.page_size,
         max_model_len=max_model_len,
-        max_prefill_tokens=min(options.max_prefill_tokens, max_model_len),
+        max_prefill_tokens=min(options.max_prefill_tokens or platform.max_prefill_tokens, max_model_len),
         tokens_per_dispatch=options.tokens_per_dispatch or platform.tokens_per_dispatch,
         pipeline_depth=options.pipeline_depth or platform.pipeline_depth,
     )
