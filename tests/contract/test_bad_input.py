@@ -46,6 +46,8 @@ def changed(**fields: Any) -> dict[str, Any]:
         (CHAT, changed(n=0), 400, "invalid_value", "n"),
         (CHAT, changed(n=100_000), 400, "invalid_value", "n"),
         (CHAT, changed(stop=["x"] * 1000), 400, "invalid_value", "stop"),
+        (TEXT, {"model": "echo", "prompt": [5, 10**30]}, 400, "invalid_value", "prompt"),
+        (CHAT, changed(stop_token_ids=[10**30]), 400, "invalid_value", "stop_token_ids"),
         (CHAT, changed(stop_token_ids=[10**6]), 400, "invalid_value", "stop_token_ids"),
         (CHAT, changed(stop_token_ids=[2**31 - 1]), 400, "invalid_value", "stop_token_ids"),
         (CHAT, changed(stream="yes"), 400, "invalid_type", "stream"),

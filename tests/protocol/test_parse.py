@@ -120,6 +120,8 @@ def test_parts_that_are_not_text_are_refused_by_their_place(part: dict[str, Any]
         (["a", 1], "invalid_type", "prompt[1]"),
         ([[1], [2, True]], "invalid_type", "prompt[1][1]"),
         ([5, -1], "invalid_value", "prompt"),
+        ([5, 2**31], "invalid_value", "prompt"),
+        (["a"] * 5000, "invalid_value", "prompt"),
         ([[-1]], "invalid_value", "prompt"),
         (["a"] * 9, "invalid_value", "prompt"),
     ],

@@ -16,7 +16,7 @@ from penstock.generation import MAX_STOP_IDS_OF_A_REQUEST
 STRICT = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
 
 MAX_STOP_CHARS = 256
-_INT32_MAX = 2**31 - 1
+INT32_MAX = 2**31 - 1
 _INT64_MAX = 2**63 - 1
 
 #: Tags of union members start with this sign, so that `refusal` can tell them from field names in an error's path.
@@ -72,13 +72,13 @@ class GenerationFields(WireModel):
     """
 
     model: str | None = Field(None, min_length=1, max_length=512)
-    n: int | None = Field(None, ge=1, le=_INT32_MAX)
+    n: int | None = Field(None, ge=1, le=INT32_MAX)
     stop: StringOrStrings | None = None
     stop_token_ids: Annotated[list[int], FAIL_FAST] | None = Field(None, max_length=MAX_STOP_IDS_OF_A_REQUEST)
     max_tokens: int | None = Field(None, ge=1, le=_INT64_MAX)
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, gt=0, le=1)
-    top_k: int | None = Field(None, ge=-1, le=_INT32_MAX)
+    top_k: int | None = Field(None, ge=-1, le=INT32_MAX)
     min_p: float | None = Field(None, ge=0, le=1)
     seed: int | None = Field(None, ge=-_INT64_MAX - 1, le=_INT64_MAX)
     stream: bool | None = None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, cast
 
-from pydantic import Discriminator, Tag
+from pydantic import Discriminator, Field, Tag
 
 from penstock.protocol.common import FAIL_FAST, GenerationFields
 
 _Ids = Annotated[list[int], FAIL_FAST]
+#: More prompts than `--max-choices` can ever allow are not even made into objects.
+_SEVERAL = Field(max_length=4096)
 
 
 def _prompt_kind(value: Any) -> str | None:
@@ -22,9 +24,9 @@ def _prompt_kind(value: Any) -> str | None:
 
 Prompt = Annotated[
     Annotated[str, Tag("~text")]
-    | Annotated[list[str], FAIL_FAST, Tag("~texts")]
+    | Annotated[list[str], FAIL_FAST, _SEVERAL, Tag("~texts")]
     | Annotated[list[int], FAIL_FAST, Tag("~ids")]
-    | Annotated[list[_Ids], FAIL_FAST, Tag("~id_lists")],
+    | Annotated[list[_Ids], FAIL_FAST, _SEVERAL, Tag("~id_lists")],
     Discriminator(
         _prompt_kind,
         custom_error_type="json_kind",

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from penstock.errors import ApiError
 from penstock.protocol.chat import ChatCompletionRequest
-from penstock.protocol.common import MAX_STOP_CHARS, GenerationFields, Limits, Parsed, WireModel
+from penstock.protocol.common import INT32_MAX, MAX_STOP_CHARS, GenerationFields, Limits, Parsed, WireModel
 from penstock.protocol.completions import CompletionRequest
 from penstock.protocol.fields import NOT_BUILT_IN_CHAT, NOT_BUILT_IN_COMPLETIONS, check_fields
 from penstock.protocol.messages import template_messages
@@ -72,8 +72,8 @@ def _check_ids(ids: list[int], *, param: str) -> None:
     """Which ids there are is the model's to say (`server.served_model`)."""
     if not ids:
         raise _invalid(param, "must not hold an empty array of token ids")
-    if min(ids) < 0:
-        raise _invalid(param, "must hold token ids, which are 0 or more")
+    if min(ids) < 0 or max(ids) > INT32_MAX:
+        raise _invalid(param, f"must hold token ids, which go from 0 to at most {INT32_MAX}")
 
 
 def _check_chat(request: ChatCompletionRequest) -> None:
