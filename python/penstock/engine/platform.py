@@ -17,8 +17,8 @@ class Platform:
         block_size: keys that the gather attention reads at once; a multiple of `page_size`.
         is_dynamic: whether a trip count may depend on data; on a GPU that waits for the device each time.
         tokens_per_dispatch, pipeline_depth: neither gains on CPU; on accelerators they hide the host.
-        max_prefill_tokens: what a step may compute of prompts, which is what other streams' next token waits for: 128 of
-            an 88M-parameter model take 145 ms on two cores, 512 of an 8B one some 9 ms on an H200.
+        max_prefill_tokens: what a step may compute of prompts, which is what other streams' next token waits for: 128
+            of an 88M-parameter model take 145 ms on two cores, 512 of an 8B one some 9 ms on an H200.
         compiler_options: XLA's, for every program.
     """
 
