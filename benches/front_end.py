@@ -88,7 +88,7 @@ def run(interval_ms: float, concurrencies: list[int], rounds: int, peers: list[s
             for streams in concurrencies:
                 for peer in peers:
                     cell = cells[peer, streams] if round_number >= 0 else Cell()
-                    requests = streams if interval_ms else max(2 * streams, 32)
+                    requests = streams if interval_ms else max(streams, 32)
                     url = f"http://127.0.0.1:{ports[peer]}/v1/chat/completions"
                     measure(pids[peer], url, streams=streams, tokens=tokens, requests=requests, cell=cell)
                     print(interval_ms, round_number, peer, streams, cell.cpu_us[-1], file=sys.stderr)
