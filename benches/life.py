@@ -68,7 +68,7 @@ def main() -> None:
             ["bundled model, start to ready, warm", table.spread(warm, 2) + " s"],
             ["echo engine, start to ready", table.spread(echo, 2) + " s"],
         ]
-        for flags, model in (("", "penstock"), ("--engine echo", "echo")):
+        for flags, model in (("", "penstock-demo"), ("--engine echo", "echo")):
             rest, half, end = soak(flags, model=model, count=args.requests, cache=cache)
             name = "echo engine" if model == "echo" else "bundled model"
             figures = f"{rest:.0f} / {half:.0f} / {end:.0f} MB"
