@@ -161,7 +161,9 @@ def test_a_cancel_acts_in_the_next_step_wherever_the_sequence_is(num_steps_befor
 
 
 def test_a_full_queue_refuses_and_says_when_to_come_back():
-    scheduler, _, _ = make_scheduler(max_queued_requests=2)
+    scheduler, _, _ = make_scheduler(max_queued_requests=2, num_slots=1)
+    scheduler.submit(make_request(4, [[1]], 4))
+    scheduler.step()
     for stream in (1, 2):
         scheduler.submit(make_request(stream, [[1]], 4, n=3))
     with pytest.raises(ApiError) as refusal:
@@ -170,6 +172,15 @@ def test_a_full_queue_refuses_and_says_when_to_come_back():
     assert refusal.value.retry_after_s > 0
     run_to_the_end(scheduler)
     scheduler.submit(make_request(3, [[1]], 4))
+
+
+def test_a_burst_that_free_slots_can_take_is_not_refused():
+    scheduler, _, _ = make_scheduler(max_queued_requests=1, num_slots=3)
+    for stream in (1, 2, 3, 4):
+        scheduler.submit(make_request(stream, [[1]], 4))
+    with pytest.raises(ApiError, match="busy"):
+        scheduler.submit(make_request(5, [[1]], 4))
+    run_to_the_end(scheduler)
 
 
 def test_what_can_never_fit_is_refused():

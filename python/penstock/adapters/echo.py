@@ -77,7 +77,8 @@ class EchoEngine(TokenEngineAdapter):
             if self._state is not EngineState.READY:
                 kind = "model_loading" if self._state is EngineState.LOADING else "engine_dead"
                 raise ApiError(kind, f"The engine is {self._state.value}.")
-            if len(self._waiting) >= self._max_queued:
+            # What there is a place for waits only until the engine's thread looks, and does not count.
+            if len(self._waiting) >= self._max_queued + max(0, _MAX_LIVE - len(self._live)):
                 raise ApiError(
                     "server_overloaded",
                     f"The server is busy: {len(self._waiting)} requests are waiting already.",

@@ -1,6 +1,7 @@
 """The requests that wait for a slot: the one place where other threads meet the engine's.
 
 First come, first served. Bounded in requests; a request with many choices counts once until its last one has left.
+What the engine has a free slot for does not count: it waits only until the engine's thread looks.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 
 from penstock.errors import ApiError
 from penstock.generation import GenerationRequest
@@ -16,10 +18,16 @@ from penstock.scheduler.sequence import Generation
 
 
 class RequestQueue:
-    """Bounded, with its own lock. `submit`, `cancel` and `close` are for any thread, the rest for the engine's."""
+    """Bounded, with its own lock. `submit`, `cancel` and `close` are for any thread, the rest for the engine's.
 
-    def __init__(self, max_requests: int) -> None:
+    Args:
+        max_requests: how many may wait for a slot.
+        num_free_slots: how many slots are free; asked from any thread.
+    """
+
+    def __init__(self, max_requests: int, *, num_free_slots: Callable[[], int] = lambda: 0) -> None:
         self.max_requests = max_requests
+        self._num_free_slots = num_free_slots
         self.num_choices = 0  # choices of all waiting requests that have not begun
         self.is_closed = False
         self._waiting: OrderedDict[int, Generation] = OrderedDict()  # by stream key
@@ -35,7 +43,7 @@ class RequestQueue:
         with self._changed:
             if self.is_closed:
                 raise ApiError("engine_dead", "The engine has stopped.")
-            if len(self._waiting) >= self.max_requests:
+            if len(self._waiting) >= self.max_requests + self._num_free_slots():
                 raise ApiError(
                     "server_overloaded",
                     f"The server is busy: {len(self._waiting)} requests are waiting already.",

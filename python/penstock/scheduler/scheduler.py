@@ -56,6 +56,11 @@ class Schedule:
         """Sequences in slots."""
         return len(self._sequences)
 
+    @property
+    def num_free_slots(self) -> int:
+        """Slots that a sequence could have at once."""
+        return self._batch.num_free
+
     # ---- who joins
 
     def check_fits(self, request: GenerationRequest) -> None:

@@ -66,7 +66,7 @@ class Scheduler:
     def __init__(
         self, runner: StepRunner, hub: StepHub, *, stop_ids: tuple[int, ...] = (), max_queued_requests: int = 512
     ) -> None:
-        self.queue = RequestQueue(max_queued_requests)
+        self.queue = RequestQueue(max_queued_requests, num_free_slots=lambda: self._schedule.num_free_slots)
         self._runner = runner
         self._hub = hub
         self._schedule = Schedule(runner.capacity, self.queue, stop_ids=stop_ids)
