@@ -4,7 +4,7 @@ import jax
 import pytest
 
 from penstock.checkpoint import Checkpoint
-from penstock.engine import EngineOptions
+from penstock.engine import EngineOptions, memory
 from penstock.engine.memory import free_host_bytes
 from penstock.engine.programs import decode_buckets, prefill_buckets, program_keys
 from penstock.engine.runner import plan_engine
@@ -42,9 +42,26 @@ def test_kv_cache_memory_bounds_the_cache(checkpoint: Checkpoint):
     assert capacity.num_pages == 9
 
 
+def test_the_context_is_what_fits_where_nobody_asked_for_a_length(checkpoint: Checkpoint):
+    page_bytes = 16 * 2 * 2 * 24 * 3 * 4
+    capacity, config = plan(checkpoint, kv_cache_memory=10 * page_bytes)
+    assert (capacity.num_pages, capacity.max_model_len) == (9, 9 * 16)
+    assert 9 <= config.pages_per_sequence < 9 + 4
+
+
+def test_free_memory_that_differs_a_little_gives_the_same_programs(checkpoint: Checkpoint, monkeypatch):
+    plans = []
+    for free in (40_000_000, 41_000_000, 42_000_000):
+        monkeypatch.setattr(memory, "free_host_bytes", lambda free=free: free)
+        plans.append(plan(checkpoint, max_num_seqs=1024))
+    assert plans[0] == plans[1] == plans[2]
+    assert plans[0][0].num_pages > 256
+
+
 def test_a_sequence_that_cannot_fit_is_refused_by_the_names_of_the_settings(checkpoint: Checkpoint):
-    with pytest.raises(ConfigError, match=r"--max-model-len .*--kv-cache-memory"):
-        plan(checkpoint, kv_cache_memory=20_000)
+    for asked in (None, 512):
+        with pytest.raises(ConfigError, match=r"--max-model-len .*--kv-cache-memory"):
+            plan(checkpoint, max_model_len=asked, kv_cache_memory=20_000)
 
 
 def test_more_positions_than_the_model_has_are_refused(checkpoint: Checkpoint):

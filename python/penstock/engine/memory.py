@@ -30,11 +30,13 @@ class MemoryPlan:
 
     Attributes:
         num_pages: usable ones; page 0 comes on top.
+        max_model_len: what was wanted, or what fits where nobody asked for a length.
     """
 
     weight_bytes: int
     page_bytes: int
     num_pages: int
+    max_model_len: int
 
     @property
     def cache_bytes(self) -> int:
@@ -47,20 +49,27 @@ def plan_memory(
     """Decides the number of pages: enough for all slots at full length, or as many as fit.
 
     Raises:
-        ConfigError: when not even one sequence of `max_model_len` fits.
+        ConfigError: when not even one sequence of the length that was asked for fits.
     """
     num_bytes = 4 if dtype == "float32" else 2
     weight_bytes = num_parameters(spec) * num_bytes
     page_bytes = page_size * 2 * spec.kv_size * spec.num_layers * num_bytes
     pages_per_sequence = -(-max_model_len // page_size)
     budget = options.kv_cache_memory or _free_for_cache(device, weight_bytes)
-    num_pages = min(options.max_num_seqs * pages_per_sequence, budget // page_bytes - 1)
+    num_pages = budget // page_bytes - 1
+    if options.kv_cache_memory is None:
+        num_pages = _steady(num_pages)
+    num_pages = min(options.max_num_seqs * pages_per_sequence, num_pages)
     if num_pages < pages_per_sequence:
-        raise ConfigError(
-            f"a sequence of {max_model_len} tokens needs {_size((pages_per_sequence + 1) * page_bytes)} of KV cache, "
-            f"{_size(budget)} can be had: lower --max-model-len or raise --kv-cache-memory"
-        )
-    plan = MemoryPlan(weight_bytes, page_bytes, num_pages)
+        wanted = _size((pages_per_sequence + 1) * page_bytes)
+        if options.max_model_len is not None or num_pages < 1:
+            raise ConfigError(
+                f"a sequence of {max_model_len} tokens needs {wanted} of KV cache, {_size(budget)} can be had: "
+                "lower --max-model-len or raise --kv-cache-memory"
+            )
+        log.warning("the model's %d positions need %s of KV cache, %s can be had", max_model_len, wanted, _size(budget))
+        pages_per_sequence, max_model_len = num_pages, num_pages * page_size
+    plan = MemoryPlan(weight_bytes, page_bytes, num_pages, max_model_len)
     log.info(
         "memory on %s: weights %s (%s), KV cache %s = %d pages of %d tokens, %d sequences of %d tokens at once",
         device, _size(weight_bytes), dtype, _size(plan.cache_bytes), num_pages, page_size,
@@ -74,6 +83,13 @@ def _free_for_cache(device: jax.Device, weight_bytes: int) -> int:
     if stats:
         return int(stats["bytes_limit"] * DEVICE_SHARE) - int(stats["bytes_in_use"]) - weight_bytes
     return int((free_host_bytes() - weight_bytes) * HOST_SHARE)
+
+
+def _steady(num_pages: int) -> int:
+    """Rounds down to three leading bits: a program's shapes name the number of pages, and free memory differs from
+    start to start, so an exact number would compile everything anew each time."""
+    spare_bits = max(num_pages.bit_length() - 3, 0)
+    return num_pages >> spare_bits << spare_bits if num_pages > 0 else num_pages
 
 
 def free_host_bytes() -> int:

@@ -149,8 +149,8 @@ def plan_engine(
         num_slots=options.max_num_seqs,
         num_pages=plan.num_pages,
         page_size=platform.page_size,
-        max_model_len=max_model_len,
-        max_prefill_tokens=min(options.max_prefill_tokens or platform.max_prefill_tokens, max_model_len),
+        max_model_len=plan.max_model_len,
+        max_prefill_tokens=min(options.max_prefill_tokens or platform.max_prefill_tokens, plan.max_model_len),
         tokens_per_dispatch=options.tokens_per_dispatch or platform.tokens_per_dispatch,
         pipeline_depth=options.pipeline_depth or platform.pipeline_depth,
     )
@@ -161,7 +161,7 @@ def plan_engine(
         cache_dtype=jax.numpy.dtype(dtype),
         num_pages=plan.num_pages + 1,
         num_slots=capacity.num_slots,
-        pages_per_sequence=-(-max_model_len // platform.block_size) * (platform.block_size // platform.page_size),
+        pages_per_sequence=-(-plan.max_model_len // platform.block_size) * (platform.block_size // platform.page_size),
         is_dynamic=platform.is_dynamic,
         compiler_options=platform.compiler_options,
     )
