@@ -61,7 +61,7 @@ class BaseInferenceApiServer(ABC):
         max_request_size: bytes of a body.
         request_timeout: seconds a request may take, streams included.
         enable_function_calling: adds the /v1/tools routes.
-        default_function_format: how a model spells a function call where nothing else says so.
+        default_function_format: kept for subclasses; no tool calls are parsed yet, so nothing here reads it.
         api_keys: accepted keys; none: everybody may ask.
         counters: the metrics; default: new ones.
     """
