@@ -43,7 +43,8 @@ class PagedAttention(Protocol):
 
     def attend(self, q: jax.Array, cache: jax.Array, places: TokenPlaces, *, window: int | None) -> jax.Array:
         """Causal attention of q [B, T, N, H] to all stored positions of its row, scores scaled by 1/sqrt(H);
-        a window of w lets a token see itself and the w - 1 before it. Returns [B, T, N, H]."""
+        a window of w lets a token see itself and the w - 1 before it. What a row does not see may be
+        anything, not-a-numbers too. Returns [B, T, N, H]."""
 
 
 def page_rows(places: TokenPlaces, page_size: int) -> tuple[jax.Array, jax.Array]:
