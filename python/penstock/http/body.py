@@ -11,8 +11,8 @@ from penstock.protocol import ChatCompletionRequest, CompletionRequest, Limits, 
 from penstock.protocol.refusal import refusal
 
 if TYPE_CHECKING:
-    from penstock.server.request import Request
-    from penstock.server.worker_pool import WorkerPool
+    from penstock.http.request import Request
+    from penstock.http.worker_pool import WorkerPool
 
 _DOORS: dict[type[BaseModel], Callable[[bytes, Limits], Parsed[Any]]] = {
     ChatCompletionRequest: parse_chat,
