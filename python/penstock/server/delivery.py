@@ -9,6 +9,7 @@ from penstock.server.pipe import Pipe
 from penstock.server.response import Response, Send
 
 if TYPE_CHECKING:
+    from penstock._core import Receipt
     from penstock.server.request import Request
     from penstock.server.served_model import ServedModel
 
@@ -20,7 +21,11 @@ _LAST_WORDS = {
 
 
 class Delivery(Response):
-    """The answer of one hub stream, streamed or plain. Ends its generation when nobody is left to take it."""
+    """The answer of one hub stream, streamed or plain. Ends its generation when nobody is left to take it.
+
+    Attributes:
+        receipt: what the generation came to, once it is over.
+    """
 
     def __init__(self, model: ServedModel, stream_key: int, request: Request, *, is_streamed: bool) -> None:
         headers = {"cache-control": "no-cache", "x-accel-buffering": "no"} if is_streamed else {}
@@ -32,6 +37,7 @@ class Delivery(Response):
         self._request = request
         self._is_streamed = is_streamed
         self._pipe: Pipe | None = None
+        self.receipt: Receipt | None = None
         model.outlets.follow(stream_key)
         model.deliveries[stream_key] = self
         request.vigil.take_over(self.end)
@@ -53,7 +59,7 @@ class Delivery(Response):
         """Ends the generation for a row of the error table; a client that is still there is told."""
         self._model.engine.cancel(self._key)
         if reason == "client_closed":
-            self._model.hub.cancel(self._key)
+            self.receipt = self._model.hub.cancel(self._key)
             if self._pipe is not None:
                 self._pipe.close()
             self._forget()
@@ -70,7 +76,8 @@ class Delivery(Response):
     async def _stream(self, send: Send, request: Request) -> int:
         pipe = self._pipe = Pipe(self._model.outlets, self._key, send)
         await send(self._start(request))  # an event stream's head leaves the host at once
-        frames, status = await pipe.pump()
+        frames, status, receipt = await pipe.pump()
+        self.receipt = receipt or self.receipt
         if status != _CLIENT_GONE:
             request.vigil.stop_watching()
             await send({"type": "http.response.body", "body": frames, "more_body": False})
@@ -79,7 +86,8 @@ class Delivery(Response):
     async def _whole(self, send: Send, request: Request) -> int:
         status, body = 0, b""
         while not status:
-            body, status = await self._model.outlets.next(self._key)
+            body, status, receipt = await self._model.outlets.next(self._key)
+            self.receipt = receipt or self.receipt
         if status == _CLIENT_GONE:
             return status
         self.status_code = status
@@ -93,4 +101,4 @@ class Delivery(Response):
 
     def _drop(self) -> None:
         self._model.engine.cancel(self._key)
-        self._model.hub.cancel(self._key)
+        self.receipt = self._model.hub.cancel(self._key) or self.receipt
