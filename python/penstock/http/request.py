@@ -99,6 +99,10 @@ class Request:
             self.cancel_scope.watch_client()
         return self._body
 
+    def drop_body(self) -> None:
+        """Frees the body: from now on nobody reads it. Called when a generation's answer begins, which may be long."""
+        self._body = b"" if self._body is not None else None
+
     async def json(self) -> Any:
         """The body as plain data. Raises ApiError "invalid_json"."""
         try:
