@@ -57,20 +57,20 @@ class Router:
 
     def __new__(
         cls,
-        endpoints: list[tuple[str, list[str]]],
+        endpoints: list[tuple[str, list[str], bool]],
         *,
         cors_origins: list[str] = ...,
         max_body_bytes: int = ...,
         max_headers: int = ...,
     ) -> Router:
-        """`endpoints`: (path template, methods) in order, as "/v1/models/{model_id}"; a parameter that ends a template
-        takes the rest of the path, slashes included. Literal templates win over templates with parameters.
+        """`endpoints`: (path template, methods, whether it takes a JSON body) in order, as ("/v1/models/{model_id}",
+        ["GET"], False); a parameter that ends a template takes the rest of the path, slashes included. Literal templates win over templates with parameters.
         `cors_origins`: empty turns CORS off; "*" allows any origin, and then never credentials."""
 
     def read(self, scope: dict[str, Any]) -> RequestHead:
         """Reads an ASGI HTTP scope in one call. Never raises on what a client sent: a head that must be refused
-        (unknown route, wrong method, oversize content-length, too many headers, wrong content type on a POST with a
-        body, CORS preflight) carries its ready answer in `answer`."""
+        (unknown route, wrong method, oversize content-length, too many headers, a body that is not JSON or compressed
+        where one is taken, CORS preflight) carries its ready answer in `answer`."""
 
 @final
 class RequestHead:
@@ -87,8 +87,10 @@ class RequestHead:
     content_length: int | None
     #: True when `Accept` prefers application/json over text/plain (for /metrics).
     accepts_json: bool
-    #: `x-request-timeout` or `x-stainless-read-timeout` in seconds, if positive and finite.
+    #: `x-request-timeout` in seconds, if positive and finite: how long the whole request may take.
     timeout_s: float | None
+    #: `x-stainless-read-timeout` in seconds, likewise: how long the client bears silence between bytes.
+    read_timeout_s: float | None
     #: The `traceparent` header, verbatim, when well-formed.
     traceparent: str | None
     #: What every answer to this request carries: x-request-id, server: penstock, and the CORS headers.

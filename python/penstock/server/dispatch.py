@@ -39,7 +39,7 @@ class Dispatcher:
         self._server = server
         self._endpoints = [BoundEndpoint(endpoint, server) for endpoint in endpoints]
         self._router = _core.Router(
-            [(endpoint.path, endpoint.methods) for endpoint in endpoints],
+            [(endpoint.path, endpoint.methods, True) for endpoint in endpoints],
             cors_origins=server.cors_origins,
             max_body_bytes=server.max_request_size,
             max_headers=server.max_headers,

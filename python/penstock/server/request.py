@@ -83,6 +83,11 @@ class Request:
             self._state = SimpleNamespace(request_id=self.request_id)
         return self._state
 
+    def keep_alive_s(self, setting_s: float) -> float:
+        """How long a stream for this client may be silent: the server's setting, or half of what the client bears."""
+        read_timeout_s = self.head.read_timeout_s
+        return setting_s if read_timeout_s is None else min(setting_s, read_timeout_s / 2)
+
     async def body(self) -> bytes:
         """The whole body.
 

@@ -8,7 +8,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
 use crate::error::ErrorKind;
-use crate::request_head::{Answer, Fresh, Header, RequestHead, Router, Routes};
+use crate::request_head::{
+    Answer, Endpoint, Fresh, Header, RequestHead, RequestLine, Router, Routes,
+};
 use crate::{api_key, request_id};
 
 const MAX_BODY_BYTES: u64 = 10 << 20;
@@ -79,11 +81,12 @@ impl PyRouter {
         reason = "PyO3 hands over what it extracted"
     )]
     fn new(
-        endpoints: Vec<(String, Vec<String>)>,
+        endpoints: Vec<(String, Vec<String>, bool)>,
         cors_origins: Vec<String>,
         max_body_bytes: u64,
         max_headers: usize,
     ) -> PyResult<Self> {
+        let endpoints: Vec<Endpoint> = endpoints.into_iter().map(endpoint).collect();
         let routes =
             Routes::new(&endpoints).map_err(|bad| PyValueError::new_err(bad.to_string()))?;
         Ok(Self {
@@ -101,9 +104,22 @@ impl PyRouter {
         let headers = headers
             .iter()
             .map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        let line = RequestLine {
+            method: &method,
+            path,
+            is_http_1: text(scope, intern!(py, "http_version"))?.starts_with('1'),
+        };
         Ok(PyRequestHead {
-            inner: self.inner.read(&method, path, headers, fresh()),
+            inner: self.inner.read(line, headers, fresh()),
         })
+    }
+}
+
+fn endpoint((template, methods, takes_body): (String, Vec<String>, bool)) -> Endpoint {
+    Endpoint {
+        template,
+        methods,
+        takes_body,
     }
 }
 
@@ -200,6 +216,11 @@ impl PyRequestHead {
     #[getter]
     fn timeout_s(&self) -> Option<f64> {
         self.inner.timeout_s
+    }
+
+    #[getter]
+    fn read_timeout_s(&self) -> Option<f64> {
+        self.inner.read_timeout_s
     }
 
     #[getter]
