@@ -85,6 +85,9 @@ class RequestHead:
     api_key: bytes | None
     #: None when absent; a bad one is refused in `answer`.
     content_length: int | None
+    #: Over HTTP/1 with a body announced: an answer that leaves the body unread must say `connection: close`, or the
+    #: client's next request on the connection may be lost. `answer` says so by itself. (HTTP/2 forbids the header.)
+    closes_if_unread: bool
     #: True when `Accept` prefers application/json over text/plain (for /metrics).
     accepts_json: bool
     #: `x-request-timeout` in seconds, if positive and finite: how long the whole request may take.

@@ -51,6 +51,9 @@ pub struct RequestHead {
     pub api_key: Option<Vec<u8>>,
     /// None when absent or bad; a bad one is refused in `answer`.
     pub content_length: Option<u64>,
+    /// HTTP/1, and a body is announced: an answer that leaves it unread must say that the
+    /// connection ends, or the client's next request on it is lost.
+    pub closes_if_unread: bool,
     /// `accept` ranks application/json over text/plain.
     pub accepts_json: bool,
     /// `x-request-timeout`: the client's own deadline, in seconds from now.

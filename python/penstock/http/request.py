@@ -89,6 +89,11 @@ class Request:
         read_timeout_s = self.head.read_timeout_s
         return setting_s if read_timeout_s is None else min(setting_s, read_timeout_s / 2)
 
+    @property
+    def has_read_body(self) -> bool:
+        """Whether nothing of the body is left on the connection."""
+        return self._body is not None
+
     async def body(self) -> bytes:
         """The whole body.
 

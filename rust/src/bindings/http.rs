@@ -209,6 +209,11 @@ impl PyRequestHead {
     }
 
     #[getter]
+    fn closes_if_unread(&self) -> bool {
+        self.inner.closes_if_unread
+    }
+
+    #[getter]
     fn accepts_json(&self) -> bool {
         self.inner.accepts_json
     }

@@ -85,6 +85,7 @@ impl Router {
             request_id: client_id.unwrap_or(fresh.request_id),
             api_key: fields.api_key().map(<[u8]>::to_vec),
             content_length: fields.content_length().unwrap_or_default(),
+            closes_if_unread: line.is_http_1 && fields.announces_body(),
             accepts_json: fields.accepts_json(),
             timeout_s: fields.timeout_s(),
             read_timeout_s: fields.read_timeout_s(),
@@ -101,6 +102,9 @@ impl Router {
             Ok(()) if head.endpoint.is_none() => Some(self.preflight(&head, &fields)),
             Ok(()) => None,
         };
+        if let Some(answer) = head.answer.as_mut().filter(|_| head.closes_if_unread) {
+            answer.headers.push(Header::new(b"connection", b"close"));
+        }
         head
     }
 

@@ -182,6 +182,46 @@ fn wrong_methods_are_told_the_right_ones() {
 }
 
 #[test]
+fn an_answer_that_leaves_a_body_unread_ends_the_connection() {
+    let ends = |path, is_http_1, headers: &[(&str, &str)]| {
+        let line = RequestLine {
+            method: "POST",
+            path,
+            is_http_1,
+        };
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        let fresh = Fresh {
+            request_id: "req_minted".to_owned(),
+            timestamp: 1.0,
+        };
+        let head = router(&[]).read(line, headers, fresh);
+        let told = head
+            .answer
+            .as_ref()
+            .map(|answer| value(&answer.headers, "connection") == Some("close"));
+        (head.closes_if_unread, told)
+    };
+    let sized = [JSON, ("content-length", "5")];
+    let chunked = [JSON, ("transfer-encoding", "chunked")];
+    for headers in [sized, chunked] {
+        assert_eq!(ends("/nowhere", true, &headers), (true, Some(true)));
+        assert_eq!(
+            ends("/nowhere", false, &headers),
+            (false, Some(false)),
+            "HTTP/2 has no such header"
+        );
+        assert_eq!(ends("/v1/chat/completions", true, &headers), (true, None));
+    }
+    assert_eq!(
+        ends("/nowhere", true, &[("content-length", "0")]),
+        (false, Some(false))
+    );
+    assert_eq!(ends("/nowhere", true, &[]), (false, Some(false)));
+}
+
+#[test]
 fn a_sane_client_id_is_kept() {
     let router = router(&[]);
     for (given, kept) in [("trace-1", "trace-1"), ("bad id", "req_minted")] {
