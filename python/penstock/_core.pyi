@@ -24,6 +24,7 @@ __all__ = [
     "error_body",
     "error_kind",
     "error_kinds",
+    "json_excess",
     "key_digest",
     "keys_equal",
     "mint_id",
@@ -43,6 +44,14 @@ def error_body(
     name: str, message: str, *, param: str | None = None, request_id: str | None = None, timestamp: float = 0.0
 ) -> bytes:
     """`{"error": {"message", "type", "param", "code"}, "request_id", "timestamp"}` as JSON. KeyError on `name`."""
+
+# ---- the shape of JSON bodies
+
+def json_excess(body: bytes, *, max_members: int, max_items: int) -> tuple[str, str] | None:
+    """What `body` has too much of to be parsed, as a row of the error table and a sentence; None when it may be.
+
+    `max_members`: object members, objects and arrays together; `max_items`: items of all arrays. Nesting is bounded,
+    too. Whether `body` is JSON is the parser's to say. A long body is read detached from the GIL."""
 
 # ---- request ids
 
@@ -64,8 +73,9 @@ class Router:
         max_headers: int = ...,
     ) -> Router:
         """`endpoints`: (path template, methods, whether it takes a JSON body) in order, as ("/v1/models/{model_id}",
-        ["GET"], False); a parameter that ends a template takes the rest of the path, slashes included. Literal templates win over templates with parameters.
-        `cors_origins`: empty turns CORS off; "*" allows any origin, and then never credentials."""
+        ["GET"], False); a parameter that ends a template takes the rest of the path, slashes included. Literal
+        templates win over templates with parameters; methods may be written in any case. `cors_origins`: empty turns
+        CORS off; "*" allows any origin, and then never credentials."""
 
     def read(self, scope: dict[str, Any]) -> RequestHead:
         """Reads an ASGI HTTP scope in one call. Never raises on what a client sent: a head that must be refused

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
 use crate::error::ErrorKind;
+use crate::json_shape::{self, ShapeLimits};
 use crate::request_head::{
     Answer, Endpoint, Fresh, Header, RequestHead, RequestLine, Router, Routes,
 };
@@ -15,6 +16,8 @@ use crate::{api_key, request_id};
 
 const MAX_BODY_BYTES: u64 = 10 << 20;
 const MAX_HEADERS: usize = 100;
+/// A shorter body is read sooner than the lock can be given back and taken again.
+const DETACHED_BODY_BYTES: usize = 32 << 10;
 
 type PyHeader<'py> = (Bound<'py, PyBytes>, Bound<'py, PyBytes>);
 type PyAnswer<'py> = (u16, Vec<PyHeader<'py>>, Bound<'py, PyBytes>);
@@ -42,6 +45,28 @@ fn error_body<'py>(
 ) -> PyResult<Bound<'py, PyBytes>> {
     let body = find_kind(name)?.body(message, param, request_id, timestamp);
     Ok(PyBytes::new(py, &body))
+}
+
+#[pyfunction]
+#[pyo3(signature = (body, *, max_members, max_items))]
+fn json_excess(
+    py: Python<'_>,
+    body: &[u8],
+    max_members: usize,
+    max_items: usize,
+) -> Option<(&'static str, String)> {
+    let limits = ShapeLimits {
+        max_members,
+        max_items,
+    };
+    let checked = if body.len() < DETACHED_BODY_BYTES {
+        json_shape::check(body, limits)
+    } else {
+        py.detach(|| json_shape::check(body, limits))
+    };
+    checked
+        .err()
+        .map(|excess| (excess.kind().name(), excess.to_string()))
 }
 
 #[pyfunction]
@@ -263,6 +288,7 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(error_kind, module)?)?;
     module.add_function(wrap_pyfunction!(error_kinds, module)?)?;
     module.add_function(wrap_pyfunction!(error_body, module)?)?;
+    module.add_function(wrap_pyfunction!(json_excess, module)?)?;
     module.add_function(wrap_pyfunction!(mint_id, module)?)?;
     module.add_function(wrap_pyfunction!(keys_equal, module)?)?;
     module.add_function(wrap_pyfunction!(key_digest, module)?)?;
