@@ -8,6 +8,7 @@ pub mod detokenize;
 pub mod error;
 pub mod event;
 pub mod hub;
+pub mod json_shape;
 pub mod metrics;
 pub mod request_head;
 pub mod request_id;

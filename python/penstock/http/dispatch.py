@@ -64,7 +64,7 @@ class Dispatcher:
         self._server = server
         self._endpoints = [BoundEndpoint(each, read_body=server.read_body, owner=type(server)) for each in configs]
         self._router = _core.Router(
-            [(each.path, each.methods) for each in configs],
+            [(each.path, each.methods, each.body != "none") for each in configs],
             cors_origins=server.cors_origins,
             max_body_bytes=server.max_request_size,
             max_headers=server.max_headers,

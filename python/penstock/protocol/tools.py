@@ -9,8 +9,10 @@ from pydantic import BaseModel, Field, Tag
 from pydantic_core import from_json
 
 from penstock.errors import ApiError
-from penstock.protocol.common import WireModel, by_kind
+from penstock.protocol.common import Limits, WireModel, by_kind
 from penstock.protocol.parse import read
+
+_LIMITS = Limits()
 
 
 class FunctionCallFormat(StrEnum):
@@ -79,7 +81,7 @@ class ToolExecutionResponse(BaseModel):
     result: Any
 
 
-def parse_tool_call(body: bytes) -> tuple[str, dict[str, Any]]:
+def parse_tool_call(body: bytes, limits: Limits = _LIMITS) -> tuple[str, dict[str, Any]]:
     """The tool's name and its arguments. Raises ApiError, with `param`, on anything wrong."""
-    request = read(ToolExecutionRequest, body)
+    request = read(ToolExecutionRequest, body, limits)
     return request.name, request.arguments_object()
