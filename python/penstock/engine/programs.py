@@ -35,7 +35,7 @@ from penstock.engine.state import (
     unpack_rows,
 )
 from penstock.layers.attention import PagedAttention, TokenPlaces
-from penstock.models.decoder import Caches, Weights, forward, logits
+from penstock.models.decoder import Caches, Weights, empty_caches, forward, logits
 from penstock.models.spec import DecoderSpec
 
 
@@ -65,13 +65,6 @@ class ProgramConfig:
     def no_table_entry(self) -> int:
         """The number behind the last entry of the block tables, for changes that are none."""
         return self.num_page_groups * (self.num_slots + 1) * self.pages_per_sequence
-
-    @property
-    def cache_shape(self) -> tuple[int, ...]:
-        spec = self.spec
-        return self.attention.cache_shape(
-            num_pages=self.num_pages, num_kv_heads=spec.num_kv_heads, head_dim=spec.head_dim
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +165,7 @@ def _fresh_shapes(config: ProgramConfig) -> tuple[Any, Any]:
 
 def fresh(*, config: ProgramConfig) -> tuple[Caches, SlotState]:
     """An empty cache and no active slot."""
-    caches = tuple(jnp.zeros(config.cache_shape, config.cache_dtype) for _ in range(config.spec.num_layers))
+    caches = empty_caches(config.spec, config.attention, num_pages=config.num_pages, dtype=config.cache_dtype)
     return caches, empty_state(config.num_slots + 1, config.pages_per_sequence, num_page_groups=config.num_page_groups)
 
 
@@ -202,7 +195,7 @@ def prefill(
     offsets = jnp.arange(num_tokens)
     places = TokenPlaces(
         positions=(start + offsets)[None],
-        block_table=_block_table(rows),
+        block_tables=tuple(rows.block_tables),
         is_real=(offsets < num_real)[None],
     )
     tokens = parts["tokens"][None]
@@ -239,7 +232,7 @@ def decode(
 
     def step(carry: tuple[Caches, SlotState], _: None) -> tuple[tuple[Caches, SlotState], tuple[jax.Array, jax.Array]]:
         caches, rows = carry
-        places = TokenPlaces(rows.position[:, None], _block_table(rows), rows.is_active[:, None])
+        places = TokenPlaces(rows.position[:, None], tuple(rows.block_tables), rows.is_active[:, None])
         tokens = rows.last_token[:, None]
         hidden, caches = forward(weights, caches, tokens, places, spec=config.spec, attention=config.attention)
         scores = logits(weights, hidden[:, 0], spec=config.spec)
@@ -254,11 +247,6 @@ def decode(
         (caches, rows), (ids, ends) = jax.lax.scan(step, carry, length=num_steps)
     result = jnp.concatenate([ids.T, jnp.max(ends, axis=0)[:, None]], axis=1)
     return result, caches, put_progress(state, parts["slots"], rows)
-
-
-def _block_table(rows: SlotState) -> jax.Array:
-    """What the decoder takes of the rows' tables: all families have one page group."""
-    return rows.block_tables[0]
 
 
 def _next_token(

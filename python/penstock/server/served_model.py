@@ -5,24 +5,24 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from penstock import _core
 from penstock.adapters.base import InferenceEngineAdapter, TokenEngineAdapter
 from penstock.adapters.outlets import Outlets, attach
 from penstock.adapters.text_engine import TextEngine
+from penstock.delivery.delivery import Delivery
 from penstock.errors import ApiError
 from penstock.generation import EngineState, EngineStatus, SamplingDefaults
-
-if TYPE_CHECKING:
-    from penstock.server.delivery import Delivery
+from penstock.http.request import Request
 
 Engine = TokenEngineAdapter | TextEngine
 
 #: A stream whose reader took nothing for so many keep-alive intervals is let go.
 _STALL_INTERVALS = 3
-#: The pulse is finer than the interval it keeps, so that a comment comes at most a quarter late.
+#: The pulse is finer than the interval it keeps, so that a comment comes at most a quarter late; and a stream's own
+#: interval may be shorter than the setting.
 _PULSES_PER_INTERVAL = 4
+_MAX_PULSE_S = 0.25
 _LOADING_RETRY_S = 2.0
 
 
@@ -32,6 +32,7 @@ class ServedModel:
     Attributes:
         adapter: as it was given; engine: the same, or what puts a foreign one behind a hub.
         created: Unix seconds at which the server began to serve it.
+        keep_alive_s: the longest that a stream may be silent.
         deliveries: the open streams, by stream key.
     """
 
@@ -48,7 +49,7 @@ class ServedModel:
         )
         self.created = int(time.time())
         self.deliveries: dict[int, Delivery] = {}
-        self._keep_alive_s = keep_alive_s
+        self.keep_alive_s = keep_alive_s
         self._pulse: asyncio.TimerHandle | None = None
 
     @property
@@ -81,6 +82,17 @@ class ServedModel:
         if ids and isinstance(self.engine, TokenEngineAdapter):
             self.engine.prompt.check_vocabulary(ids, param=param)
 
+    def deliver(self, stream_key: int, request: Request, *, is_streamed: bool) -> Delivery:
+        """The answer to `request`: what comes of a stream that the engine works for."""
+        delivery = Delivery(
+            self.engine, self.outlets, stream_key, request, is_streamed=is_streamed, on_end=self._forget
+        )
+        self.deliveries[stream_key] = delivery
+        return delivery
+
+    def _forget(self, stream_key: int) -> None:
+        self.deliveries.pop(stream_key, None)
+
     def start(self) -> None:
         """Starts the engine and the pulse, on the running loop. Idempotent."""
         if isinstance(self.engine, TokenEngineAdapter):
@@ -107,10 +119,10 @@ class ServedModel:
 
     def _beat(self) -> None:
         """Keeps all silent streams alive, and lets go of those that nobody reads."""
-        interval_s = self._keep_alive_s / _PULSES_PER_INTERVAL
+        interval_s = min(_MAX_PULSE_S, self.keep_alive_s / _PULSES_PER_INTERVAL)
         self._pulse = asyncio.get_running_loop().call_later(interval_s, self._beat)
-        if self.hub.ping_idle(self._keep_alive_s):
+        if self.hub.ping_idle():
             self.outlets.wake()
-        for key in self.outlets.stalled(_STALL_INTERVALS * self._keep_alive_s):
+        for key in self.outlets.stalled(_STALL_INTERVALS * self.keep_alive_s):
             if delivery := self.deliveries.get(key):
                 delivery.let_go()

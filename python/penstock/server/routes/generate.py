@@ -8,22 +8,19 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from penstock import _core
 from penstock.adapters.base import TokenEngineAdapter
 from penstock.adapters.text_engine import TextEngine, TextRequest
+from penstock.delivery.delivery import Delivery
 from penstock.errors import ApiError
 from penstock.generation import GenerationRequest, SamplingParams
+from penstock.http.request import Request
+from penstock.http.worker_pool import WorkerPool
 from penstock.prompt import check_prompt_length, clamp_max_tokens
 from penstock.protocol import ChatCompletionRequest, CompletionRequest, GenerationFields
-from penstock.server.delivery import Delivery
-
-if TYPE_CHECKING:
-    from penstock.server.request import Request
-    from penstock.server.served_model import ServedModel
-    from penstock.server.worker_pool import WorkerPool
-
+from penstock.server.served_model import ServedModel
 
 #: Below this, rendering and encoding take less (some 0.1 ms) than handing them to a thread and back does when many
 #: threads want the interpreter.
@@ -64,7 +61,7 @@ async def generate(
     except ApiError:
         model.hub.withdraw(key)
         raise
-    return Delivery(model, key, raw_request, is_streamed=bool(request.stream))
+    return model.deliver(key, raw_request, is_streamed=bool(request.stream))
 
 
 def _is_short(request: ChatCompletionRequest | CompletionRequest) -> bool:
@@ -140,20 +137,22 @@ def _open(
     model: ServedModel, request: GenerationFields, raw_request: Request, *, prompts: Prompts, sampling: SamplingParams
 ) -> int:
     is_chat = isinstance(request, ChatCompletionRequest)
-    return model.hub.open(
+    opening = _core.Opening(
+        dialect="chat" if is_chat else "completions",
         response_id=_core.mint_id("chatcmpl-" if is_chat else "cmpl-"),
         model=model.name,
         created=int(time.time()),
-        chat=is_chat,
-        streamed=bool(request.stream),
+        is_streamed=bool(request.stream),
         num_choices=len(prompts.prompts) * sampling.n,
         include_usage=request.include_usage,
         stop=list(sampling.stop),
         prompt_tokens=sum(prompts.lengths),
         max_tokens=sampling.max_tokens or 0,
+        keep_alive_s=model.keep_alive_s,
         request_id=raw_request.request_id,
         arrival=raw_request.arrival,
     )
+    return model.hub.open(opening)
 
 
 def _submit(

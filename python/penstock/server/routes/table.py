@@ -2,25 +2,49 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable
+from typing import Any, Protocol
 
-from penstock.protocol import ModelList, ModelObject, ToolExecutionResponse, ToolList
-from penstock.server.endpoint import EndpointConfig
+from penstock.http.endpoint import EndpointConfig
+from penstock.http.request import Request
+from penstock.protocol import (
+    ChatCompletionRequest,
+    CompletionRequest,
+    ModelList,
+    ModelObject,
+    ToolExecutionRequest,
+    ToolExecutionResponse,
+    ToolList,
+)
 
-if TYPE_CHECKING:
-    from penstock.server.base import BaseInferenceApiServer
+
+class Handlers(Protocol):
+    """A server's handlers, by the names a subclass overrides."""
+
+    enable_function_calling: bool
+
+    def chat_completions(self, request: ChatCompletionRequest, raw_request: Request) -> Awaitable[Any]: ...
+    def completions(self, request: CompletionRequest, raw_request: Request) -> Awaitable[Any]: ...
+    def list_models(self, raw_request: Request) -> Awaitable[Any]: ...
+    def get_model(self, model_id: str, raw_request: Request) -> Awaitable[Any]: ...
+    def health_check(self, raw_request: Request) -> Awaitable[Any]: ...
+    def ready_check(self, raw_request: Request) -> Awaitable[Any]: ...
+    def get_version(self, raw_request: Request) -> Awaitable[Any]: ...
+    def get_metrics(self, raw_request: Request) -> Awaitable[Any]: ...
+    def list_tools(self, raw_request: Request) -> Awaitable[Any]: ...
+    def execute_tool(self, request: ToolExecutionRequest, raw_request: Request) -> Awaitable[Any]: ...
 
 
-def endpoints(server: BaseInferenceApiServer) -> list[EndpointConfig]:
+def endpoints(server: Handlers) -> list[EndpointConfig]:
     """What `server` answers, in the order of documents."""
     routes = [
         EndpointConfig(
             path="/v1/chat/completions", handler=server.chat_completions, methods=["POST"], tags=["Chat"],
-            summary="Continue a chat, plain or streamed",
+            summary="Continue a chat, plain or streamed", request_model=ChatCompletionRequest,
         ),
         EndpointConfig(
             path="/v1/completions", handler=server.completions, methods=["POST"], tags=["Completions"],
-            summary="Continue a text or token ids, plain or streamed",
+            summary="Continue a text or token ids, plain or streamed", request_model=CompletionRequest,
         ),
         EndpointConfig(
             path="/v1/models", handler=server.list_models, methods=["GET"], tags=["Models"],
@@ -32,19 +56,19 @@ def endpoints(server: BaseInferenceApiServer) -> list[EndpointConfig]:
         ),
         EndpointConfig(
             path="/health", handler=server.health_check, methods=["GET"], tags=["Health"],
-            summary="Whether the server lives, and what it is busy with",
+            summary="Whether the server lives, and what it is busy with", is_open=True, is_counted=False,
         ),
         EndpointConfig(
             path="/ready", handler=server.ready_check, methods=["GET"], tags=["Health"],
-            summary="Whether the server accepts work",
+            summary="Whether the server accepts work", is_open=True, is_counted=False,
         ),
         EndpointConfig(
             path="/version", handler=server.get_version, methods=["GET"], tags=["Monitoring"],
-            summary="The version of the server",
+            summary="The version of the server", is_counted=False,
         ),
         EndpointConfig(
             path="/metrics", handler=server.get_metrics, methods=["GET"], tags=["Monitoring"],
-            summary="Counters as Prometheus text, or as JSON by Accept: application/json",
+            summary="Counters as Prometheus text, or as JSON by Accept: application/json", is_counted=False,
         ),
     ]  # fmt: skip
     if server.enable_function_calling:
@@ -52,7 +76,7 @@ def endpoints(server: BaseInferenceApiServer) -> list[EndpointConfig]:
     return routes
 
 
-def _tool_routes(server: BaseInferenceApiServer) -> list[EndpointConfig]:
+def _tool_routes(server: Handlers) -> list[EndpointConfig]:
     return [
         EndpointConfig(
             path="/v1/tools", handler=server.list_tools, methods=["GET"], tags=["Tools"],
@@ -60,6 +84,6 @@ def _tool_routes(server: BaseInferenceApiServer) -> list[EndpointConfig]:
         ),
         EndpointConfig(
             path="/v1/tools/execute", handler=server.execute_tool, methods=["POST"], tags=["Tools"],
-            summary="Run one of them", response_model=ToolExecutionResponse,
+            summary="Run one of them", request_model=ToolExecutionRequest, response_model=ToolExecutionResponse,
         ),
     ]  # fmt: skip

@@ -9,10 +9,11 @@ from urllib.parse import parse_qsl
 import orjson
 
 from penstock.errors import ApiError
-from penstock.server.vigil import Receive, Vigil
+from penstock.http.cancel_scope import CancelScope
+from penstock.http.types import Receive, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping
+    from collections.abc import Mapping
 
     from penstock._core import RequestHead
 
@@ -34,7 +35,7 @@ class Request:
     """
 
     def __init__(
-        self, scope: MutableMapping[str, Any], receive: Receive, head: RequestHead, *,
+        self, scope: Scope, receive: Receive, head: RequestHead, *,
         arrival: float, max_body_bytes: int, timeout_s: float,
     ) -> None:  # fmt: skip
         self.head = head
@@ -48,12 +49,13 @@ class Request:
         self.api_key_id = ""
         self.warnings: list[str] = []
         self.has_answered = False
-        self.vigil = Vigil(receive, timeout_s=timeout_s)
+        self.cancel_scope = CancelScope(receive, timeout_s=timeout_s)
         self._scope = scope
         self._receive = receive
         self._max_body_bytes = max_body_bytes
         self._body: bytes | None = None
         self._headers: dict[str, str] | None = None
+        self._query: dict[str, str] | None = None
         self._state: SimpleNamespace | None = None
 
     @property
@@ -69,7 +71,10 @@ class Request:
     @property
     def query_params(self) -> dict[str, str]:
         """The query string's pairs; of a name that came several times, the last."""
-        return dict(parse_qsl(self._scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True))
+        if self._query is None:
+            text = self._scope.get("query_string", b"").decode("latin-1")
+            self._query = dict(parse_qsl(text, keep_blank_values=True))
+        return self._query
 
     @property
     def client(self) -> tuple[str, int] | None:
@@ -83,6 +88,16 @@ class Request:
             self._state = SimpleNamespace(request_id=self.request_id)
         return self._state
 
+    def keep_alive_s(self, setting_s: float) -> float:
+        """How long a stream for this client may be silent: the server's setting, or half of what the client bears."""
+        read_timeout_s = self.head.read_timeout_s
+        return setting_s if read_timeout_s is None else min(setting_s, read_timeout_s / 2)
+
+    @property
+    def has_read_body(self) -> bool:
+        """Whether nothing of the body is left on the connection."""
+        return self._body is not None
+
     async def body(self) -> bytes:
         """The whole body.
 
@@ -91,8 +106,12 @@ class Request:
         """
         if self._body is None:
             self._body = await self._read_body()
-            self.vigil.watch()
+            self.cancel_scope.watch_client()
         return self._body
+
+    def drop_body(self) -> None:
+        """Frees the body: from now on nobody reads it. Called when a generation's answer begins, which may be long."""
+        self._body = b"" if self._body is not None else None
 
     async def json(self) -> Any:
         """The body as plain data. Raises ApiError "invalid_json"."""
@@ -104,7 +123,7 @@ class Request:
     async def is_disconnected(self) -> bool:
         """Whether the client has left. Reads the body first: what is behind it is how a client leaves."""
         await self.body()
-        return self.vigil.reason == "client_closed"
+        return self.cancel_scope.reason == "client_closed"
 
     async def _read_body(self) -> bytes:
         pieces: list[bytes] = []

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
 from pydantic import BaseModel
 
-if TYPE_CHECKING:
-    from penstock.server.request import Request
+from penstock.http.types import Send
 
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+if TYPE_CHECKING:
+    from penstock.http.request import Request
+
 HeaderList = list[tuple[bytes, bytes]]
 
 
@@ -43,13 +44,15 @@ class Response:
         """Sends everything. Returns the status it ended with, which for a stream may be worse than what its head
         said."""
         await send(self._start(request, content_length=len(self.body)))
-        request.vigil.stop_watching()
+        request.cancel_scope.stop_watching()
         await send({"type": "http.response.body", "body": self.body, "more_body": False})
         return self.status_code
 
     def _start(self, request: Request, *, content_length: int | None = None) -> dict[str, Any]:
         headers = list(request.answer_headers)
         headers += [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()]
+        if request.head.closes_if_unread and not request.has_read_body:
+            headers.append((b"connection", b"close"))
         if content_length is not None:
             headers.append((b"content-length", b"%d" % content_length))
         request.has_answered = True
@@ -92,7 +95,7 @@ class StreamingResponse(Response):
         async for piece in self.content:
             body = piece.encode() if isinstance(piece, str) else piece
             await send({"type": "http.response.body", "body": body, "more_body": True})
-        request.vigil.stop_watching()
+        request.cancel_scope.stop_watching()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         return self.status_code
 
