@@ -91,7 +91,7 @@ def test_secrets_are_never_shown() -> None:
 
 def test_handed_on_settings_come_back_whole() -> None:
     settings = load_settings({"api_key": ["k1", "k2"], "model": "/m", "kv_cache_memory": "2G"}, {})
-    assert Settings.model_validate_json(settings.to_json()) == settings
+    assert Settings.from_json(settings.to_json()) == settings
 
 
 def test_a_variable_that_names_no_setting_is_found() -> None:

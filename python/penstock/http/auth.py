@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from penstock import _core
+from penstock.config import ApiKey, number_keys
 from penstock.errors import ApiError
 
 if TYPE_CHECKING:
@@ -16,10 +17,11 @@ OPEN_PATHS = frozenset({"/health", "/ready"})
 
 
 class KeyRing:
-    """The accepted API keys. None: everybody may ask."""
+    """The accepted API keys, as they are or as the settings keep them. None: everybody may ask."""
 
-    def __init__(self, keys: Iterable[str]) -> None:
-        self._digests = [_core.key_digest(key.encode()) for key in keys]
+    def __init__(self, keys: Iterable[str | ApiKey]) -> None:
+        self._id_by_digest = {bytes.fromhex(key.digest): key.id for key in number_keys(keys)}
+        self._digests = list(self._id_by_digest)
 
     @property
     def is_empty(self) -> bool:
@@ -32,7 +34,7 @@ class KeyRing:
             request.is_authorized = True
         elif key is not None and _core.keys_equal(key, self._digests):
             request.is_authorized = True
-            request.api_key_id = _core.key_digest(key)[:8].hex()
+            request.api_key_id = self._id_by_digest[_core.key_digest(key)]
         elif request.path not in OPEN_PATHS:
             given = "The API key is not valid." if key is not None else "No API key was given."
             raise ApiError("invalid_api_key", f"{given} Send it as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'.")
