@@ -120,6 +120,8 @@ class Settings(BaseModel):
     )
     request_timeout_s: float = Field(300.0, gt=0, description="a request's time limit")
     keep_alive_s: float = Field(10.0, gt=0, description="silence after which a stream gets a `: ping` comment")
+    idle_timeout_s: float = Field(75.0, gt=0, description="time a connection may stay open between requests")
+    head_timeout_s: float = Field(30.0, gt=0, description="time a new connection has to send its first request's head")
     drain_timeout_s: float = Field(30.0, ge=0, description="time that streams get to finish after SIGTERM")
     restart: int = Field(
         0, ge=0, le=100, description="how often within ten minutes a worker that was killed is started again"

@@ -66,6 +66,7 @@ def supervise(environ: MutableMapping[str, str]) -> NoReturn:
         port=settings["port"],
         log_level=settings["log_level"],
         restarts=settings["restart"],
+        idle_timeout_s=settings["idle_timeout_s"],
     )
     sys.exit(0)
 
@@ -81,6 +82,7 @@ def run(
     ssl_certfile: str | Path | None = None,
     reload: bool = False,
     restarts: int = 0,
+    idle_timeout_s: float = 75.0,
 ) -> None:
     """Serves an ASGI application until SIGTERM or SIGINT.
 
@@ -93,6 +95,7 @@ def run(
         ssl_keyfile, ssl_certfile: TLS is on when both are given.
         reload: restart the worker when a source file changes; needs a target that can be imported.
         restarts: how often within ten minutes a worker that was killed is started again.
+        idle_timeout_s: how long the host keeps a connection of HTTP/1 open between requests.
 
     Raises:
         SystemExit: with code 2, after a sentence on stderr, when it cannot be served like that; with code 1 when the
@@ -118,6 +121,7 @@ def run(
             port=port,
             log_level=log_level,
             restarts=restarts,
+            idle_timeout_s=idle_timeout_s,
             reload=reload,
             ssl_key=Path(ssl_keyfile) if has_tls and ssl_keyfile else None,
             ssl_cert=Path(ssl_certfile) if has_tls and ssl_certfile else None,
@@ -126,7 +130,7 @@ def run(
         claim.release()
 
 
-def _host(load: Callable[[], Any] | None, *, name: str, log_level: str, **options: Any) -> None:
+def _host(load: Callable[[], Any] | None, *, name: str, log_level: str, idle_timeout_s: float, **options: Any) -> None:
     """Runs Granian with the application that `load` returns in the worker, else the one that `name` imports.
 
     Raises:
@@ -135,6 +139,7 @@ def _host(load: Callable[[], Any] | None, *, name: str, log_level: str, **option
     import multiprocessing
 
     from granian.constants import HTTPModes, Interfaces
+    from granian.http import HTTP1Settings
     from granian.log import LogLevels
 
     from penstock.supervisor import Supervisor
@@ -149,6 +154,7 @@ def _host(load: Callable[[], Any] | None, *, name: str, log_level: str, **option
         workers=1,
         loop=_loop(),
         http=HTTPModes.auto,
+        http1_settings=HTTP1Settings(header_read_timeout=round(1000 * idle_timeout_s)),
         websockets=False,
         backlog=_BACKLOG,
         backpressure=_MAX_CONNECTIONS,

@@ -69,7 +69,7 @@ class Supervisor(MPServer):
 
     # ---- the worker's end
 
-    def _spawn_worker(self, idx: int, target: Any, callback_loader: Any) -> WorkerProcess:  # type: ignore[override]  # as in MPServer
+    def _spawn_worker(self, idx: int, target: Any, callback_loader: Any) -> WorkerProcess:  # type: ignore[override]
         worker = super()._spawn_worker(idx, target, callback_loader)
         worker._watcher = partial(self._wait_for_end, worker)  # type: ignore[method-assign]  # a thread runs it
         return worker
@@ -77,14 +77,17 @@ class Supervisor(MPServer):
     def _stop_workers(self) -> None:
         workers = list(self.wrks)
         super()._stop_workers()
-        codes = {worker.inner.exitcode for worker in workers}
-        self.has_failed = bool(codes - _STOPPED - {0})
+        for worker in workers:
+            code = _exit_code(worker)
+            if worker.interrupt_by_parent and code not in {0, *_STOPPED}:
+                self.has_failed = True
+                logger.error("%s", describe_exit(worker.inner.pid, code))
 
     def _wait_for_end(self, worker: WorkerProcess) -> None:
         worker.inner.join()
         if worker.interrupt_by_parent:
             return
-        code = worker.inner.exitcode
+        code = _exit_code(worker)
         logger.error("%s", describe_exit(worker.inner.pid, code))
         if self.reload_on_changes:
             return  # the next change of a file starts another
@@ -105,6 +108,13 @@ class Supervisor(MPServer):
         self._restarted_at.append(now)
         logger.warning("Starting the worker again")
         return True
+
+
+def _exit_code(worker: WorkerProcess) -> int:
+    """Of a worker that has ended. Two threads join it: the one that comes second has to wait for the first's answer."""
+    while (code := worker.inner.exitcode) is None:
+        time.sleep(0.001)
+    return int(code)
 
 
 def describe_exit(pid: int, code: int) -> str:

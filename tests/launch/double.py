@@ -10,6 +10,7 @@ import sys
 import time
 
 from penstock.config import Settings
+from penstock.http.open_peers import OpenPeers
 from penstock.life.lifecycle import block_signals
 from penstock.life.lifespan import serve_lifespan
 
@@ -26,6 +27,7 @@ class Double:
         self.is_draining = False
         self.num_open = 0
         self.cut = asyncio.Event()
+        self.open_peers = OpenPeers()
         self.drain_timeout_s = DRAIN_TIMEOUT_S
 
     async def startup(self):
@@ -74,7 +76,9 @@ async def app(scope, receive, send):
     if scope["type"] == "lifespan":
         await serve_lifespan(receive, send, read_settings=Settings, build=build)
     elif scope["path"] == "/stream":
+        peer = double.open_peers.begin(scope)
         await double.stream(send)
+        double.open_peers.end(peer)
     elif scope["path"] == "/hang":
         time.sleep(60)
     else:

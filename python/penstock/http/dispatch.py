@@ -12,6 +12,7 @@ from penstock.errors import ApiError
 from penstock.http.auth import KeyRing
 from penstock.http.endpoint import BodyReader, BoundEndpoint, EndpointConfig
 from penstock.http.error_response import api_error_response
+from penstock.http.open_peers import OpenPeers
 from penstock.http.request import Request
 from penstock.http.response import Response, StreamingResponse, as_response
 from penstock.http.types import Receive, Scope, Send
@@ -32,7 +33,7 @@ class HttpServer(Protocol):
     """What a dispatcher asks of the server whose requests it answers.
 
     Attributes:
-        open_requests: that are being answered now.
+        open_requests: that are being answered now; open_peers: by the connection they came on.
         request_timeout: seconds; max_request_size: bytes of a body.
     """
 
@@ -43,6 +44,7 @@ class HttpServer(Protocol):
     key_ring: KeyRing
     counters: _core.Metrics
     open_requests: set[Request]
+    open_peers: OpenPeers
 
     @property
     def _endpoints(self) -> list[EndpointConfig]: ...
@@ -70,6 +72,7 @@ class Dispatcher:
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one HTTP request."""
         arrival = time.monotonic()
+        peer = self._server.open_peers.begin(scope)
         head = self._router.read(scope)  # type: ignore[arg-type]  # ASGI promises a MutableMapping; hosts give a dict
         status = 500
         try:
@@ -79,6 +82,7 @@ class Dispatcher:
             else:
                 status = await self._answer(scope, receive, send, head=head, arrival=arrival)
         finally:
+            self._server.open_peers.end(peer)
             handler = self._endpoints[head.endpoint].path if head.endpoint >= 0 else _NO_ROUTE
             self._server.counters.count_request(handler, head.method, status, time.monotonic() - arrival)
 

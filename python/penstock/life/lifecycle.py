@@ -68,6 +68,7 @@ class Lifecycle:
 
     def __init__(self) -> None:
         self._server: Drainable | None = None
+        self._close_connections: Callable[[], None] = lambda: None
         self._is_installed = False
         self._loop = asyncio.get_running_loop()
         self._deadline = float("inf")
@@ -81,9 +82,14 @@ class Lifecycle:
         self._is_installed = True
         threading.Thread(target=self._wait_for_signals, name="penstock-signals", daemon=True).start()
 
-    def watch_over(self, server: Drainable) -> None:
-        """From now on there is something to drain: `server` has started."""
+    def watch_over(self, server: Drainable, *, close_connections: Callable[[], None] = lambda: None) -> None:
+        """From now on there is something to drain: `server` has started.
+
+        Args:
+            close_connections: closes those without an open request, once the drain is over: the host waits for them.
+        """
         self._server = server
+        self._close_connections = close_connections
 
     def stop(self) -> None:
         """Drains and stops, as a signal would. On the loop; idempotent."""
@@ -121,6 +127,7 @@ class Lifecycle:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         signal.raise_signal(signal.SIGTERM)
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        self._close_connections()
 
     def _wait_for_signals(self) -> None:
         supervisor = os.getppid() if multiprocessing.parent_process() is not None else None

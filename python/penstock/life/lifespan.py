@@ -15,10 +15,13 @@ from typing import Protocol
 from penstock.config import Settings
 from penstock.console import start_logging
 from penstock.errors import ConfigError, ModelError
+from penstock.http.open_peers import OpenPeers
 from penstock.http.types import Receive, Send
+from penstock.life.connection_sweep import ConnectionSweep
 from penstock.life.lifecycle import Drainable, Lifecycle
 from penstock.life.loading import Statuses, follow_loading
 from penstock.life.only_worker import OnlyWorker, is_worker, refuse_forked_engine
+from penstock.life.open_files import raise_file_limit
 
 logger = logging.getLogger("penstock.lifespan")
 
@@ -30,6 +33,8 @@ _REPLACE_WAIT_S = 15.0
 
 class LifespanServer(Drainable, Protocol):
     """What is started and stopped: a server."""
+
+    open_peers: OpenPeers
 
     async def startup(self) -> None:
         """Returns at once; engines load in threads of their own."""
@@ -89,7 +94,16 @@ async def _start(
         await asyncio.to_thread(only_worker.claim, wait_s=settings.drain_timeout_s + _REPLACE_WAIT_S)
     server = await build(settings)
     await server.startup()
-    lifecycle.watch_over(server)
+    sweep = ConnectionSweep(
+        server.open_peers,
+        port=settings.port,
+        idle_timeout_s=settings.idle_timeout_s,
+        head_timeout_s=settings.head_timeout_s,
+    )
+    if is_worker():
+        raise_file_limit()
+        sweep.start()
+    lifecycle.watch_over(server, close_connections=sweep.close_all)
     follow_loading(server.engine_statuses(), show=show, stop=lifecycle.stop)
     return server
 

@@ -25,6 +25,7 @@ from penstock.http.auth import KeyRing
 from penstock.http.body import read_body
 from penstock.http.dispatch import Dispatcher
 from penstock.http.endpoint import EndpointConfig
+from penstock.http.open_peers import OpenPeers
 from penstock.http.request import Request
 from penstock.http.response import Response
 from penstock.http.types import Receive, Scope, Send
@@ -104,6 +105,7 @@ class BaseInferenceApiServer(ABC):
         self.is_draining = False
         self._is_started = False
         self.open_requests: set[Request] = set()
+        self.open_peers = OpenPeers()
 
     # ---- routes
 
@@ -294,7 +296,8 @@ class BaseInferenceApiServer(ABC):
         self.settings = self.settings.replace(**{name: value for name, value in given.items() if value is not None})
         serve.run(
             self, host=self.settings.host, port=self.settings.port, log_level=self.settings.log_level, workers=workers,
-            ssl_keyfile=ssl_keyfile, ssl_certfile=ssl_certfile, reload=reload, restarts=self.settings.restart,
+            ssl_keyfile=ssl_keyfile, ssl_certfile=ssl_certfile, reload=reload,
+            restarts=self.settings.restart, idle_timeout_s=self.settings.idle_timeout_s,
         )  # fmt: skip
 
     fire = run
