@@ -123,6 +123,7 @@ def run(
             restarts=restarts,
             idle_timeout_s=idle_timeout_s,
             reload=reload,
+            reload_paths=[Path(sys.path[0]).resolve()],  # the script's folder, or where `python -m` was said
             ssl_key=Path(ssl_keyfile) if has_tls and ssl_keyfile else None,
             ssl_cert=Path(ssl_certfile) if has_tls and ssl_certfile else None,
         )

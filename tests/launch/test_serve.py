@@ -132,6 +132,27 @@ def test_what_an_own_server_cannot_do_is_one_sentence(kind: str) -> None:
         assert {"workers": "start it with --workers 1", "reload": "a name that can be imported"}[kind] in server.log
 
 
+def test_an_own_server_with_a_name_is_reloaded_when_its_source_changes(tmp_path: Path) -> None:
+    source = """if True:
+        import sys
+        from own_server import make_server
+        server = make_server()
+        server.server_version = "1"
+        if __name__ == "__main__":
+            server.run(port=int(sys.argv[1]), reload=True)
+        """
+    script, port = tmp_path / "named_server.py", free_port()
+    script.write_text(source)
+    with Launch([sys.executable, str(script), str(port)], port) as server:
+        server.wait_for("/ready")
+        assert server.body("/version") == b'{"version":"1"}'
+        script.write_text(source.replace('"1"', '"2"'))
+        server.wait_until(lambda: server.body("/version") == b'{"version":"2"}')
+        server.signal(signal.SIGTERM)
+        assert server.exit_code() == 0
+        assert "Traceback" not in server.log
+
+
 def test_a_killed_worker_is_told_by_its_signal() -> None:
     with launch("serve", engine="echo") as server:
         server.wait_for("/ready")
