@@ -27,7 +27,7 @@ class Request:
         arrival: `time.monotonic()` of its head.
         request_id: the client's X-Request-ID if sane, else minted; on the answer, in errors and in the log.
         is_authorized: whether a valid key came with it, or none is needed.
-        api_key_id: whose request this is: a digest, "" without keys.
+        api_key_id: whose request this is: the id of its key, "" without keys.
         answer_headers: what every answer to this request carries.
         warnings: names of body fields that nothing acts on; they go out as `x-penstock-warnings`.
         has_answered: whether the head of an answer has been sent.

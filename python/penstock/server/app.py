@@ -14,6 +14,7 @@ from penstock.errors import ApiError
 from penstock.generation import EngineState, SamplingParams
 from penstock.http.request import Request
 from penstock.http.response import Response
+from penstock.life.loading import Statuses
 from penstock.protocol import (
     ChatCompletionRequest,
     CompletionRequest,
@@ -54,7 +55,7 @@ class PenstockServer(BaseInferenceApiServer):
             cors_origins=settings.cors_origin,
             max_request_size=settings.max_request_size,
             request_timeout=settings.request_timeout_s,
-            api_keys=[key.get_secret_value() for key in settings.api_key],
+            api_keys=settings.api_key,
             max_headers=settings.max_header_count,
             counters=_core.Metrics(next(iter(adapters), "none")) if metrics is None else metrics,
             **options,
@@ -137,6 +138,9 @@ class PenstockServer(BaseInferenceApiServer):
     def _progress(self) -> str:
         details = [model.engine.status().detail for model in self.models.values()]
         return "The server is shutting down." if self.is_draining else "; ".join(filter(None, details))
+
+    def engine_statuses(self) -> Statuses:
+        return {name: model.engine.status for name, model in self.models.items()}
 
     # ---- life cycle
 
