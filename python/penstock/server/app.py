@@ -57,7 +57,7 @@ class PenstockServer(BaseInferenceApiServer):
             api_keys=[key.get_secret_value() for key in settings.api_key],
             max_headers=settings.max_header_count,
             counters=_core.Metrics(next(iter(adapters), "none")) if metrics is None else metrics,
-            **options,
+            **({"enable_docs": settings.docs == "on"} | options),
         )
         self.settings = settings
         self.limits = Limits(max_choices=settings.max_choices, max_stop_strings=settings.max_stop_strings)

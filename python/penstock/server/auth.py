@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from penstock.server.request import Request
 
 #: What probes ask without a key.
-OPEN_PATHS = frozenset({"/health", "/ready"})
+OPEN_PATHS = frozenset({"/health", "/ready", "/openapi.json", "/docs"})
 
 
 class KeyRing:
@@ -33,6 +33,6 @@ class KeyRing:
         elif key is not None and _core.keys_equal(key, self._digests):
             request.is_authorized = True
             request.api_key_id = _core.key_digest(key)[:8].hex()
-        elif request.path not in OPEN_PATHS:
+        elif request.path not in OPEN_PATHS and not request.path.startswith("/docs/"):
             given = "The API key is not valid." if key is not None else "No API key was given."
             raise ApiError("invalid_api_key", f"{given} Send it as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'.")

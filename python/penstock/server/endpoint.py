@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from penstock.server.request import Request
 
@@ -24,7 +25,11 @@ class EndpointConfig(BaseModel):
         path: template, as "/v1/models/{model_id}"; a parameter at the end takes the rest, slashes included.
         handler: an async callable. It is given, by its signature: path parameters by their names, a pydantic model of
             the body where one is annotated, and the Request for every other parameter.
-        response_model: for documents.
+        response_model: of a 200 as JSON, for documents; anything that pydantic can describe.
+        media_types: of a 200 beside JSON, each with what it carries, for documents.
+        other_responses: what statuses beside 200 carry as JSON, where that is no error's body; for documents.
+        is_open: it needs no key.
+        is_documented: it stands in the documents.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -35,6 +40,20 @@ class EndpointConfig(BaseModel):
     summary: str | None = None
     tags: list[str] | None = None
     response_model: Any = None
+    media_types: dict[str, Any] = Field(default_factory=dict)
+    other_responses: dict[int, Any] = Field(default_factory=dict)
+    is_open: bool = False
+    is_documented: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class QueryParameter:
+    """What a handler takes from the query string. Attributes: default: where the query says nothing."""
+
+    name: str
+    annotation: Any
+    is_required: bool
+    default: Any
 
 
 class BoundEndpoint:
@@ -48,6 +67,19 @@ class BoundEndpoint:
         self._request_params: list[str] = []
         self._body_params: list[tuple[str, type[BaseModel]]] = []
         self._bind(config, server)
+
+    @property
+    def path_params(self) -> list[str]:
+        """Names, in the path's order."""
+        return re.findall(r"{(\w+)}", self.path)
+
+    @property
+    def query_params(self) -> list[QueryParameter]:
+        return []
+
+    @property
+    def body_model(self) -> type[BaseModel] | None:
+        return self._body_params[0][1] if self._body_params else None
 
     async def call(self, request: Request) -> Any:
         """What the handler returns for `request`."""

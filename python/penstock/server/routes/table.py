@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from penstock.protocol import ModelList, ModelObject, ToolExecutionResponse, ToolList
+from penstock.protocol.probes import HealthResponse, MetricsResponse, ReadyResponse, VersionResponse
 from penstock.server.endpoint import EndpointConfig
 
 if TYPE_CHECKING:
@@ -33,22 +34,27 @@ def endpoints(server: BaseInferenceApiServer) -> list[EndpointConfig]:
         EndpointConfig(
             path="/health", handler=server.health_check, methods=["GET"], tags=["Health"],
             summary="Whether the server lives, and what it is busy with",
+            response_model=HealthResponse, other_responses={503: HealthResponse}, is_open=True,
         ),
         EndpointConfig(
             path="/ready", handler=server.ready_check, methods=["GET"], tags=["Health"],
             summary="Whether the server accepts work",
+            response_model=ReadyResponse, other_responses={503: ReadyResponse}, is_open=True,
         ),
         EndpointConfig(
             path="/version", handler=server.get_version, methods=["GET"], tags=["Monitoring"],
-            summary="The version of the server",
+            summary="The version of the server", response_model=VersionResponse,
         ),
         EndpointConfig(
             path="/metrics", handler=server.get_metrics, methods=["GET"], tags=["Monitoring"],
             summary="Counters as Prometheus text, or as JSON by Accept: application/json",
+            response_model=MetricsResponse, media_types={"text/plain": str},
         ),
     ]  # fmt: skip
     if server.enable_function_calling:
         routes += _tool_routes(server)
+    if server.documents is not None:
+        routes += server.documents.endpoints()
     return routes
 
 

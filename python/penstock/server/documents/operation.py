@@ -1,0 +1,95 @@
+"""One method of one endpoint, as OpenAPI describes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any
+
+from penstock.protocol import ErrorResponse
+from penstock.server.documents.errors import error_name, error_statuses
+from penstock.server.documents.schemas import Schemas
+from penstock.server.endpoint import BoundEndpoint
+
+_JSON = "application/json"
+
+
+class Operation:
+    """One method of one endpoint.
+
+    Attributes:
+        path: with its parameters in braces, as OpenAPI writes them too.
+        method: in lower case.
+        name: the handler's.
+        is_open: no key is needed.
+        body: the model of its body; None: it takes none.
+        error_statuses: of the refusals it can answer with.
+        types: whatever needs a schema.
+    """
+
+    def __init__(self, endpoint: BoundEndpoint, method: str, *, needs_key: bool) -> None:
+        config = endpoint.config
+        self.path = config.path
+        self.method = method.lower()
+        self.name = getattr(config.handler, "__name__", "") or "call"
+        self.tags = config.tags or []
+        self.is_open = config.is_open
+        self.body = endpoint.body_model
+        self._endpoint = endpoint
+        self._config = config
+        names_something = bool(endpoint.path_params) or self.body is not None
+        self.error_statuses = error_statuses(
+            needs_key=needs_key and not self.is_open, has_body=self.body is not None, names_something=names_something
+        )
+
+    @property
+    def types(self) -> Iterator[Any]:
+        config = self._config
+        told = (self.body, config.response_model, *config.media_types.values(), *config.other_responses.values())
+        yield from (each for each in told if each is not None)
+        yield from (parameter.annotation for parameter in self._endpoint.query_params)
+
+    def describe(self, schemas: Schemas, *, headers: dict[str, Any]) -> dict[str, Any]:
+        """The operation object, but for its id and its security."""
+        told: dict[str, Any] = {"summary": self._config.summary or self.name, "tags": self.tags}
+        if about := _first_paragraph(self._config.handler.__doc__):
+            told["description"] = about
+        if parameters := [*self._path_parameters(), *self._query_parameters(schemas)]:
+            told["parameters"] = parameters
+        if self.body is not None:
+            content = {_JSON: {"schema": schemas.of(self.body)}}
+            told["requestBody"] = {"required": True, "content": content}
+        told["responses"] = self._responses(schemas, headers)
+        return told
+
+    def _path_parameters(self) -> Iterator[dict[str, Any]]:
+        for name in self._endpoint.path_params:
+            takes_rest = self.path.endswith(f"{{{name}}}")
+            told = {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+            yield told | ({"description": "Slashes may stand in it as they are."} if takes_rest else {})
+
+    def _query_parameters(self, schemas: Schemas) -> Iterator[dict[str, Any]]:
+        for parameter in self._endpoint.query_params:
+            schema = schemas.of(parameter.annotation)
+            if not parameter.is_required and parameter.default is not None:
+                schema["default"] = parameter.default
+            yield {"name": parameter.name, "in": "query", "required": parameter.is_required, "schema": schema}
+
+    def _responses(self, schemas: Schemas, headers: dict[str, Any]) -> dict[str, Any]:
+        content = {_JSON: {"schema": schemas.of(self._config.response_model)}}
+        for media_type, each in self._config.media_types.items():
+            content[media_type] = {"schema": schemas.of(each)}
+        responses: dict[str, Any] = {"200": {"description": "The answer.", "headers": headers, "content": content}}
+        for status in self.error_statuses:
+            responses[str(status)] = {"$ref": f"#/components/responses/{error_name(status)}"}
+        for status, each in self._config.other_responses.items():
+            either = {"anyOf": [schemas.of(each), schemas.of(ErrorResponse)]}
+            schema = either if status in self.error_statuses else schemas.of(each)
+            described = {"description": HTTPStatus(status).phrase, "headers": headers}
+            responses[str(status)] = described | {"content": {_JSON: {"schema": schema}}}
+        return dict(sorted(responses.items()))
+
+
+def _first_paragraph(text: str | None) -> str:
+    """A handler's docstring up to its first empty line, on one line."""
+    return " ".join((text or "").strip().split("\n\n")[0].split())

@@ -1,0 +1,68 @@
+"""A file as it is sent: compressed for clients that take it, and not sent again to those that have it."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Mapping
+
+from penstock.server.request import Request
+from penstock.server.response import Response, Send
+
+#: Kept by clients, but asked about each time: the answer to that is a 304 of no size.
+_ALWAYS = {"cache-control": "no-cache", "x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
+
+
+class Representation:
+    """Bytes of one media type, ready to send.
+
+    Args:
+        compressed: the content, in gzip.
+        headers: beside those of every document.
+    """
+
+    def __init__(self, compressed: bytes, media_type: str, *, headers: Mapping[str, str] | None = None) -> None:
+        self._compressed = compressed
+        self._media_type = media_type
+        self._headers = {**_ALWAYS, "vary": "accept-encoding", **(headers or {})}
+        self._tag = hashlib.sha256(compressed).hexdigest()[:32]
+
+    def answer(self, request: Request) -> Response:
+        """200 with the content, or 304 (RFC 9110, 13.1.2). May block for some milliseconds: not every client takes gzip."""
+        is_gzip = _takes_gzip(request.headers.get("accept-encoding", ""))
+        etag = f'"{self._tag}-gz"' if is_gzip else f'"{self._tag}"'
+        headers = self._headers | {"etag": etag}
+        if _matches(request.headers.get("if-none-match", ""), etag):
+            return _NotModified(headers)
+        if is_gzip:
+            headers["content-encoding"] = "gzip"
+        content = self._compressed if is_gzip else gzip.decompress(self._compressed)
+        return Response(content, headers=headers, media_type=self._media_type)
+
+
+class _NotModified(Response):
+    """A head alone: its length would be taken for the content's (RFC 9110, 8.6)."""
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        super().__init__(b"", 304, headers=headers)
+        del self.headers["content-type"]
+
+    async def send(self, send: Send, request: Request) -> int:
+        await send(self._start(request))
+        request.vigil.stop_watching()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        return self.status_code
+
+
+def _matches(if_none_match: str, etag: str) -> bool:
+    """Weakly compared, as the field is."""
+    return any(each.strip().removeprefix("W/") in (etag, "*") for each in if_none_match.split(","))
+
+
+def _takes_gzip(accept_encoding: str) -> bool:
+    """Whether gzip is named and not refused (RFC 9110, 12.5.3)."""
+    for each in accept_encoding.lower().split(","):
+        coding, _, weight = each.replace(" ", "").partition(";q=")
+        if coding == "gzip":
+            return weight.strip("0.") != "" or not weight
+    return False
