@@ -28,7 +28,7 @@ class Representation:
         self._tag = hashlib.sha256(compressed).hexdigest()[:32]
 
     def answer(self, request: Request) -> Response:
-        """200 with the content, or 304 (RFC 9110, 13.1.2). May block for some milliseconds: not every client takes gzip."""
+        """200 with the content, or 304 (RFC 9110, 13.1.2). Blocks for some milliseconds if gzip is not taken."""
         is_gzip = _takes_gzip(request.headers.get("accept-encoding", ""))
         etag = f'"{self._tag}-gz"' if is_gzip else f'"{self._tag}"'
         headers = self._headers | {"etag": etag}
