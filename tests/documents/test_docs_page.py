@@ -67,8 +67,8 @@ def test_the_page_may_run_no_script_but_the_servers_own() -> None:
 
 
 def test_the_title_is_text_and_not_markup() -> None:
+    from penstock.http.worker_pool import WorkerPool
     from penstock.server.documents import Documents
-    from penstock.server.worker_pool import WorkerPool
 
     documents = Documents(dict, title="<b>&", has_authorize=False, pool=WorkerPool(1, max_jobs=1))
     server = make_server()

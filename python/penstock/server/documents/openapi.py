@@ -9,11 +9,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from penstock.http.endpoint import BoundEndpoint
 from penstock.protocol import ErrorResponse
 from penstock.server.documents.errors import error_responses
 from penstock.server.documents.operation import Operation
 from penstock.server.documents.schemas import Schemas
-from penstock.server.endpoint import BoundEndpoint
 
 _KEYS = {
     "BearerAuth": {

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
+from penstock.http.endpoint import BoundEndpoint
 from penstock.protocol import ErrorResponse
 from penstock.server.documents.errors import error_name, error_statuses
 from penstock.server.documents.schemas import Schemas
-from penstock.server.endpoint import BoundEndpoint
 
 _JSON = "application/json"
 

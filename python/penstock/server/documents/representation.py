@@ -6,8 +6,8 @@ import gzip
 import hashlib
 from collections.abc import Mapping
 
-from penstock.server.request import Request
-from penstock.server.response import Response, Send
+from penstock.http.request import Request
+from penstock.http.response import Response
 
 #: Kept by clients, but asked about each time: the answer to that is a 304 of no size.
 _ALWAYS = {"cache-control": "no-cache", "x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
@@ -33,25 +33,11 @@ class Representation:
         etag = f'"{self._tag}-gz"' if is_gzip else f'"{self._tag}"'
         headers = self._headers | {"etag": etag}
         if _matches(request.headers.get("if-none-match", ""), etag):
-            return _NotModified(headers)
+            return Response(b"", 304, headers=headers, media_type=self._media_type)
         if is_gzip:
             headers["content-encoding"] = "gzip"
         content = self._compressed if is_gzip else gzip.decompress(self._compressed)
         return Response(content, headers=headers, media_type=self._media_type)
-
-
-class _NotModified(Response):
-    """A head alone: its length would be taken for the content's (RFC 9110, 8.6)."""
-
-    def __init__(self, headers: Mapping[str, str]) -> None:
-        super().__init__(b"", 304, headers=headers)
-        del self.headers["content-type"]
-
-    async def send(self, send: Send, request: Request) -> int:
-        await send(self._start(request))
-        request.vigil.stop_watching()
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-        return self.status_code
 
 
 def _matches(if_none_match: str, etag: str) -> bool:

@@ -12,11 +12,11 @@ from typing import Any
 import orjson
 
 from penstock.errors import ApiError
+from penstock.http.endpoint import EndpointConfig
+from penstock.http.request import Request
+from penstock.http.response import Response
+from penstock.http.worker_pool import WorkerPool
 from penstock.server.documents.representation import Representation
-from penstock.server.endpoint import EndpointConfig
-from penstock.server.request import Request
-from penstock.server.response import Response
-from penstock.server.worker_pool import WorkerPool
 
 _ASSETS = files("penstock.server.documents.assets")
 _SCRIPT, _STYLE = "text/javascript; charset=utf-8", "text/css; charset=utf-8"

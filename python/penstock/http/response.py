@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
 from pydantic import BaseModel
 
-if TYPE_CHECKING:
-    from penstock.server.request import Request
+from penstock.http.types import Send
 
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+if TYPE_CHECKING:
+    from penstock.http.request import Request
+
 HeaderList = list[tuple[bytes, bytes]]
+
+#: A length here would be forbidden, or taken for that of what is not sent again (RFC 9110, 8.6).
+_BODILESS = (204, 304)
 
 
 class Response:
@@ -42,8 +46,8 @@ class Response:
     async def send(self, send: Send, request: Request) -> int:
         """Sends everything. Returns the status it ended with, which for a stream may be worse than what its head
         said."""
-        await send(self._start(request, content_length=len(self.body)))
-        request.vigil.stop_watching()
+        await send(self._start(request, content_length=None if self.status_code in _BODILESS else len(self.body)))
+        request.cancel_scope.stop_watching()
         await send({"type": "http.response.body", "body": self.body, "more_body": False})
         return self.status_code
 
@@ -92,7 +96,7 @@ class StreamingResponse(Response):
         async for piece in self.content:
             body = piece.encode() if isinstance(piece, str) else piece
             await send({"type": "http.response.body", "body": body, "more_body": True})
-        request.vigil.stop_watching()
+        request.cancel_scope.stop_watching()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         return self.status_code
 
