@@ -220,8 +220,9 @@ class Metrics:
         """A counter's or gauge's value. KeyError if there is none."""
     def observe(self, name: str, value: float) -> None:
         """Adds an observation to a histogram. KeyError if there is none."""
-    def count_request(self, handler: str, method: str, status: int, seconds: float) -> None:
-        """One HTTP answer: http_requests_total and http_request_duration_seconds. `handler` is a path template."""
+    def count_request(self, handler: str, method: str, status: int, seconds: float, *, is_work: bool = False) -> None:
+        """One HTTP answer: http_requests_total and http_request_duration_seconds. `handler` is a path template;
+        `is_work`: it counts in `snapshot`, too."""
     def render(self) -> bytes:
         """Prometheus text format 0.0.4."""
     def snapshot(self) -> dict[str, float]:

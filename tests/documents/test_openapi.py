@@ -1,6 +1,6 @@
 """The OpenAPI document: of a server as it comes, and of one of one's own. The judge is openapi-spec-validator."""
 
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 import pytest
@@ -31,10 +31,12 @@ class Own(PenstockServer):
             path="/weather/{day}", handler=self.forecast, methods=["POST"], summary="Tell the weather", tags=["Sky"],
             response_model=list[Forecast],
         )  # fmt: skip
-        hidden = EndpointConfig(path="/hidden", handler=self.forecast, methods=["GET"], is_documented=False)
+        hidden = EndpointConfig(path="/hidden", handler=self.list_models, methods=["GET"], is_documented=False)
         return [*super()._endpoints, forecast, hidden]
 
-    async def forecast(self, day: str, weather: Weather, raw_request: Request) -> list[Forecast]:
+    async def forecast(
+        self, day: int, weather: Weather, raw_request: Request, unit: Literal["C", "F"] = "C", limit: int | None = None
+    ) -> list[Forecast]:
         """Looks out of the window.
 
         And thinks.
@@ -115,8 +117,11 @@ def test_own_routes_tell_body_parameters_and_answer() -> None:
     assert (operation["summary"], operation["tags"]) == ("Tell the weather", ["Sky"])
     assert operation["description"] == "Looks out of the window."
     assert {"name": "Sky"} in document["tags"]
-    (day,) = operation["parameters"]
-    assert (day["name"], day["in"], day["required"]) == ("day", "path", True)
+    day, unit, limit = operation["parameters"]
+    assert (day["name"], day["in"], day["required"], day["schema"]) == ("day", "path", True, {"type": "integer"})
+    assert (unit["name"], unit["in"], unit["required"]) == ("unit", "query", False)
+    assert unit["schema"] == {"type": "string", "enum": ["C", "F"], "default": "C"}
+    assert limit["schema"] == {"anyOf": [{"type": "integer"}, {"type": "null"}]}
     body = operation["requestBody"]["content"]["application/json"]["schema"]
     assert body == {"$ref": "#/components/schemas/Weather"}
     answer = operation["responses"]["200"]["content"]["application/json"]["schema"]

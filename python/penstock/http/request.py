@@ -55,6 +55,7 @@ class Request:
         self._max_body_bytes = max_body_bytes
         self._body: bytes | None = None
         self._headers: dict[str, str] | None = None
+        self._query: dict[str, str] | None = None
         self._state: SimpleNamespace | None = None
 
     @property
@@ -70,7 +71,10 @@ class Request:
     @property
     def query_params(self) -> dict[str, str]:
         """The query string's pairs; of a name that came several times, the last."""
-        return dict(parse_qsl(self._scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True))
+        if self._query is None:
+            text = self._scope.get("query_string", b"").decode("latin-1")
+            self._query = dict(parse_qsl(text, keep_blank_values=True))
+        return self._query
 
     @property
     def root_path(self) -> str:

@@ -23,7 +23,8 @@ from penstock.generation import FinishReason, SamplingDefaults, SamplingParams
 from penstock.http.auth import KeyRing
 from penstock.http.body import read_body
 from penstock.http.dispatch import Dispatcher
-from penstock.http.endpoint import BoundEndpoint, EndpointConfig
+from penstock.http.endpoint import EndpointConfig
+from penstock.http.handler import BoundEndpoint
 from penstock.http.request import Request
 from penstock.http.response import Response
 from penstock.http.types import Receive, Scope, Send
@@ -75,7 +76,7 @@ class BaseInferenceApiServer(ABC):
         *,
         max_workers: int | None = None,
         enable_cors: bool = True,
-        cors_origins: Sequence[str] | None = None,
+        cors_origins: str | Sequence[str] | None = None,
         max_request_size: int = 10 * 1024 * 1024,
         request_timeout: float = 300.0,
         enable_function_calling: bool = True,
@@ -89,7 +90,8 @@ class BaseInferenceApiServer(ABC):
         max_headers: int = 100,
         counters: _core.Metrics | None = None,
     ) -> None:
-        self.cors_origins = list(cors_origins or ()) if enable_cors else []
+        origins = [cors_origins] if isinstance(cors_origins, str) else list(cors_origins or ())
+        self.cors_origins = origins if enable_cors else []
         self.max_request_size = max_request_size
         self.max_headers = max_headers
         self.request_timeout = request_timeout
@@ -224,7 +226,12 @@ class BaseInferenceApiServer(ABC):
         """Called once at the end: close connections, save state."""
 
     async def startup(self) -> None:
-        """What the host's start asks for. Returns at once; engines load in threads of their own."""
+        """What the host's start asks for. Returns at once; engines load in threads of their own.
+
+        Raises:
+            ConfigError: an entry of `_endpoints` that cannot be used.
+        """
+        self._dispatcher  # noqa: B018  # built here, so that a bad entry fails the start and not a request
         logger.info("Starting %s", self.server_name)
         await self.on_startup()
         self._is_started = True

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from penstock.http.endpoint import BoundEndpoint
+from penstock.http.handler import BoundEndpoint
 from penstock.protocol import ErrorResponse
 from penstock.server.documents.errors import error_responses
 from penstock.server.documents.operation import Operation

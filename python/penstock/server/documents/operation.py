@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
-from penstock.http.endpoint import BoundEndpoint
+from pydantic_core import to_jsonable_python
+
+from penstock.http.endpoint import WITH_BODY
+from penstock.http.handler import BoundEndpoint
 from penstock.protocol import ErrorResponse
 from penstock.server.documents.errors import error_name, error_statuses
 from penstock.server.documents.schemas import Schemas
@@ -22,7 +25,7 @@ class Operation:
         method: in lower case.
         name: the handler's.
         is_open: no key is needed.
-        body: the model of its body; None: it takes none.
+        has_body: it takes JSON.
         error_statuses: of the refusals it can answer with.
         types: whatever needs a schema.
     """
@@ -34,45 +37,57 @@ class Operation:
         self.name = getattr(config.handler, "__name__", "") or "call"
         self.tags = config.tags or []
         self.is_open = config.is_open
-        self.body = endpoint.body_model
+        self.has_body = config.body == "json" and method in WITH_BODY
         self._endpoint = endpoint
         self._config = config
-        names_something = bool(endpoint.path_params) or self.body is not None
         self.error_statuses = error_statuses(
-            needs_key=needs_key and not self.is_open, has_body=self.body is not None, names_something=names_something
+            needs_key=needs_key and not self.is_open,
+            has_body=self.has_body,
+            names_something=bool(endpoint.path_params) or self.has_body,
         )
 
     @property
     def types(self) -> Iterator[Any]:
-        config = self._config
-        told = (self.body, config.response_model, *config.media_types.values(), *config.other_responses.values())
+        """None among them stands for anything, and needs no schema."""
+        config, endpoint = self._config, self._endpoint
+        told = (
+            endpoint.body_model,
+            config.response_model,
+            *config.media_types.values(),
+            *config.other_responses.values(),
+        )
         yield from (each for each in told if each is not None)
-        yield from (parameter.annotation for parameter in self._endpoint.query_params)
+        yield from (parameter.annotation for parameter in (*endpoint.from_path, *endpoint.query_params))
 
     def describe(self, schemas: Schemas, *, headers: dict[str, Any]) -> dict[str, Any]:
         """The operation object, but for its id and its security."""
         told: dict[str, Any] = {"summary": self._config.summary or self.name, "tags": self.tags}
         if about := _first_paragraph(self._config.handler.__doc__):
             told["description"] = about
-        if parameters := [*self._path_parameters(), *self._query_parameters(schemas)]:
+        if parameters := [*self._path_parameters(schemas), *self._query_parameters(schemas)]:
             told["parameters"] = parameters
-        if self.body is not None:
-            content = {_JSON: {"schema": schemas.of(self.body)}}
-            told["requestBody"] = {"required": True, "content": content}
+        if self.has_body:
+            model = self._endpoint.body_model
+            content = {_JSON: {"schema": schemas.of(model)}}
+            told["requestBody"] = {"required": model is not None, "content": content}
         told["responses"] = self._responses(schemas, headers)
         return told
 
-    def _path_parameters(self) -> Iterator[dict[str, Any]]:
+    def _path_parameters(self, schemas: Schemas) -> Iterator[dict[str, Any]]:
+        annotations = {parameter.name: parameter.annotation for parameter in self._endpoint.from_path}
         for name in self._endpoint.path_params:
+            schema = schemas.of(annotations[name]) if name in annotations else {"type": "string"}
+            if schema == {"type": "string"}:
+                schema["minLength"] = 1
             takes_rest = self.path.endswith(f"{{{name}}}")
-            told = {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+            told = {"name": name, "in": "path", "required": True, "schema": schema}
             yield told | ({"description": "Slashes may stand in it as they are."} if takes_rest else {})
 
     def _query_parameters(self, schemas: Schemas) -> Iterator[dict[str, Any]]:
         for parameter in self._endpoint.query_params:
             schema = schemas.of(parameter.annotation)
             if not parameter.is_required and parameter.default is not None:
-                schema["default"] = parameter.default
+                schema["default"] = to_jsonable_python(parameter.default)
             yield {"name": parameter.name, "in": "query", "required": parameter.is_required, "schema": schema}
 
     def _responses(self, schemas: Schemas, headers: dict[str, Any]) -> dict[str, Any]:

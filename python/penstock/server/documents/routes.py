@@ -56,7 +56,9 @@ class Documents:
             "/docs/{asset}": self.asset,
         }
         return [
-            EndpointConfig(path=path, handler=handler, methods=["GET"], is_open=True, is_documented=False)
+            EndpointConfig(
+                path=path, handler=handler, methods=["GET"], is_open=True, is_counted=False, is_documented=False
+            )
             for path, handler in handlers.items()
         ]
 
