@@ -15,6 +15,7 @@ from penstock.server.documents.errors import error_name, error_statuses
 from penstock.server.documents.schemas import Schemas
 
 _JSON = "application/json"
+_EVENTS = "text/event-stream"
 
 
 class Operation:
@@ -50,13 +51,8 @@ class Operation:
     def types(self) -> Iterator[Any]:
         """None among them stands for anything, and needs no schema."""
         config, endpoint = self._config, self._endpoint
-        told = (
-            endpoint.body_model,
-            config.response_model,
-            *config.media_types.values(),
-            *config.other_responses.values(),
-        )
-        yield from (each for each in told if each is not None)
+        yield from filter(None, (endpoint.body_model, config.response_model))
+        yield from filter(None, (*config.media_types.values(), *config.other_responses.values()))
         yield from (parameter.annotation for parameter in (*endpoint.from_path, *endpoint.query_params))
 
     def describe(self, schemas: Schemas, *, headers: dict[str, Any]) -> dict[str, Any]:
@@ -76,7 +72,7 @@ class Operation:
     def _path_parameters(self, schemas: Schemas) -> Iterator[dict[str, Any]]:
         annotations = {parameter.name: parameter.annotation for parameter in self._endpoint.from_path}
         for name in self._endpoint.path_params:
-            schema = schemas.of(annotations[name]) if name in annotations else {"type": "string"}
+            schema: dict[str, Any] = schemas.of(annotations[name]) if name in annotations else {"type": "string"}
             if schema == {"type": "string"}:
                 schema["minLength"] = 1
             takes_rest = self.path.endswith(f"{{{name}}}")
@@ -93,7 +89,9 @@ class Operation:
     def _responses(self, schemas: Schemas, headers: dict[str, Any]) -> dict[str, Any]:
         content = {_JSON: {"schema": schemas.of(self._config.response_model)}}
         for media_type, each in self._config.media_types.items():
-            content[media_type] = {"schema": schemas.of(each)}
+            schema = schemas.of(each)
+            is_stream = media_type == _EVENTS
+            content[media_type] = {"schema": _event(schema, schemas.of(ErrorResponse)) if is_stream else schema}
         responses: dict[str, Any] = {"200": {"description": "The answer.", "headers": headers, "content": content}}
         for status in self.error_statuses:
             responses[str(status)] = {"$ref": f"#/components/responses/{error_name(status)}"}
@@ -103,6 +101,17 @@ class Operation:
             described = {"description": HTTPStatus(status).phrase, "headers": headers}
             responses[str(status)] = described | {"content": {_JSON: {"schema": schema}}}
         return dict(sorted(responses.items()))
+
+
+def _event(*payloads: dict[str, Any]) -> dict[str, Any]:
+    """One event of a stream, in the form that OpenAPI 3.2 gives to server-sent events; `[DONE]` is the last.
+
+    Args:
+        payloads: schemas of what stands in an event as JSON.
+    """
+    as_json = [{"contentMediaType": _JSON, "contentSchema": payload} for payload in payloads]
+    text = {"type": "string", "anyOf": [*as_json, {"const": "[DONE]"}]}
+    return {"type": "object", "properties": {"data": text}, "required": ["data"]}
 
 
 def _first_paragraph(text: str | None) -> str:

@@ -55,12 +55,8 @@ class Documents:
             "/docs": self.page,
             "/docs/{asset}": self.asset,
         }
-        return [
-            EndpointConfig(
-                path=path, handler=handler, methods=["GET"], is_open=True, is_counted=False, is_documented=False
-            )
-            for path, handler in handlers.items()
-        ]
+        said = {"methods": ["GET"], "is_open": True, "is_counted": False, "is_documented": False}
+        return [EndpointConfig(path=path, handler=handler, **said) for path, handler in handlers.items()]
 
     async def openapi(self, raw_request: Request) -> Response:
         return await self._pool.run(self._answer, "openapi.json", self._make_openapi, raw_request)

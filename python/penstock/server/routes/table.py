@@ -19,6 +19,8 @@ from penstock.protocol import (
 from penstock.protocol.probes import HealthResponse, MetricsResponse, ReadyResponse, VersionResponse
 from penstock.server.documents import Documents
 
+_STREAM = {"text/event-stream": None}
+
 
 class Handlers(Protocol):
     """A server's handlers, by the names a subclass overrides."""
@@ -43,11 +45,12 @@ def endpoints(server: Handlers) -> list[EndpointConfig]:
     routes = [
         EndpointConfig(
             path="/v1/chat/completions", handler=server.chat_completions, methods=["POST"], tags=["Chat"],
-            summary="Continue a chat, plain or streamed", request_model=ChatCompletionRequest,
+            summary="Continue a chat, plain or streamed", request_model=ChatCompletionRequest, media_types=_STREAM,
         ),
         EndpointConfig(
             path="/v1/completions", handler=server.completions, methods=["POST"], tags=["Completions"],
             summary="Continue a text or token ids, plain or streamed", request_model=CompletionRequest,
+            media_types=_STREAM,
         ),
         EndpointConfig(
             path="/v1/models", handler=server.list_models, methods=["GET"], tags=["Models"],
