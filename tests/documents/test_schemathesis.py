@@ -1,5 +1,6 @@
 """The document against the server: schemathesis makes requests from the one and judges the answers of the other."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -25,10 +26,25 @@ DOCUMENT = make_server().openapi()
 api = schemathesis.openapi.from_dict(DOCUMENT, config=CONFIG)
 
 
+@pytest.fixture(scope="module")
+def server(serve_echo: Callable[..., Launch]) -> Launch:
+    """Of a short context: many a request says nothing of an end."""
+    return serve_echo("--max-model-len", "256")
+
+
 @api.parametrize()
 @settings(suppress_health_check=list(HealthCheck), deadline=None)
-def test_answers_are_as_the_document_says(case: schemathesis.Case, echo_server: Launch) -> None:
-    case.call_and_validate(base_url=echo_server.url)
+def test_answers_are_as_the_document_says(case: schemathesis.Case, server: Launch) -> None:
+    case.call_and_validate(base_url=server.url)
+
+
+guarded_api = schemathesis.openapi.from_dict(make_server(api_key=["secret"]).openapi(), config=CONFIG)
+
+
+@guarded_api.include(method="GET").parametrize()
+@settings(suppress_health_check=list(HealthCheck), deadline=None)
+def test_a_key_is_demanded_where_the_document_says(case: schemathesis.Case, guarded_server: Launch) -> None:
+    case.call_and_validate(base_url=guarded_server.url, headers={"Authorization": "Bearer secret"})
 
 
 def _as_json_spells_it(value: Any) -> Any:
@@ -56,12 +72,12 @@ PROMPTS = {
 
 
 @pytest.mark.parametrize("path", PROMPTS)
-def test_whatever_is_sampled_the_answer_is_as_the_document_says(path: str, echo_server: Launch) -> None:
+def test_whatever_is_sampled_the_answer_is_as_the_document_says(path: str, server: Launch) -> None:
     @given(case=api[path]["POST"].as_strategy())
     @settings(max_examples=40, suppress_health_check=list(HealthCheck), deadline=None, derandomize=True)
     def ask(case: schemathesis.Case) -> None:
         case.body = mended(case.body if isinstance(case.body, dict) else {}, PROMPTS[path])
-        answer = case.call(base_url=echo_server.url)
+        answer = case.call(base_url=server.url)
         assert answer.status_code == 200, answer.text
         case.validate_response(answer, excluded_checks=[negative_data_rejection])
 
