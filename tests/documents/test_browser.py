@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, Route, expect, sync_playwright
 from processes import Launch
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -94,3 +94,18 @@ def test_without_a_key_the_answer_is_401_and_with_one_200(page: Page, complaints
     assert try_models(page) == 200
     # The browser itself notes an answer of 401; nothing else may stand on the console.
     assert [each for each in complaints if "401 (Unauthorized)" not in each] == []
+
+
+def test_a_page_without_the_button_shows_no_lock(page: Page, guarded_server: Launch) -> None:
+    def without_authorize(route: Route) -> None:
+        answer = route.fetch()
+        body = answer.text().replace('data-has-authorize="true"', 'data-has-authorize="false"')
+        route.fulfill(response=answer, body=body)
+
+    other = page.context.new_page()
+    other.route("**/docs", without_authorize)
+    other.goto(f"{guarded_server.url}/docs")
+    other.wait_for_selector("#operations-Models-list_models")
+    assert other.locator(".opblock").count() == page.locator(".opblock").count()
+    assert page.locator(".authorize, .authorization__btn").count() > 0
+    assert other.locator(".authorize, .authorization__btn").count() == 0
