@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "adapters"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "contract"))
 
 from hubs import load_prompt, make_hub, settings
 

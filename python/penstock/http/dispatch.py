@@ -64,7 +64,7 @@ class Dispatcher:
         self._server = server
         self._endpoints = [BoundEndpoint(each, read_body=server.read_body, owner=type(server)) for each in configs]
         self._router = _core.Router(
-            [(each.path, each.methods) for each in configs],
+            [(each.path, each.methods, each.body != "none") for each in configs],
             cors_origins=server.cors_origins,
             max_body_bytes=server.max_request_size,
             max_headers=server.max_headers,
@@ -100,13 +100,28 @@ class Dispatcher:
             response = as_response(await endpoint.call(request))
             return await response.send(send, request)
         except (Exception, asyncio.CancelledError) as failure:
-            error = _as_api_error(request, failure)
-            if error.kind == "server_overloaded":
-                server.counters.add(_REJECTIONS, 1)
-            return await _refuse(send, request, response, error)
+            # Under no other name: one that outlived this block would be a circle of failure, traceback and this frame,
+            # and hold the body until the garbage collector comes by.
+            return await self._refuse(send, request, response, failure)
         finally:
             request.cancel_scope.close()
             server.open_requests.discard(request)
+
+    async def _refuse(
+        self, send: Send, request: Request, response: Response | None, failure: Exception | asyncio.CancelledError
+    ) -> int:
+        """Answers a request whose handler, or whose answer, has failed. Returns the status."""
+        error = _as_api_error(request, failure)
+        if error.kind == "server_overloaded":
+            self._server.counters.add(_REJECTIONS, 1)
+        if error.kind == "client_closed":
+            return error.status
+        if not request.has_answered:
+            return await api_error_response(error, request.request_id).send(send, request)
+        if isinstance(response, StreamingResponse) and response.is_event_stream and error.kind != "slow_reader":
+            await _end_event_stream(send, request, error)
+        # Else the body stays without its end, which a client notices: there is no other way left to tell.
+        return error.status
 
     def _count(self, endpoint: BoundEndpoint | None, method: str, status: int, seconds: float) -> None:
         counters = self._server.counters
@@ -117,19 +132,11 @@ class Dispatcher:
             counters.count_request(endpoint.config.path, method, status, seconds, is_work=is_work)
 
 
-async def _refuse(send: Send, request: Request, response: Response | None, error: ApiError) -> int:
-    """Answers a request whose handler, or whose answer, has failed. Returns the status."""
-    if error.kind == "client_closed":
-        return error.status
-    if not request.has_answered:
-        return await api_error_response(error, request.request_id).send(send, request)
-    if isinstance(response, StreamingResponse) and response.is_event_stream and error.kind != "slow_reader":
-        body = _core.error_body(error.kind, error.message, param=error.param, request_id=request.request_id)
-        last = b"data: " + body + b"\n\n" + _core.DONE
-        request.cancel_scope.stop_watching()
-        await send({"type": "http.response.body", "body": last, "more_body": False})
-    # Else the body stays without its end, which a client notices: there is no other way left to tell.
-    return error.status
+async def _end_event_stream(send: Send, request: Request, error: ApiError) -> None:
+    body = _core.error_body(error.kind, error.message, param=error.param, request_id=request.request_id)
+    last = b"data: " + body + b"\n\n" + _core.DONE
+    request.cancel_scope.stop_watching()
+    await send({"type": "http.response.body", "body": last, "more_body": False})
 
 
 def _as_api_error(request: Request, failure: Exception | asyncio.CancelledError) -> ApiError:

@@ -94,6 +94,16 @@ class Request:
             self._state = SimpleNamespace(request_id=self.request_id)
         return self._state
 
+    def keep_alive_s(self, setting_s: float) -> float:
+        """How long a stream for this client may be silent: the server's setting, or half of what the client bears."""
+        read_timeout_s = self.head.read_timeout_s
+        return setting_s if read_timeout_s is None else min(setting_s, read_timeout_s / 2)
+
+    @property
+    def has_read_body(self) -> bool:
+        """Whether nothing of the body is left on the connection."""
+        return self._body is not None
+
     async def body(self) -> bytes:
         """The whole body.
 
@@ -104,6 +114,10 @@ class Request:
             self._body = await self._read_body()
             self.cancel_scope.watch_client()
         return self._body
+
+    def drop_body(self) -> None:
+        """Frees the body: from now on nobody reads it. Called when a generation's answer begins, which may be long."""
+        self._body = b"" if self._body is not None else None
 
     async def json(self) -> Any:
         """The body as plain data. Raises ApiError "invalid_json"."""

@@ -167,7 +167,7 @@ class BaseInferenceApiServer(ABC):
 
     async def execute_tool(self, request: ToolExecutionRequest, raw_request: Request) -> Any:
         """Runs a registered function; its arguments are checked by its type hints."""
-        return await routes.execute_tool(self.tools, raw_request, pool=self.pool)
+        return await routes.execute_tool(self.tools, request, raw_request, pool=self.pool)
 
     async def read_body(self, model: type[BaseModel], request: Request) -> BaseModel:
         """The body of `request` as `model`. Raises ApiError on anything wrong, and while draining."""

@@ -58,14 +58,7 @@ impl PyMetrics {
     }
 
     #[pyo3(signature = (handler, method, status, seconds, *, is_work = false))]
-    fn count_request(
-        &self,
-        handler: &str,
-        method: &str,
-        status: u16,
-        seconds: f64,
-        is_work: bool,
-    ) {
+    fn count_request(&self, handler: &str, method: &str, status: u16, seconds: f64, is_work: bool) {
         self.inner
             .count_request(handler, method, status, seconds, is_work);
     }
