@@ -154,6 +154,22 @@ def test_it_is_served_once_made_and_told_again_by_304() -> None:
     play(server, scene)
 
 
+def test_a_mounted_server_says_where_it_is() -> None:
+    server = echo_server()
+
+    async def mounted(scope: Any, receive: Any, send: Any) -> None:
+        await server({**scope, "root_path": "/llm", "path": f"/llm{scope['path']}"}, receive, send)
+
+    async def scene() -> None:
+        assert "servers" not in (await ask(server, "GET", "/openapi.json")).json()
+        below: Any = mounted
+        assert (await ask(below, "GET", "/openapi.json")).json()["servers"] == [{"url": "/llm"}]
+        assert (await ask(below, "GET", "/docs")).status == 200
+        assert "servers" not in (await ask(server, "GET", "/openapi.json")).json()
+
+    play(server, scene)
+
+
 def test_a_server_without_documents_has_none_of_their_routes() -> None:
     server = echo_server(docs="off")
 
