@@ -15,20 +15,20 @@ import numpy as np
 import table
 from penstock import _core
 from penstock.demo import model_path
-from penstock.engine.interface import Capacity, PrefillSlice, StepOutput
+from penstock.engine.interface import Capacity, StepOutput, StepPlan
 from penstock.generation import GenerationRequest, SamplingParams
-from penstock.scheduler.step import Scheduler, StepHub
+from penstock.scheduler.scheduler import Scheduler, StepHub
 
 ROWS = (1, 8, 64)
 NUM_STEPS = 1000
 
 
-class ReadyResult:
+class ReadyStep:
     def __init__(self, ids: np.ndarray) -> None:
-        self._ids, self._ends = ids, np.zeros(len(ids), np.uint8)
+        self._output = StepOutput(ids, np.zeros(len(ids), np.uint8))
 
-    def fetch(self) -> tuple[np.ndarray, np.ndarray]:
-        return self._ids, self._ends
+    def fetch(self) -> StepOutput:
+        return self._output
 
 
 class ReadyRunner:
@@ -36,18 +36,15 @@ class ReadyRunner:
 
     def __init__(self, capacity: Capacity, ids: list[int]) -> None:
         self.capacity = capacity
-        self._results: dict[int, list[ReadyResult]] = {}
+        self._steps: dict[int, list[ReadyStep]] = {}
         self._ids, self._next = ids, 0
 
-    def prefill(self, piece: PrefillSlice) -> ReadyResult:
-        return ReadyResult(np.array([[self._ids[0]]], np.int32))
-
-    def decode(self, slots: np.ndarray, *, tokens: int = 1) -> ReadyResult:
-        num = len(slots)
-        if num not in self._results:
-            self._results[num] = [ReadyResult(np.full((num, 1), token, np.int32)) for token in self._ids]
+    def dispatch(self, plan: StepPlan) -> ReadyStep:
+        num = len(plan.spans) + len(plan.decode_slots)
+        if num not in self._steps:
+            self._steps[num] = [ReadyStep(np.full((num, 1), token, np.int32)) for token in self._ids]
         self._next = (self._next + 1) % len(self._ids)
-        return self._results[num][self._next]
+        return self._steps[num][self._next]
 
     def reset(self) -> None:
         raise AssertionError("a step of the bench failed")
