@@ -134,6 +134,7 @@ class Settings(BaseModel):
         default_factory=list, description="accepted API key, may be repeated; none: no authentication"
     )
     cors_origin: list[str] = Field(default_factory=list, description="allowed origin, may be repeated; none: CORS off")
+    docs: Literal["on", "off"] = Field("on", description="serve /openapi.json and the page /docs")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="of Penstock's own log")
 
     def to_json(self) -> str:

@@ -77,6 +77,12 @@ class Request:
         return self._query
 
     @property
+    def root_path(self) -> str:
+        """What stands before the path where the server is mounted below another, else ""."""
+        root: str = self._scope.get("root_path", "")
+        return root
+
+    @property
     def client(self) -> tuple[str, int] | None:
         """The peer's address and port."""
         client = self._scope.get("client")

@@ -58,7 +58,7 @@ class PenstockServer(BaseInferenceApiServer):
             api_keys=settings.api_key,
             max_headers=settings.max_header_count,
             counters=_core.Metrics(next(iter(adapters), "none")) if metrics is None else metrics,
-            **options,
+            **({"enable_docs": settings.docs == "on"} | options),
         )
         self.settings = settings
         self.limits = Limits(

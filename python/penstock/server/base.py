@@ -25,6 +25,7 @@ from penstock.http.auth import KeyRing
 from penstock.http.body import read_body
 from penstock.http.dispatch import Dispatcher
 from penstock.http.endpoint import EndpointConfig
+from penstock.http.handler import BoundEndpoint
 from penstock.http.open_peers import OpenPeers
 from penstock.http.request import Request
 from penstock.http.response import Response
@@ -45,6 +46,7 @@ from penstock.protocol import (
     sampling_params,
 )
 from penstock.server import routes
+from penstock.server.documents import Documents, Info, build_document
 from penstock.server.status import ServerMetrics, ServerStatus
 from penstock.server.tools import ToolRegistry
 
@@ -64,6 +66,9 @@ class BaseInferenceApiServer(ABC):
         max_request_size: bytes of a body.
         request_timeout: seconds a request may take, streams included.
         enable_function_calling: adds the /v1/tools routes.
+        enable_docs: adds /openapi.json and /docs.
+        enable_auth_ui: gives /docs a button to enter an API key.
+        server_name, server_description, server_version: what /openapi.json and /docs call the server.
         default_function_format: kept for subclasses; no tool calls are parsed yet, so nothing here reads it.
         api_keys: accepted keys; none: everybody may ask.
         counters: the metrics; default: new ones.
@@ -82,6 +87,8 @@ class BaseInferenceApiServer(ABC):
         server_name: str = "Penstock",
         server_description: str = "An OpenAI-compatible inference server",
         server_version: str = _core.__version__,
+        enable_docs: bool = True,
+        enable_auth_ui: bool = True,
         api_keys: Sequence[str | ApiKey] = (),
         max_headers: int = 100,
         counters: _core.Metrics | None = None,
@@ -102,6 +109,7 @@ class BaseInferenceApiServer(ABC):
         self.limits = Limits()
         self.tools = ToolRegistry()
         self.pool = WorkerPool(max_workers or 2, max_jobs=_MAX_POOL_JOBS)
+        self.documents = self._make_documents(enable_auth_ui=enable_auth_ui) if enable_docs else None
         self.start_time = time.time()
         self.is_draining = False
         self._is_started = False
@@ -114,6 +122,18 @@ class BaseInferenceApiServer(ABC):
     def _endpoints(self) -> list[EndpointConfig]:
         """Every route: the one source for routing, metric labels and documents. Extend or prune it in a subclass."""
         return routes.endpoints(self)
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document of this server, from `_endpoints`."""
+        info = Info(
+            self.server_name, self.server_description, self.server_version, needs_key=not self.key_ring.is_empty
+        )
+        return build_document(
+            info, [BoundEndpoint(endpoint, read_body=self.read_body, owner=type(self)) for endpoint in self._endpoints]
+        )
+
+    def _make_documents(self, *, enable_auth_ui: bool) -> Documents:
+        return Documents(self.openapi, title=self.server_name, has_authorize=enable_auth_ui, pool=self.pool)
 
     @abstractmethod
     async def chat_completions(self, request: ChatCompletionRequest, raw_request: Request) -> Any:
