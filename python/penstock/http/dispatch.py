@@ -75,8 +75,8 @@ class Dispatcher:
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one HTTP request."""
         arrival = time.monotonic()
-        peer = self._server.open_peers.begin(scope)
         head = self._router.read(scope)  # type: ignore[arg-type]  # ASGI promises a MutableMapping; hosts give a dict
+        peer = self._server.open_peers.begin(scope)
         endpoint = self._endpoints[head.endpoint] if head.endpoint >= 0 else None
         status = 500
         try:
