@@ -173,7 +173,7 @@ impl Stream {
     /// Ends the stream if its reader left more than `max_bytes` unread. True if it did.
     pub fn end_if_unread(&mut self, max_bytes: usize, metrics: &Metrics, now: f64) -> bool {
         let num_unread = self.num_unread();
-        self.opening.is_streamed && num_unread > max_bytes && {
+        num_unread > max_bytes && self.frames.is_streamed && {
             let message =
                 format!("The client left {num_unread} bytes unread; the limit is {max_bytes}.");
             self.fail(ErrorKind::SlowReader, &message, None, metrics, now)
