@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from penstock.config import Settings
     from penstock.errors import ApiError, ConfigError, ModelError, PenstockError
     from penstock.generation import FinishReason, SamplingParams
+    from penstock.http.endpoint import EndpointConfig
+    from penstock.http.error_response import create_error_response
+    from penstock.http.request import Request
+    from penstock.http.response import JSONResponse, Response, StreamingResponse
     from penstock.protocol import ErrorResponse, FunctionCallFormat
     from penstock.server.app import PenstockServer
     from penstock.server.base import BaseInferenceApiServer
-    from penstock.server.endpoint import EndpointConfig
-    from penstock.server.error_response import create_error_response
-    from penstock.server.request import Request
-    from penstock.server.response import JSONResponse, Response, StreamingResponse
     from penstock.server.status import ServerMetrics, ServerStatus
 
 __all__ = [
@@ -54,10 +54,10 @@ _HOMES = {
     "protocol": ("ErrorResponse", "FunctionCallFormat"),
     "server.app": ("PenstockServer",),
     "server.base": ("BaseInferenceApiServer",),
-    "server.endpoint": ("EndpointConfig",),
-    "server.error_response": ("create_error_response",),
-    "server.request": ("Request",),
-    "server.response": ("JSONResponse", "Response", "StreamingResponse"),
+    "http.endpoint": ("EndpointConfig",),
+    "http.error_response": ("create_error_response",),
+    "http.request": ("Request",),
+    "http.response": ("JSONResponse", "Response", "StreamingResponse"),
     "server.status": ("ServerMetrics", "ServerStatus"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

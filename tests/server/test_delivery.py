@@ -79,7 +79,7 @@ def test_nothing_is_left_after_a_storm() -> None:
 
         await asyncio.gather(*(one(number) for number in range(300)))
         await until(lambda: is_idle(server))
-        assert not server._active_requests
+        assert not server.open_requests
         assert not server.models["echo"].deliveries
         outlets = server.models["echo"].outlets
         assert (outlets._waiters, outlets._sinks, outlets._lagging) == ({}, {}, {})

@@ -20,7 +20,7 @@ from penstock import (
     StreamingResponse,
     create_error_response,
 )
-from penstock.server.worker_pool import WorkerPool
+from penstock.http.worker_pool import WorkerPool
 
 
 class Sum(BaseModel):

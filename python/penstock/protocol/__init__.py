@@ -6,7 +6,6 @@ from penstock.protocol.completions import CompletionRequest
 from penstock.protocol.errors import ErrorResponse
 from penstock.protocol.messages import ChatMessage
 from penstock.protocol.models import ModelCapabilities, ModelList, ModelObject, ModelSamplingDefaults
-from penstock.protocol.parse import parse_chat, parse_completion
 from penstock.protocol.sampling import sampling_params
 from penstock.protocol.tools import (
     FunctionCallFormat,
@@ -17,6 +16,9 @@ from penstock.protocol.tools import (
     ToolList,
     parse_tool_call,
 )
+
+parse_chat = ChatCompletionRequest.parse
+parse_completion = CompletionRequest.parse
 
 __all__ = [
     "ChatCompletionRequest",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field
 
-from penstock.protocol.common import FAIL_FAST, GenerationFields
-from penstock.protocol.messages import ChatMessage
+from penstock.protocol.common import FAIL_FAST, GenerationFields, Limits, Parsed
+from penstock.protocol.fields import NOT_BUILT_IN_CHAT, check_fields
+from penstock.protocol.messages import ChatMessage, template_messages
+from penstock.protocol.parse import check_generation, invalid, read
 
 
 class ChatCompletionRequest(GenerationFields):
@@ -28,6 +30,23 @@ class ChatCompletionRequest(GenerationFields):
     documents: Annotated[list[dict[str, Any]], FAIL_FAST] | None = None
     add_generation_prompt: bool | None = None
     continue_final_message: bool | None = None
+
+    @classmethod
+    def parse(cls, body: bytes, limits: Limits) -> Parsed[Self]:
+        """Reads the body of POST /v1/chat/completions. Raises ApiError, with `param`, on anything wrong."""
+        request = read(cls, body)
+        warnings = check_fields(request, NOT_BUILT_IN_CHAT)
+        check_generation(request, limits, num_prompts=1)
+        request._check_chat()
+        request.messages = template_messages(request.messages)
+        return Parsed(request, warnings)
+
+    def _check_chat(self) -> None:
+        first, second = self.max_tokens, self.max_completion_tokens
+        if first is not None and second is not None and first != second:
+            raise invalid("max_tokens", "and 'max_completion_tokens' must agree when both are given")
+        if self.continue_final_message and self.add_generation_prompt:
+            raise invalid("continue_final_message", "cannot be true together with 'add_generation_prompt'")
 
     @property
     def new_token_limit(self) -> int | None:

@@ -7,7 +7,7 @@ Fields that are not declared here are kept aside in `model_extra`; `fields` deci
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Discriminator, FailFast, Field, Tag
 
@@ -83,6 +83,11 @@ class GenerationFields(WireModel):
     seed: int | None = Field(None, ge=-_INT64_MAX - 1, le=_INT64_MAX)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+
+    @classmethod
+    def parse(cls, body: bytes, limits: Limits) -> Parsed[Self]:
+        """The door of this endpoint. Raises ApiError, with `param`, on anything wrong."""
+        raise NotImplementedError(f"{cls.__name__} has no door of its own")
 
     @property
     def include_usage(self) -> bool:

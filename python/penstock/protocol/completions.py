@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, cast
+from typing import Annotated, Any, ClassVar, Self, cast
 
 from pydantic import Discriminator, Field, Tag
 
-from penstock.protocol.common import FAIL_FAST, GenerationFields
+from penstock.protocol.common import FAIL_FAST, GenerationFields, Limits, Parsed
+from penstock.protocol.fields import NOT_BUILT_IN_COMPLETIONS, check_fields
+from penstock.protocol.parse import check_generation, check_ids, invalid, read
 
 _Ids = Annotated[list[int], FAIL_FAST]
 #: More prompts than `--max-choices` can ever allow are not even made into objects.
@@ -41,6 +43,20 @@ class CompletionRequest(GenerationFields):
     default_max_tokens: ClassVar[int | None] = 16
 
     prompt: Prompt
+
+    @classmethod
+    def parse(cls, body: bytes, limits: Limits) -> Parsed[Self]:
+        """Reads the body of POST /v1/completions. Raises ApiError, with `param`, on anything wrong."""
+        request = read(cls, body)
+        warnings = check_fields(request, NOT_BUILT_IN_COMPLETIONS)
+        prompts = request.prompts
+        if not prompts:
+            raise invalid("prompt", "must not be an empty array")
+        check_generation(request, limits, num_prompts=len(prompts))
+        for prompt in prompts:
+            if isinstance(prompt, list):
+                check_ids(prompt, param="prompt")
+        return Parsed(request, warnings)
 
     @property
     def prompts(self) -> list[str] | list[list[int]]:

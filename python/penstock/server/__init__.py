@@ -1,1 +1,1 @@
-"""…"""
+"""The servers: their routes, models and tools, and what stands behind each handler."""

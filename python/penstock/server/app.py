@@ -12,6 +12,8 @@ from penstock.adapters.base import InferenceEngineAdapter
 from penstock.config import Settings
 from penstock.errors import ApiError
 from penstock.generation import EngineState, SamplingParams
+from penstock.http.request import Request
+from penstock.http.response import Response
 from penstock.protocol import (
     ChatCompletionRequest,
     CompletionRequest,
@@ -24,8 +26,6 @@ from penstock.protocol import (
     sampling_params,
 )
 from penstock.server.base import BaseInferenceApiServer
-from penstock.server.request import Request
-from penstock.server.response import Response
 from penstock.server.routes.generate import generate
 from penstock.server.served_model import ServedModel
 from penstock.server.status import ServerStatus

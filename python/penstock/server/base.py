@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, MutableMapping, Sequence
+from collections.abc import Awaitable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,14 @@ from pydantic import BaseModel
 from penstock import _core
 from penstock.errors import ApiError
 from penstock.generation import FinishReason, SamplingDefaults, SamplingParams
+from penstock.http.auth import KeyRing
+from penstock.http.body import read_body
+from penstock.http.dispatch import Dispatcher
+from penstock.http.endpoint import EndpointConfig
+from penstock.http.request import Request
+from penstock.http.response import Response
+from penstock.http.types import Receive, Scope, Send
+from penstock.http.worker_pool import WorkerPool
 from penstock.protocol import (
     ChatCompletionRequest,
     CompletionRequest,
@@ -33,17 +41,9 @@ from penstock.protocol import (
     sampling_params,
 )
 from penstock.server import routes
-from penstock.server.auth import KeyRing
-from penstock.server.body import read_body
-from penstock.server.dispatch import Dispatcher
-from penstock.server.endpoint import EndpointConfig
 from penstock.server.lifespan import serve_lifespan
-from penstock.server.request import Request
-from penstock.server.response import Response, Send
 from penstock.server.status import ServerMetrics, ServerStatus
 from penstock.server.tools import ToolRegistry
-from penstock.server.vigil import Receive
-from penstock.server.worker_pool import WorkerPool
 
 logger = logging.getLogger("penstock.server")
 
@@ -100,7 +100,7 @@ class BaseInferenceApiServer(ABC):
         self.start_time = time.time()
         self.is_draining = False
         self._is_started = False
-        self._active_requests: set[Request] = set()
+        self.open_requests: set[Request] = set()
 
     # ---- routes
 
@@ -119,18 +119,21 @@ class BaseInferenceApiServer(ABC):
 
     async def health_check(self, raw_request: Request) -> Response:
         """Liveness: 200 unless an engine is dead or stuck. Open to all, so it names models to key holders only."""
-        return routes.health(self, raw_request)
+        return routes.health(
+            self.status, self._models_health(), since=self.start_time,
+            num_open_requests=len(self.open_requests) - 1, may_see_models=raw_request.is_authorized,
+        )  # fmt: skip
 
     async def ready_check(self, raw_request: Request) -> Response:
         """Readiness: 200 while new work is accepted, else 503 with the reason."""
-        return routes.ready(self)
+        return routes.ready(self.status, self._progress())
 
     async def get_version(self, raw_request: Request) -> dict[str, str]:
         return {"version": self.server_version}
 
     async def get_metrics(self, raw_request: Request) -> Response:
         """Prometheus text, or plain counters for who prefers application/json."""
-        return routes.metrics(self, raw_request)
+        return routes.metrics(raw_request, status=self.status, snapshot=self.metrics, counters=self.counters)
 
     async def list_models(self, raw_request: Request) -> ModelList:
         return ModelList(data=[])
@@ -143,7 +146,7 @@ class BaseInferenceApiServer(ABC):
 
     async def execute_tool(self, request: ToolExecutionRequest, raw_request: Request) -> Any:
         """Runs a registered function; its arguments are checked by its type hints."""
-        return await routes.execute_tool(self, raw_request)
+        return await routes.execute_tool(self.tools, raw_request, pool=self.pool)
 
     async def read_body(self, model: type[BaseModel], request: Request) -> BaseModel:
         """The body of `request` as `model`. Raises ApiError on anything wrong, and while draining."""
@@ -222,16 +225,16 @@ class BaseInferenceApiServer(ABC):
         """Returns when all open requests have ended. After `timeout_s` they are ended, with an error where a client
         still listens."""
         if not await self._all_answered(timeout_s):
-            logger.warning("Ending %d open requests", len(self._active_requests))
-            for request in tuple(self._active_requests):
-                request.vigil.interrupt("draining")
+            logger.warning("Ending %d open requests", len(self.open_requests))
+            for request in tuple(self.open_requests):
+                request.cancel_scope.cancel("draining")
             await self._all_answered(_LAST_WORDS_S)
 
     async def _all_answered(self, within_s: float) -> bool:
-        tasks = {request.vigil.task for request in self._active_requests}
+        tasks = {request.cancel_scope.task for request in self.open_requests}
         if tasks:
             await asyncio.wait(tasks, timeout=within_s)
-        return not self._active_requests
+        return not self.open_requests
 
     # ---- ASGI
 
@@ -239,7 +242,7 @@ class BaseInferenceApiServer(ABC):
     def _dispatcher(self) -> Dispatcher:
         return Dispatcher(self)
 
-    def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> Awaitable[None]:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "http":
             return self._dispatcher.handle(scope, receive, send)
         if scope["type"] == "lifespan":

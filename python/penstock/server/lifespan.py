@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from penstock.server.lifecycle import Lifecycle
-from penstock.server.response import Send
-from penstock.server.vigil import Receive
-
-if TYPE_CHECKING:
-    from penstock.server.base import BaseInferenceApiServer
+from penstock.http.types import Receive, Send
+from penstock.server.lifecycle import Drainable, Lifecycle
 
 logger = logging.getLogger("penstock.server")
 
 
-async def serve_lifespan(server: BaseInferenceApiServer, receive: Receive, send: Send) -> None:
+class Startable(Drainable, Protocol):
+    """What is started and stopped: a server."""
+
+    async def startup(self) -> None: ...
+
+    async def shutdown(self) -> None: ...
+
+
+async def serve_lifespan(server: Startable, receive: Receive, send: Send) -> None:
     """Starts the server, waits for the host to stop, and stops it. A failed start is told in the host's log."""
     await receive()
     lifecycle = Lifecycle(server)

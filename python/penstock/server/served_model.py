@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from penstock import _core
 from penstock.adapters.base import InferenceEngineAdapter, TokenEngineAdapter
 from penstock.adapters.outlets import Outlets, attach
 from penstock.adapters.text_engine import TextEngine
+from penstock.delivery.delivery import Delivery
 from penstock.errors import ApiError
 from penstock.generation import EngineState, EngineStatus, SamplingDefaults
-
-if TYPE_CHECKING:
-    from penstock.server.delivery import Delivery
+from penstock.http.request import Request
 
 Engine = TokenEngineAdapter | TextEngine
 
@@ -83,6 +81,17 @@ class ServedModel:
         """Raises ApiError on token ids that the model does not have; a foreign engine's are its own affair."""
         if ids and isinstance(self.engine, TokenEngineAdapter):
             self.engine.prompt.check_vocabulary(ids, param=param)
+
+    def deliver(self, stream_key: int, request: Request, *, is_streamed: bool) -> Delivery:
+        """The answer to `request`: what comes of a stream that the engine works for."""
+        delivery = Delivery(
+            self.engine, self.outlets, stream_key, request, is_streamed=is_streamed, on_end=self._forget
+        )
+        self.deliveries[stream_key] = delivery
+        return delivery
+
+    def _forget(self, stream_key: int) -> None:
+        self.deliveries.pop(stream_key, None)
 
     def start(self) -> None:
         """Starts the engine and the pulse, on the running loop. Idempotent."""

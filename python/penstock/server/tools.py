@@ -12,8 +12,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError, validate_call
 
 from penstock.errors import ApiError
+from penstock.http.worker_pool import WorkerPool
 from penstock.protocol import FunctionDefinition, ToolDefinition
-from penstock.server.worker_pool import WorkerPool
 
 logger = logging.getLogger("penstock.tools")
 

@@ -8,22 +8,19 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from penstock import _core
 from penstock.adapters.base import TokenEngineAdapter
 from penstock.adapters.text_engine import TextEngine, TextRequest
+from penstock.delivery.delivery import Delivery
 from penstock.errors import ApiError
 from penstock.generation import GenerationRequest, SamplingParams
+from penstock.http.request import Request
+from penstock.http.worker_pool import WorkerPool
 from penstock.prompt import check_prompt_length, clamp_max_tokens
 from penstock.protocol import ChatCompletionRequest, CompletionRequest, GenerationFields
-from penstock.server.delivery import Delivery
-
-if TYPE_CHECKING:
-    from penstock.server.request import Request
-    from penstock.server.served_model import ServedModel
-    from penstock.server.worker_pool import WorkerPool
-
+from penstock.server.served_model import ServedModel
 
 #: Below this, rendering and encoding take less (some 0.1 ms) than handing them to a thread and back does when many
 #: threads want the interpreter.
@@ -64,7 +61,7 @@ async def generate(
     except ApiError:
         model.hub.withdraw(key)
         raise
-    return Delivery(model, key, raw_request, is_streamed=bool(request.stream))
+    return model.deliver(key, raw_request, is_streamed=bool(request.stream))
 
 
 def _is_short(request: ChatCompletionRequest | CompletionRequest) -> bool:

@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable
+from typing import Any, Protocol
 
-from penstock.protocol import ModelList, ModelObject, ToolExecutionResponse, ToolList
-from penstock.server.endpoint import EndpointConfig
+from penstock.http.endpoint import EndpointConfig
+from penstock.http.request import Request
+from penstock.protocol import (
+    ChatCompletionRequest,
+    CompletionRequest,
+    ModelList,
+    ModelObject,
+    ToolExecutionRequest,
+    ToolExecutionResponse,
+    ToolList,
+)
 
-if TYPE_CHECKING:
-    from penstock.server.base import BaseInferenceApiServer
+
+class Handlers(Protocol):
+    """A server's handlers, by the names a subclass overrides."""
+
+    enable_function_calling: bool
+
+    def chat_completions(self, request: ChatCompletionRequest, raw_request: Request) -> Awaitable[Any]: ...
+    def completions(self, request: CompletionRequest, raw_request: Request) -> Awaitable[Any]: ...
+    def list_models(self, raw_request: Request) -> Awaitable[Any]: ...
+    def get_model(self, model_id: str, raw_request: Request) -> Awaitable[Any]: ...
+    def health_check(self, raw_request: Request) -> Awaitable[Any]: ...
+    def ready_check(self, raw_request: Request) -> Awaitable[Any]: ...
+    def get_version(self, raw_request: Request) -> Awaitable[Any]: ...
+    def get_metrics(self, raw_request: Request) -> Awaitable[Any]: ...
+    def list_tools(self, raw_request: Request) -> Awaitable[Any]: ...
+    def execute_tool(self, request: ToolExecutionRequest, raw_request: Request) -> Awaitable[Any]: ...
 
 
-def endpoints(server: BaseInferenceApiServer) -> list[EndpointConfig]:
+def endpoints(server: Handlers) -> list[EndpointConfig]:
     """What `server` answers, in the order of documents."""
     routes = [
         EndpointConfig(
@@ -52,7 +76,7 @@ def endpoints(server: BaseInferenceApiServer) -> list[EndpointConfig]:
     return routes
 
 
-def _tool_routes(server: BaseInferenceApiServer) -> list[EndpointConfig]:
+def _tool_routes(server: Handlers) -> list[EndpointConfig]:
     return [
         EndpointConfig(
             path="/v1/tools", handler=server.list_tools, methods=["GET"], tags=["Tools"],

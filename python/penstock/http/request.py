@@ -9,10 +9,11 @@ from urllib.parse import parse_qsl
 import orjson
 
 from penstock.errors import ApiError
-from penstock.server.vigil import Receive, Vigil
+from penstock.http.cancel_scope import CancelScope
+from penstock.http.types import Receive, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping
+    from collections.abc import Mapping
 
     from penstock._core import RequestHead
 
@@ -34,7 +35,7 @@ class Request:
     """
 
     def __init__(
-        self, scope: MutableMapping[str, Any], receive: Receive, head: RequestHead, *,
+        self, scope: Scope, receive: Receive, head: RequestHead, *,
         arrival: float, max_body_bytes: int, timeout_s: float,
     ) -> None:  # fmt: skip
         self.head = head
@@ -48,7 +49,7 @@ class Request:
         self.api_key_id = ""
         self.warnings: list[str] = []
         self.has_answered = False
-        self.vigil = Vigil(receive, timeout_s=timeout_s)
+        self.cancel_scope = CancelScope(receive, timeout_s=timeout_s)
         self._scope = scope
         self._receive = receive
         self._max_body_bytes = max_body_bytes
@@ -91,7 +92,7 @@ class Request:
         """
         if self._body is None:
             self._body = await self._read_body()
-            self.vigil.watch()
+            self.cancel_scope.watch_client()
         return self._body
 
     async def json(self) -> Any:
@@ -104,7 +105,7 @@ class Request:
     async def is_disconnected(self) -> bool:
         """Whether the client has left. Reads the body first: what is behind it is how a client leaves."""
         await self.body()
-        return self.vigil.reason == "client_closed"
+        return self.cancel_scope.reason == "client_closed"
 
     async def _read_body(self) -> bytes:
         pieces: list[bytes] = []

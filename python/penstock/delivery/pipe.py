@@ -17,7 +17,7 @@ from penstock.adapters.outlets import GONE
 if TYPE_CHECKING:
     from penstock._core import Receipt
     from penstock.adapters.outlets import Outlets, Taken
-    from penstock.server.response import Send
+    from penstock.http.types import Send
 
 #: What an awaitable's first step gives when it was the last one.
 _SENT = object()

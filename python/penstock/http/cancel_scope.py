@@ -1,24 +1,28 @@
-"""Watches over one request while it is answered: its client may leave, its time may run out, its reader may stall.
+"""What may end a request before its answer is whole: its client leaves, its time runs out, its reader takes nothing.
 
-By default the request's task is cancelled, wherever it waits. A generation takes over with an act of its own, because
-an open stream still has something to say to a client that is there.
+By default the request's task is cancelled, wherever it waits. A generation puts an act of its own in place of that,
+because an open stream still has something to say to a client that is there.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from typing import Any
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
+from penstock.http.types import Message, Receive
 
-#: How long the last words of an interrupted stream may take to send.
+#: How long the last words of a cancelled stream may take to send.
 _LAST_WORDS_S = 5.0
 
 
-class Vigil:
-    """Interrupts a request's task once. Attributes: task; reason: the error kind it did so for, or None."""
+class CancelScope:
+    """Ends one request early, once.
+
+    Attributes:
+        task: that answers the request.
+        reason: the row of the error table for which it was ended, or None.
+    """
 
     def __init__(self, receive: Receive, *, timeout_s: float) -> None:
         task = asyncio.current_task()
@@ -28,9 +32,9 @@ class Vigil:
         self._receive = receive
         self._act: Callable[[str], None] | None = None
         self._watcher: asyncio.Future[Message] | None = None
-        self._timer = task.get_loop().call_later(timeout_s, self.interrupt, "deadline_exceeded")
+        self._timer = task.get_loop().call_later(timeout_s, self.cancel, "deadline_exceeded")
 
-    def watch(self) -> None:
+    def watch_client(self) -> None:
         """Waits in `receive`, the only place that tells of a client's leaving. The body must have been read."""
         if self._watcher is None:
             self._watch()
@@ -41,7 +45,7 @@ class Vigil:
             self._watcher.cancel()
             self._watcher = None
 
-    def end(self) -> None:
+    def close(self) -> None:
         """The request is answered. What has taken over and not given back was never asked for its answer."""
         self._timer.cancel()
         self.stop_watching()
@@ -61,7 +65,7 @@ class Vigil:
         act, self._act = self._act, None
         return act
 
-    def interrupt(self, reason: str) -> None:
+    def cancel(self, reason: str) -> None:
         """Ends the request for `reason`, a row of the error table. Only the first one counts."""
         if self.reason is not None:
             return
@@ -88,4 +92,4 @@ class Vigil:
         if message.exception() is None and message.result()["type"] != "http.disconnect":
             self._watch()
         else:
-            self.interrupt("client_closed")
+            self.cancel("client_closed")

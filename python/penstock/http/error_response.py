@@ -8,8 +8,8 @@ from http import HTTPStatus
 
 from penstock import _core
 from penstock.errors import ApiError
+from penstock.http.response import JSONResponse
 from penstock.protocol import ErrorResponse
-from penstock.server.response import JSONResponse
 
 #: Whether a retry can succeed, where OpenAI's clients would decide otherwise or might.
 _SHOULD_RETRY = {429: "true", 500: "true", 503: "true", 504: "false"}

@@ -9,7 +9,7 @@ from penstock import _core
 from penstock.errors import ApiError
 
 if TYPE_CHECKING:
-    from penstock.server.request import Request
+    from penstock.http.request import Request
 
 #: What probes ask without a key.
 OPEN_PATHS = frozenset({"/health", "/ready"})

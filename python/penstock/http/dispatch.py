@@ -5,19 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import Protocol
 
 from penstock import _core
 from penstock.errors import ApiError
-from penstock.server.endpoint import BoundEndpoint
-from penstock.server.error_response import api_error_response
-from penstock.server.request import Request
-from penstock.server.response import Response, Send, StreamingResponse, as_response
-from penstock.server.vigil import Receive
-
-if TYPE_CHECKING:
-    from penstock.server.base import BaseInferenceApiServer
+from penstock.http.auth import KeyRing
+from penstock.http.endpoint import BodyReader, BoundEndpoint, EndpointConfig
+from penstock.http.error_response import api_error_response
+from penstock.http.request import Request
+from penstock.http.response import Response, StreamingResponse, as_response
+from penstock.http.types import Receive, Scope, Send
 
 logger = logging.getLogger("penstock.server")
 
@@ -31,13 +28,38 @@ _REASONS = {
 }
 
 
+class HttpServer(Protocol):
+    """What a dispatcher asks of the server whose requests it answers.
+
+    Attributes:
+        open_requests: that are being answered now.
+        request_timeout: seconds; max_request_size: bytes of a body.
+    """
+
+    cors_origins: list[str]
+    max_headers: int
+    max_request_size: int
+    request_timeout: float
+    key_ring: KeyRing
+    counters: _core.Metrics
+    open_requests: set[Request]
+
+    @property
+    def _endpoints(self) -> list[EndpointConfig]: ...
+
+    @property
+    def read_body(self) -> BodyReader: ...
+
+
 class Dispatcher:
     """The routes of a server. Built once, when it starts."""
 
-    def __init__(self, server: BaseInferenceApiServer) -> None:
+    def __init__(self, server: HttpServer) -> None:
         endpoints = server._endpoints
         self._server = server
-        self._endpoints = [BoundEndpoint(endpoint, server) for endpoint in endpoints]
+        self._endpoints = [
+            BoundEndpoint(endpoint, read_body=server.read_body, owner=type(server)) for endpoint in endpoints
+        ]
         self._router = _core.Router(
             [(endpoint.path, endpoint.methods) for endpoint in endpoints],
             cors_origins=server.cors_origins,
@@ -45,7 +67,7 @@ class Dispatcher:
             max_headers=server.max_headers,
         )
 
-    async def handle(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one HTTP request."""
         arrival = time.monotonic()
         head = self._router.read(scope)  # type: ignore[arg-type]  # ASGI promises a MutableMapping; hosts give a dict
@@ -61,14 +83,14 @@ class Dispatcher:
             self._server.counters.count_request(handler, head.method, status, time.monotonic() - arrival)
 
     async def _answer(
-        self, scope: MutableMapping[str, Any], receive: Receive, send: Send, *, head: _core.RequestHead, arrival: float
+        self, scope: Scope, receive: Receive, send: Send, *, head: _core.RequestHead, arrival: float
     ) -> int:
         server = self._server
         timeout_s = min(server.request_timeout, head.timeout_s or server.request_timeout)
         request = Request(
             scope, receive, head, arrival=arrival, max_body_bytes=server.max_request_size, timeout_s=timeout_s
         )
-        server._active_requests.add(request)
+        server.open_requests.add(request)
         response: Response | None = None
         try:
             server.key_ring.admit(request)
@@ -80,8 +102,8 @@ class Dispatcher:
                 server.counters.add(_REJECTIONS, 1)
             return await _refuse(send, request, response, error)
         finally:
-            request.vigil.end()
-            server._active_requests.discard(request)
+            request.cancel_scope.close()
+            server.open_requests.discard(request)
 
 
 async def _refuse(send: Send, request: Request, response: Response | None, error: ApiError) -> int:
@@ -93,7 +115,7 @@ async def _refuse(send: Send, request: Request, response: Response | None, error
     if isinstance(response, StreamingResponse) and response.is_event_stream and error.kind != "slow_reader":
         body = _core.error_body(error.kind, error.message, param=error.param, request_id=request.request_id)
         last = b"data: " + body + b"\n\n" + _core.DONE
-        request.vigil.stop_watching()
+        request.cancel_scope.stop_watching()
         await send({"type": "http.response.body", "body": last, "more_body": False})
     # Else the body stays without its end, which a client notices: there is no other way left to tell.
     return error.status
@@ -102,7 +124,7 @@ async def _refuse(send: Send, request: Request, response: Response | None, error
 def _as_api_error(request: Request, failure: Exception | asyncio.CancelledError) -> ApiError:
     if isinstance(failure, ApiError):
         return failure
-    reason = request.vigil.reason
+    reason = request.cancel_scope.reason
     if isinstance(failure, asyncio.CancelledError):
         task = asyncio.current_task()
         if reason is None or task is None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Protocol
 
-from penstock.server.error_response import error_headers
-from penstock.server.pipe import Pipe
-from penstock.server.response import Response, Send
-
-if TYPE_CHECKING:
-    from penstock._core import Receipt
-    from penstock.server.request import Request
-    from penstock.server.served_model import ServedModel
+from penstock import _core
+from penstock.adapters.outlets import Outlets
+from penstock.delivery.pipe import Pipe
+from penstock.http.error_response import error_headers
+from penstock.http.request import Request
+from penstock.http.response import Response
+from penstock.http.types import Send
 
 _CLIENT_GONE = 499
 _LAST_WORDS = {
@@ -20,30 +20,48 @@ _LAST_WORDS = {
 }
 
 
+class Engine(Protocol):
+    """What a delivery asks of the engine that works for it."""
+
+    hub: _core.Hub
+
+    def cancel(self, stream_key: int) -> None:
+        """Stops every sequence of a stream in the engine's next step. Idempotent."""
+
+
 class Delivery(Response):
     """The answer of one hub stream, streamed or plain. Ends its generation when nobody is left to take it.
+
+    Args:
+        engine, outlets: of the stream's model.
+        is_streamed: an event stream; else one JSON body.
+        on_end: called once when the stream has left, or was dropped.
 
     Attributes:
         receipt: what the generation came to, once it is over.
     """
 
-    def __init__(self, model: ServedModel, stream_key: int, request: Request, *, is_streamed: bool) -> None:
+    def __init__(
+        self, engine: Engine, outlets: Outlets, stream_key: int, request: Request, *,
+        is_streamed: bool, on_end: Callable[[int], object],
+    ) -> None:  # fmt: skip
         headers = {"cache-control": "no-cache", "x-accel-buffering": "no"} if is_streamed else {}
         if request.warnings:
             headers["x-penstock-warnings"] = ", ".join(request.warnings)
         super().__init__(headers=headers, media_type="text/event-stream" if is_streamed else "application/json")
-        self._model = model
+        self._engine = engine
+        self._outlets = outlets
         self._key = stream_key
         self._request = request
         self._is_streamed = is_streamed
         self._pipe: Pipe | None = None
-        self.receipt: Receipt | None = None
-        model.outlets.follow(stream_key)
-        model.deliveries[stream_key] = self
-        request.vigil.take_over(self.end)
+        self.receipt: _core.Receipt | None = None
+        self._on_end = on_end
+        outlets.follow(stream_key)
+        request.cancel_scope.take_over(self.end)
 
     async def send(self, send: Send, request: Request) -> int:
-        if request.vigil.reason == "client_closed":  # while a handler still held the answer back
+        if request.cancel_scope.reason == "client_closed":  # while a handler still held the answer back
             return _CLIENT_GONE
         status = 0
         try:
@@ -52,41 +70,41 @@ class Delivery(Response):
         finally:
             if not status:  # cancelled, or the host failed
                 self._drop()
-            request.vigil.give_back()
+            request.cancel_scope.give_back()
             self._forget()
 
     def end(self, reason: str) -> None:
         """Ends the generation for a row of the error table; a client that is still there is told."""
-        self._model.engine.cancel(self._key)
+        self._engine.cancel(self._key)
         if reason == "client_closed":
-            self.receipt = self._model.hub.cancel(self._key)
+            self.receipt = self._engine.hub.cancel(self._key)
             if self._pipe is not None:
                 self._pipe.close()
             self._forget()
         else:
-            self._model.hub.fail(self._key, reason, _LAST_WORDS[reason])
-            self._model.outlets.wake()
+            self._engine.hub.fail(self._key, reason, _LAST_WORDS[reason])
+            self._outlets.wake()
 
     def let_go(self) -> None:
         """Stops waiting for a reader that takes nothing."""
-        self._request.vigil.reason = "slow_reader"
+        self._request.cancel_scope.reason = "slow_reader"
         self._drop()
-        self._request.vigil.task.cancel()
+        self._request.cancel_scope.task.cancel()
 
     async def _stream(self, send: Send, request: Request) -> int:
-        pipe = self._pipe = Pipe(self._model.outlets, self._key, send)
+        pipe = self._pipe = Pipe(self._outlets, self._key, send)
         await send(self._start(request))  # an event stream's head leaves the host at once
         frames, status, receipt = await pipe.pump()
         self.receipt = receipt or self.receipt
         if status != _CLIENT_GONE:
-            request.vigil.stop_watching()
+            request.cancel_scope.stop_watching()
             await send({"type": "http.response.body", "body": frames, "more_body": False})
         return status
 
     async def _whole(self, send: Send, request: Request) -> int:
         status, body = 0, b""
         while not status:
-            body, status, receipt = await self._model.outlets.next(self._key)
+            body, status, receipt = await self._outlets.next(self._key)
             self.receipt = receipt or self.receipt
         if status == _CLIENT_GONE:
             return status
@@ -96,9 +114,9 @@ class Delivery(Response):
         return await super().send(send, request)
 
     def _forget(self) -> None:
-        self._model.outlets.close(self._key)
-        self._model.deliveries.pop(self._key, None)
+        self._outlets.close(self._key)
+        self._on_end(self._key)
 
     def _drop(self) -> None:
-        self._model.engine.cancel(self._key)
-        self.receipt = self._model.hub.cancel(self._key) or self.receipt
+        self._engine.cancel(self._key)
+        self.receipt = self._engine.hub.cancel(self._key) or self.receipt

@@ -5,14 +5,11 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from penstock.server.request import Request
-
-if TYPE_CHECKING:
-    from penstock.server.base import BaseInferenceApiServer
+from penstock.http.request import Request
 
 BodyReader = Callable[[type[BaseModel], Request], Awaitable[BaseModel]]
 
@@ -40,14 +37,14 @@ class EndpointConfig(BaseModel):
 class BoundEndpoint:
     """An endpoint with its handler's signature read, once."""
 
-    def __init__(self, config: EndpointConfig, server: BaseInferenceApiServer) -> None:
+    def __init__(self, config: EndpointConfig, *, read_body: BodyReader, owner: type) -> None:
         self.config = config
         self.path = config.path
-        self._read_body = server.read_body
+        self._read_body = read_body
         self._path_params: list[str] = []
         self._request_params: list[str] = []
         self._body_params: list[tuple[str, type[BaseModel]]] = []
-        self._bind(config, server)
+        self._bind(config, owner)
 
     async def call(self, request: Request) -> Any:
         """What the handler returns for `request`."""
@@ -59,9 +56,9 @@ class BoundEndpoint:
         returned = self.config.handler(**arguments)
         return await returned if inspect.isawaitable(returned) else returned
 
-    def _bind(self, config: EndpointConfig, server: BaseInferenceApiServer) -> None:
+    def _bind(self, config: EndpointConfig, owner: type) -> None:
         in_path = set(re.findall(r"{(\w+)}", config.path))
-        hints = _hints(config.handler, type(server))
+        hints = _hints(config.handler, owner)
         for name, parameter in inspect.signature(config.handler).parameters.items():
             hint = hints.get(name)
             if name in in_path:

@@ -1,23 +1,16 @@
-"""A request's body as a pydantic model: by the protocol's own door where it has one, else by the model alone."""
+"""A request's body as a pydantic model: by the model's own door where it has one, else by the model alone."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from penstock.protocol import ChatCompletionRequest, CompletionRequest, Limits, Parsed, parse_chat, parse_completion
+from penstock.http.request import Request
+from penstock.http.worker_pool import WorkerPool
+from penstock.protocol import GenerationFields, Limits, Parsed
 from penstock.protocol.refusal import refusal
 
-if TYPE_CHECKING:
-    from penstock.server.request import Request
-    from penstock.server.worker_pool import WorkerPool
-
-_DOORS: dict[type[BaseModel], Callable[[bytes, Limits], Parsed[Any]]] = {
-    ChatCompletionRequest: parse_chat,
-    CompletionRequest: parse_completion,
-}
 #: Below this, parsing takes less than handing it to a thread and back.
 _PARSE_ON_LOOP_BYTES = 64 * 1024
 
@@ -39,8 +32,8 @@ async def read_body(model: type[BaseModel], request: Request, *, limits: Limits,
 
 
 def _parse(model: type[BaseModel], body: bytes, limits: Limits) -> Parsed[Any]:
-    if door := _DOORS.get(model):
-        return door(body, limits)
+    if issubclass(model, GenerationFields):
+        return model.parse(body, limits)
     try:
         request: Any = model.model_validate_json(body)
     except ValidationError as error:

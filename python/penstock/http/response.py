@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
 from pydantic import BaseModel
 
-if TYPE_CHECKING:
-    from penstock.server.request import Request
+from penstock.http.types import Send
 
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+if TYPE_CHECKING:
+    from penstock.http.request import Request
+
 HeaderList = list[tuple[bytes, bytes]]
 
 
@@ -43,7 +44,7 @@ class Response:
         """Sends everything. Returns the status it ended with, which for a stream may be worse than what its head
         said."""
         await send(self._start(request, content_length=len(self.body)))
-        request.vigil.stop_watching()
+        request.cancel_scope.stop_watching()
         await send({"type": "http.response.body", "body": self.body, "more_body": False})
         return self.status_code
 
@@ -92,7 +93,7 @@ class StreamingResponse(Response):
         async for piece in self.content:
             body = piece.encode() if isinstance(piece, str) else piece
             await send({"type": "http.response.body", "body": body, "more_body": True})
-        request.vigil.stop_watching()
+        request.cancel_scope.stop_watching()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         return self.status_code
 
