@@ -60,7 +60,12 @@ class PenstockServer(BaseInferenceApiServer):
             **options,
         )
         self.settings = settings
-        self.limits = Limits(max_choices=settings.max_choices, max_stop_strings=settings.max_stop_strings)
+        self.limits = Limits(
+            max_choices=settings.max_choices,
+            max_stop_strings=settings.max_stop_strings,
+            max_json_members=settings.max_json_members,
+            max_json_items=settings.max_json_items,
+        )
         self.models = {
             name: ServedModel(
                 name,
