@@ -28,7 +28,7 @@ def prompt() -> PromptEncoder:
 
 def play(prompt: PromptEncoder, scene: Scene, **given: Any) -> None:
     hub, metrics = make_hub(prompt)
-    engine = EchoEngine(settings(engine="echo", **given), prompt, hub, metrics, "echo")
+    engine = EchoEngine(settings(engine="echo", **given), prompt, hub, metrics.model("echo"), "echo")
 
     async def run() -> None:
         attach(engine)

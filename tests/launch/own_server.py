@@ -21,6 +21,7 @@ class OwnServer(PenstockServer):
 if __name__ == "__main__":
     settings = Settings(echo_interval_ms=50)
     prompt = PromptEncoder.load(demo.model_path())
-    metrics = Metrics("echo")
-    engine = EchoEngine(settings, prompt, Hub(prompt.vocabulary, metrics), metrics, "echo")
+    metrics = Metrics()
+    counters = metrics.model("echo")
+    engine = EchoEngine(settings, prompt, Hub(prompt.vocabulary, counters), counters, "echo")
     OwnServer(settings, {"echo": engine}, metrics).run(host="localhost", port=int(sys.argv[1]))

@@ -94,7 +94,7 @@ class BaseInferenceApiServer(ABC):
         self.server_description = server_description
         self.server_version = server_version
         self.key_ring = KeyRing(api_keys)
-        self.counters = _core.Metrics(server_name) if counters is None else counters
+        self.counters = _core.Metrics() if counters is None else counters
         self.limits = Limits()
         self.tools = ToolRegistry()
         self.pool = WorkerPool(max_workers or 2, max_jobs=_MAX_POOL_JOBS)
