@@ -75,16 +75,17 @@ def _build_engine(settings: Settings, inspected: preflight.Inspected) -> tuple[T
     """The engine that `settings` name, not yet started, with a hub of its own."""
     checkpoint = inspected.checkpoint
     length = settings.max_model_len or (checkpoint.max_position_embeddings if checkpoint else None)
-    metrics = Metrics(inspected.name) if length is None else Metrics(inspected.name, max_model_len=length)
-    hub = Hub(inspected.prompt.vocabulary, metrics, max_pending_bytes=settings.max_pending_bytes)
+    metrics, name = Metrics(), inspected.name
+    counters = metrics.model(name) if length is None else metrics.model(name, max_model_len=length)
+    hub = Hub(inspected.prompt.vocabulary, counters, max_pending_bytes=settings.max_pending_bytes)
     if checkpoint is None:
         from penstock.adapters.echo import EchoEngine
 
-        return EchoEngine(settings, inspected.prompt, hub, metrics, inspected.name), metrics
+        return EchoEngine(settings, inspected.prompt, hub, counters, name), metrics
 
     from penstock.adapters.jax_engine import JaxEngine
 
-    return JaxEngine(settings, checkpoint, inspected.prompt, hub, metrics, inspected.name), metrics
+    return JaxEngine(settings, checkpoint, inspected.prompt, hub, counters, name), metrics
 
 
 app = Application()

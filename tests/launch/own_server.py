@@ -25,8 +25,9 @@ class OwnServer(PenstockServer):
 def make_server() -> OwnServer:
     settings = Settings(echo_interval_ms=50, drain_timeout_s=0.5 if FAULT == "short-drain" else 30)
     prompt = PromptEncoder.load(demo.model_path())
-    metrics = Metrics("echo")
-    engine = EchoEngine(settings, prompt, Hub(prompt.vocabulary, metrics), metrics, "echo")
+    metrics = Metrics()
+    counters = metrics.model("echo")
+    engine = EchoEngine(settings, prompt, Hub(prompt.vocabulary, counters), counters, "echo")
     return OwnServer(settings, {"echo": engine}, metrics)
 
 

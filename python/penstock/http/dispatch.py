@@ -21,7 +21,6 @@ from penstock.http.types import Receive, Scope, Send
 logger = logging.getLogger("penstock.server")
 
 _NO_ROUTE = "none"
-_REJECTIONS = 'vllm:admission_rejections_total{reason="max_num_queued_reqs"}'
 _REASONS = {
     "client_closed": "The client has left.",
     "deadline_exceeded": "The request took longer than its time limit.",
@@ -116,8 +115,6 @@ class Dispatcher:
     ) -> int:
         """Answers a request whose handler, or whose answer, has failed. Returns the status."""
         error = _as_api_error(request, failure)
-        if error.kind == "server_overloaded":
-            self._server.counters.add(_REJECTIONS, 1)
         if error.kind == "client_closed":
             return error.status
         if not request.has_answered:

@@ -104,7 +104,7 @@ class BaseInferenceApiServer(ABC):
         self.server_description = server_description
         self.server_version = server_version
         self.key_ring = KeyRing(api_keys)
-        self.counters = _core.Metrics(server_name) if counters is None else counters
+        self.counters = _core.Metrics() if counters is None else counters
         self.settings = Settings.model_validate({})
         self.limits = Limits()
         self.tools = ToolRegistry()
