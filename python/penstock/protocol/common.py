@@ -76,6 +76,8 @@ class GenerationFields(WireModel):
     stop: StringOrStrings | None = None
     stop_token_ids: Annotated[list[int], FAIL_FAST] | None = Field(None, max_length=MAX_STOP_IDS_OF_A_REQUEST)
     max_tokens: int | None = Field(None, ge=1, le=_INT64_MAX)
+    min_tokens: int | None = Field(None, ge=0, le=INT32_MAX)
+    ignore_eos: bool | None = None
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, gt=0, le=1)
     top_k: int | None = Field(None, ge=-1, le=INT32_MAX)
@@ -110,10 +112,14 @@ class Limits:
     Attributes:
         max_choices: n times prompts.
         max_stop_strings: stop strings.
+        max_json_members: object members, objects and arrays of its body. A thousand take the GIL for about 1 ms.
+        max_json_items: items of all arrays of its body, as token ids. Ten thousand take about 1 ms.
     """
 
     max_choices: int = 128
     max_stop_strings: int = 16
+    max_json_members: int = 20_000
+    max_json_items: int = 262_144
 
 
 RequestT = TypeVar("RequestT", bound=GenerationFields)

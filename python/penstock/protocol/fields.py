@@ -30,8 +30,6 @@ _NOT_BUILT: dict[str, tuple[Any, ...]] = {
     "repeat_penalty": (1,),
     "length_penalty": (1,),
     "no_repeat_ngram_size": (0,),
-    "min_tokens": (0,),
-    "ignore_eos": (False,),
     "bad_words": ([],),
     "allowed_token_ids": ([],),
     "suppress_tokens": ([],),
@@ -105,13 +103,14 @@ _HINTS = {"max_completion_tokens": " here; give 'max_tokens'", "max_output_token
 
 def check_fields(request: GenerationFields, not_built: dict[str, tuple[Any, ...]]) -> list[str]:
     """The names, fit for a header, of fields that are accepted and not acted on. Raises ApiError on one not built."""
-    ignored = []
+    ignored: list[str] = []
     for name, value in (request.model_extra or {}).items():
         if value is None:
             continue
         neutral = not_built.get(name)
         if neutral is None:
-            ignored.append(name)
+            if len(ignored) <= _MAX_WARNINGS:
+                ignored.append(name)
         elif not _is_neutral(value, neutral if name != "best_of" else (request.n or 1,)):
             raise ApiError(
                 "unsupported_parameter", f"'{name}' with this value is not supported{_HINTS.get(name, '')}.", param=name
