@@ -6,6 +6,7 @@ Fields that are not declared here are kept aside in `model_extra`; `fields` deci
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Self, TypeVar
 
@@ -110,10 +111,13 @@ class Limits:
     Attributes:
         max_choices: n times prompts.
         max_stop_strings: stop strings.
+        engine_reads: from the name of a model, as the request gives it, to the fields that its engine reads by itself
+            (`fields.fields_of`): they are neither refused nor named in a warning.
     """
 
     max_choices: int = 128
     max_stop_strings: int = 16
+    engine_reads: Callable[[str | None], frozenset[str]] = lambda _: frozenset()
 
 
 RequestT = TypeVar("RequestT", bound=GenerationFields)
