@@ -15,7 +15,7 @@ import numpy as np
 import table
 from penstock import _core
 from penstock.demo import model_path
-from penstock.engine.interface import Capacity, PrefillSlice
+from penstock.engine.interface import Capacity, PrefillSlice, StepOutput
 from penstock.generation import GenerationRequest, Prompt, SamplingParams
 from penstock.scheduler.step import Scheduler, StepHub
 
@@ -59,7 +59,7 @@ class NoHub:
     def mark_scheduled(self, row_key: int) -> None:
         pass
 
-    def push_step(self, keys: np.ndarray, ids: np.ndarray, ends: np.ndarray, **_: int) -> list[int]:
+    def push_step(self, keys: np.ndarray, output: StepOutput, **_: int) -> list[int]:
         return []
 
     def fail(self, stream_key: int, kind: str, message: str, *, param: str | None = None) -> bool:
@@ -67,20 +67,20 @@ class NoHub:
 
 
 def open_stream(hub: _core.Hub, number: int) -> int:
-    return hub.open(
+    opening = _core.Opening(
+        dialect="chat",
         response_id=f"chatcmpl-{number}",
         model="m",
         created=0,
-        chat=True,
-        streamed=True,
+        is_streamed=True,
         num_choices=1,
-        include_usage=False,
         stop=["never in the text"],
         prompt_tokens=4,
         max_tokens=4000,
         request_id=f"req_{number}",
         arrival=time.monotonic(),
     )
+    return hub.open(opening)
 
 
 def measure(hub: StepHub, stream_keys: list[int], *, ids: list[int], depth: int) -> float:

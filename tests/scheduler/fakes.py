@@ -170,7 +170,8 @@ class FakeHub:
     def mark_scheduled(self, row_key: int) -> None:
         self.scheduled.append(row_key)
 
-    def push_step(self, keys, ids, ends, *, num_running, num_waiting, num_pages_in_use):
+    def push_step(self, keys, output, *, num_running, num_waiting, num_pages_in_use):
+        ids, ends = output.ids, output.ends
         assert (keys.dtype, ids.dtype, ends.dtype) == (np.uint64, np.int32, np.uint8)
         assert keys.flags.c_contiguous
         assert ids.flags.c_contiguous

@@ -84,6 +84,19 @@ class PrefillSlice:
     stop_ids: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class StepOutput:
+    """What came of a step, in named columns, one row for each that was asked to give a token.
+
+    Attributes:
+        ids: int32 [R, N], C-contiguous, -1 for none. A stop token is in it.
+        ends: uint8 [R], END_*.
+    """
+
+    ids: np.ndarray
+    ends: np.ndarray
+
+
 class StepResult(Protocol):
     """A step in flight."""
 

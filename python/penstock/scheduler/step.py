@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from penstock.engine.interface import Capacity, PrefillSlice, StepResult
+from penstock.engine.interface import Capacity, PrefillSlice, StepOutput, StepResult
 from penstock.generation import GenerationRequest
 from penstock.scheduler.in_flight import InFlight
 from penstock.scheduler.request_queue import RequestQueue
@@ -43,8 +43,7 @@ class StepHub(Protocol):
     def push_step(
         self,
         keys: Any,
-        ids: Any,
-        ends: Any,
+        output: Any,
         *,
         num_running: int,
         num_waiting: int,
@@ -156,7 +155,11 @@ class Scheduler:
     def _push(self, keys: np.ndarray, ids: np.ndarray, ends: np.ndarray) -> None:
         self._shown_gauges = num_running, num_waiting, num_pages = self.gauges
         ended_by_text = self._hub.push_step(
-            keys, ids, ends, num_running=num_running, num_waiting=num_waiting, num_pages_in_use=num_pages
+            keys,
+            StepOutput(ids, ends),
+            num_running=num_running,
+            num_waiting=num_waiting,
+            num_pages_in_use=num_pages,
         )
         self._schedule.end_rows(ended_by_text)
 
