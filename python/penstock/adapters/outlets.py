@@ -31,12 +31,10 @@ class Outlets:
 
     Args:
         hub: where the frames are.
-        on_taken: called on the loop after frames left the hub, for an engine that waits for room.
     """
 
-    def __init__(self, hub: Hub, *, on_taken: Callable[[], None] | None = None) -> None:
+    def __init__(self, hub: Hub) -> None:
         self.hub = hub
-        self._on_taken = on_taken
         self._loop = asyncio.get_running_loop()
         self._is_wake_pending = False
         # Who waits for a stream, and how what it has is taken.
@@ -78,8 +76,6 @@ class Outlets:
         if stream_key in self._lagging:
             del self._lagging[stream_key]
             waiter.set_result(take(stream_key))
-            if self._on_taken is not None:
-                self._on_taken()
         else:
             self._waiters[stream_key] = waiter, take
         return waiter
@@ -93,8 +89,6 @@ class Outlets:
         if stream_key in self._lagging:
             del self._lagging[stream_key]
             is_open = sink(*self.hub.take(stream_key))
-            if self._on_taken is not None:
-                self._on_taken()
         self._sinks[stream_key] = sink if is_open else None
 
     def close(self, stream_key: int) -> None:
@@ -126,8 +120,6 @@ class Outlets:
                 continue
             if not sink(*take(key)):
                 sinks[key] = None
-        if self._on_taken is not None:
-            self._on_taken()
         if not self._turn.done():
             self._turn.set_result(None)
             self._turn = self._loop.create_future()

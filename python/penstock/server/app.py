@@ -11,7 +11,7 @@ from penstock import _core
 from penstock.adapters.base import InferenceEngineAdapter
 from penstock.adapters.foreign_engine import engine_of
 from penstock.config import Settings
-from penstock.errors import ApiError
+from penstock.errors import ApiError, ConfigError
 from penstock.generation import EngineState, SamplingParams
 from penstock.http.request import Request
 from penstock.http.response import Response
@@ -57,7 +57,7 @@ class PenstockServer(BaseInferenceApiServer):
             request_timeout=settings.request_timeout_s,
             api_keys=[key.get_secret_value() for key in settings.api_key],
             max_headers=settings.max_header_count,
-            counters=_core.Metrics(next(iter(adapters), "none")) if metrics is None else metrics,
+            counters=_metrics_of(adapters) if metrics is None else metrics,
             **options,
         )
         self.settings = settings
@@ -159,6 +159,14 @@ class PenstockServer(BaseInferenceApiServer):
         for model in self.models.values():
             model.stop()
         await asyncio.gather(*(asyncio.to_thread(model.engine.stop) for model in self.models.values()))
+
+
+def _metrics_of(adapters: Mapping[str, InferenceEngineAdapter]) -> _core.Metrics:
+    """Those that the engines were made with, else new ones."""
+    found = {id(adapter.metrics): adapter.metrics for adapter in adapters.values() if adapter.metrics is not None}
+    if len(found) > 1:
+        raise ConfigError("The engines count into different metrics: give the same to all of them and to the server.")
+    return next(iter(found.values()), None) or _core.Metrics(next(iter(adapters), "none"))
 
 
 def _describe(model: ServedModel) -> ModelObject:
