@@ -27,6 +27,7 @@ __all__ = [
     "error_body",
     "error_kind",
     "error_kinds",
+    "json_excess",
     "key_digest",
     "keys_equal",
     "mint_id",
@@ -47,6 +48,14 @@ def error_body(
 ) -> bytes:
     """`{"error": {"message", "type", "param", "code"}, "request_id", "timestamp"}` as JSON. KeyError on `name`."""
 
+# ---- the shape of JSON bodies
+
+def json_excess(body: bytes, *, max_members: int, max_items: int) -> tuple[str, str] | None:
+    """What `body` has too much of to be parsed, as a row of the error table and a sentence; None when it may be.
+
+    `max_members`: object members, objects and arrays together; `max_items`: items of all arrays. Nesting is bounded,
+    too. Whether `body` is JSON is the parser's to say. A long body is read detached from the GIL."""
+
 # ---- request ids
 
 def mint_id(prefix: str) -> str:
@@ -60,20 +69,21 @@ class Router:
 
     def __new__(
         cls,
-        endpoints: list[tuple[str, list[str]]],
+        endpoints: list[tuple[str, list[str], bool]],
         *,
         cors_origins: list[str] = ...,
         max_body_bytes: int = ...,
         max_headers: int = ...,
     ) -> Router:
-        """`endpoints`: (path template, methods) in order, as "/v1/models/{model_id}"; a parameter that ends a template
-        takes the rest of the path, slashes included. Literal templates win over templates with parameters.
-        `cors_origins`: empty turns CORS off; "*" allows any origin, and then never credentials."""
+        """`endpoints`: (path template, methods, whether it takes a JSON body) in order, as ("/v1/models/{model_id}",
+        ["GET"], False); a parameter that ends a template takes the rest of the path, slashes included. Literal
+        templates win over templates with parameters; methods may be written in any case. `cors_origins`: empty turns
+        CORS off; "*" allows any origin, and then never credentials."""
 
     def read(self, scope: dict[str, Any]) -> RequestHead:
         """Reads an ASGI HTTP scope in one call. Never raises on what a client sent: a head that must be refused
-        (unknown route, wrong method, oversize content-length, too many headers, wrong content type on a POST with a
-        body, CORS preflight) carries its ready answer in `answer`."""
+        (unknown route, wrong method, oversize content-length, too many headers, a body that is not JSON or compressed
+        where one is taken, CORS preflight) carries its ready answer in `answer`."""
 
 @final
 class RequestHead:
@@ -88,10 +98,15 @@ class RequestHead:
     api_key: bytes | None
     #: None when absent; a bad one is refused in `answer`.
     content_length: int | None
+    #: Over HTTP/1 with a body announced: an answer that leaves the body unread must say `connection: close`, or the
+    #: client's next request on the connection may be lost. `answer` says so by itself. (HTTP/2 forbids the header.)
+    closes_if_unread: bool
     #: True when `Accept` prefers application/json over text/plain (for /metrics).
     accepts_json: bool
-    #: `x-request-timeout` or `x-stainless-read-timeout` in seconds, if positive and finite.
+    #: `x-request-timeout` in seconds, if positive and finite: how long the whole request may take.
     timeout_s: float | None
+    #: `x-stainless-read-timeout` in seconds, likewise: how long the client bears silence between bytes.
+    read_timeout_s: float | None
     #: The `traceparent` header, verbatim, when well-formed.
     traceparent: str | None
     #: What every answer to this request carries: x-request-id, server: penstock, and the CORS headers.
@@ -265,8 +280,9 @@ class Metrics:
         """A counter's or gauge's value. KeyError if there is none."""
     def observe(self, name: str, value: float) -> None:
         """Adds an observation to a histogram. KeyError if there is none."""
-    def count_request(self, handler: str, method: str, status: int, seconds: float) -> None:
-        """One HTTP answer: http_requests_total and http_request_duration_seconds. `handler` is a path template."""
+    def count_request(self, handler: str, method: str, status: int, seconds: float, *, is_work: bool = False) -> None:
+        """One HTTP answer: http_requests_total and http_request_duration_seconds. `handler` is a path template;
+        `is_work`: it counts in `snapshot`, too."""
     def render(self) -> bytes:
         """Prometheus text format 0.0.4."""
     def snapshot(self) -> dict[str, float]:

@@ -79,6 +79,8 @@ class Settings(BaseModel):
     max_header_count: int = Field(100, ge=1, description="headers of a request")
     max_choices: int = Field(128, ge=1, le=4096, description="n times prompts of one request")
     max_stop_strings: int = Field(16, ge=1, description="stop strings of one request")
+    max_json_members: int = Field(20_000, ge=16, description="object members, objects and arrays of a request body")
+    max_json_items: int = Field(262_144, ge=16, description="array items of a request body, as token ids")
     max_pending_bytes: Size = Field(
         1 << 20, ge=4096, description="unread bytes after which a slow reader is cancelled (suffixes K, M, G)"
     )

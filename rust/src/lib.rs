@@ -10,6 +10,7 @@ pub mod dialect;
 pub mod error;
 pub mod finish_reason;
 pub mod hub;
+pub mod json_shape;
 pub mod metrics;
 pub mod opening;
 pub mod request_head;

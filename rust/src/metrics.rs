@@ -184,9 +184,16 @@ impl Metrics {
     }
 
     /// One HTTP answer at its end, by its final status (499: the client left). `handler` is a
-    /// path template; probes and scrapes are not counted.
-    pub fn count_request(&self, handler: &str, method: &str, status: u16, seconds: f64) {
-        self.http.count(handler, method, status, seconds);
+    /// path template; `is_work` counts it for the seed's counters, too.
+    pub fn count_request(
+        &self,
+        handler: &str,
+        method: &str,
+        status: u16,
+        seconds: f64,
+        is_work: bool,
+    ) {
+        self.http.count(handler, method, status, seconds, is_work);
     }
 
     /// The seed's counters.

@@ -11,8 +11,8 @@ mod routes;
 mod tests;
 mod values;
 
-pub use router::{Fresh, Router};
-pub use routes::{BadTemplate, Routes};
+pub use router::{Fresh, RequestLine, Router};
+pub use routes::{BadTemplate, Endpoint, Routes};
 
 /// A response header; names in lower case.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,10 +51,15 @@ pub struct RequestHead {
     pub api_key: Option<Vec<u8>>,
     /// None when absent or bad; a bad one is refused in `answer`.
     pub content_length: Option<u64>,
+    /// HTTP/1, and a body is announced: an answer that leaves it unread must say that the
+    /// connection ends, or the client's next request on it is lost.
+    pub closes_if_unread: bool,
     /// `accept` ranks application/json over text/plain.
     pub accepts_json: bool,
-    /// The client's own deadline, in seconds from now.
+    /// `x-request-timeout`: the client's own deadline, in seconds from now.
     pub timeout_s: Option<f64>,
+    /// `x-stainless-read-timeout`: the silence between bytes that the client bears, in seconds.
+    pub read_timeout_s: Option<f64>,
     /// A well-formed W3C trace context.
     pub traceparent: Option<String>,
     /// What every answer to this request carries.

@@ -195,14 +195,14 @@ def test_cancels_at_every_moment_leave_nothing_and_nobody_notices(client, prompt
 def test_a_failed_step_fails_its_request_and_the_next_one_is_right(client, prompts, monkeypatch, caplog):
     runner = client.engine._runner
     fails = iter([True])
-    decode = runner.decode
+    dispatch = runner.dispatch
 
-    def decode_or_fail(slots, *, tokens=1):
-        if next(fails, False):
+    def dispatch_or_fail(plan):
+        if len(plan.decode_slots) and next(fails, False):
             raise RuntimeError("injected")
-        return decode(slots, tokens=tokens)
+        return dispatch(plan)
 
-    monkeypatch.setattr(runner, "decode", decode_or_fail)
+    monkeypatch.setattr(runner, "dispatch", dispatch_or_fail)
     failed = client.submit(prompts[0]["ids"], streamed=False)
     assert json.loads(failed.collect())["error"]["type"] == "server_error"
     assert failed.status == 500

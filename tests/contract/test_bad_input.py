@@ -101,6 +101,39 @@ def test_a_head_is_refused(echo_server: Launch, request_bytes: bytes, status: in
         assert answer.headers["allow"]
 
 
+@pytest.mark.parametrize("num_bytes", [200, 400_000])
+@pytest.mark.parametrize("is_split", [False, True], ids=["at once", "head first"])
+def test_an_unread_body_never_costs_the_next_request(guarded_server: Launch, num_bytes: int, is_split: bool) -> None:
+    """After an early refusal a kept connection takes the next request, or the answer has said that it ends."""
+    body = b"x" * num_bytes
+    refused = [
+        (head("POST", "/nowhere", content_type="application/json", content_length=str(num_bytes)), 404),
+        (head("DELETE", "/v1/models", content_length=str(num_bytes)), 405),
+        (head("POST", CHAT, content_type="text/plain", content_length=str(num_bytes)), 415),
+        (head("POST", CHAT, content_type="application/json", content_length=str(num_bytes)), 401),
+    ]
+    for request_head, status in refused * 20:
+        with connection(guarded_server) as sock:
+            try:
+                for part in (request_head, body) if is_split else (request_head + body,):
+                    sock.sendall(part)
+            except OSError:
+                pass  # the answer came before the end of the body
+            answer = read_answer(sock)
+            assert answer.status == status
+            if answer.headers.get("connection") != "close":
+                sock.sendall(head("GET", "/health"))
+                assert read_answer(sock).status == 200
+
+
+def test_a_read_body_keeps_the_connection(echo_server: Launch) -> None:
+    with connection(echo_server) as sock:
+        for _ in range(3):
+            sock.sendall(post(CHAT, b"{nope"))
+            answer = read_answer(sock)
+            assert (answer.status, answer.headers.get("connection")) == (400, None)
+
+
 def test_a_body_over_the_limit(echo_server: Launch) -> None:
     with connection(echo_server) as sock:
         sock.sendall(head("POST", CHAT, content_type="application/json", content_length=str(11 << 20)))

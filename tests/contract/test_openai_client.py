@@ -156,6 +156,15 @@ def test_comments_between_tokens_are_not_heard(slow_server: Launch) -> None:
         assert len(chunks) == 5
 
 
+def test_a_stream_may_last_longer_than_the_clients_timeout(paced_server: Launch) -> None:
+    """`OpenAI(timeout=…)` goes out as `x-stainless-read-timeout`: it bounds the silence, not the answer."""
+    with openai.OpenAI(base_url=f"{paced_server.url}/v1", api_key="none", max_retries=0, timeout=0.5) as client:
+        stream = client.chat.completions.create(model="echo", messages=HELLO, max_tokens=120, stream=True)
+        chunks = list(stream)
+    assert chunks[-1].choices[0].finish_reason == "length"
+    assert len(chunks) == 122, "a role, 120 tokens, a finish"
+
+
 def test_a_request_id_comes_back(client: openai.OpenAI) -> None:
     raw = client.chat.completions.with_raw_response.create(
         model="echo", messages=HELLO, max_tokens=1, extra_headers={"X-Request-ID": "mine-1"}

@@ -138,14 +138,12 @@ def test_unknown_names_are_key_errors(metrics):
             call()
 
 
-def test_http_answers_are_counted_without_probes(metrics):
+def test_http_answers_are_counted(metrics):
     for handler, method, status in (
         ("/v1/models/{model_id}", "GET", 404),
         ("/v1/chat/completions", "POST", 200),
         ("/v1/chat/completions", "POST", 201),
         ("/v1/chat/completions", "POST", 499),
-        ("/health", "GET", 200),
-        ("/metrics", "GET", 200),
         ('odd"\\\nhandler', "BREW", 503),
     ):
         metrics.count_request(handler, method, status, 0.25)
@@ -154,7 +152,6 @@ def test_http_answers_are_counted_without_probes(metrics):
     assert value_of(metrics, "http_requests_total", status="4xx", **chat) == 1
     assert value_of(metrics, "http_requests_total", handler='odd"\\\nhandler', method="other", status="5xx") == 1
     assert value_of(metrics, "http_request_duration_seconds_count", **chat) == 3
-    assert not any(sample.labels.get("handler") in ("/health", "/metrics") for sample in samples_of(metrics))
 
 
 def test_odd_model_names_are_escaped():
@@ -163,14 +160,13 @@ def test_odd_model_names_are_escaped():
 
 
 def test_snapshot_counts_work_only(metrics):
-    for handler, method, status in (
-        ("/v1/chat/completions", "POST", 200),
-        ("/v1/completions", "POST", 499),
-        ("/v1/models", "GET", 200),
-        ("none", "POST", 404),
-        ("/health", "GET", 200),
+    for handler, status, is_work in (
+        ("/v1/chat/completions", 200, True),
+        ("/own", 499, True),
+        ("/v1/models", 200, False),
+        ("none", 404, False),
     ):
-        metrics.count_request(handler, method, status, 0.1)
+        metrics.count_request(handler, "POST", status, 0.1, is_work=is_work)
     metrics.add("vllm:generation_tokens_total", 7)
     metrics.observe("vllm:request_generation_tokens", 6)
     metrics.observe("vllm:e2e_request_latency_seconds", 2.0)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from penstock import _core
 
 ENDPOINTS = [
-    ("/health", ["GET"]),
-    ("/v1/models", ["GET"]),
-    ("/v1/models/{model_id}", ["GET"]),
-    ("/v1/chat/completions", ["POST"]),
+    ("/health", ["GET"], False),
+    ("/v1/models", ["GET"], False),
+    ("/v1/models/{model_id}", ["GET"], False),
+    ("/v1/chat/completions", ["post"], True),
 ]
 ROUTER = _core.Router(ENDPOINTS, max_body_bytes=1000, max_headers=30)
 
@@ -50,7 +50,7 @@ def test_the_official_clients_heads_are_read():
     assert (model.endpoint, model.path_params, model.answer) == (2, {"model_id": "org/name"}, None)
     assert (chat.endpoint, chat.answer, chat.request_id) == (3, None, "mine-1")
     assert chat.content_length > 0
-    assert {(head.api_key, head.timeout_s) for head in heads} == {(b"sk-1", 77.0)}
+    assert {(head.api_key, head.timeout_s, head.read_timeout_s) for head in heads} == {(b"sk-1", None, 77.0)}
 
 
 def test_the_official_client_reads_the_ready_answers():
@@ -80,6 +80,20 @@ def test_the_official_client_reads_the_ready_answers():
         (scope("POST", "/v1/chat/completions", content_length="many", content_type="application/json"), 400, "digits"),
         (scope("POST", "/v1/chat/completions", content_length="9", content_type="text/plain"), 415, "application/json"),
         (scope("POST", "/v1/chat/completions", content_length="9"), 415, "application/json"),
+        (
+            scope(
+                "POST",
+                "/v1/chat/completions",
+                content_length="9",
+                content_type="application/json",
+                content_encoding="gzip",
+            ),
+            415,
+            "gzip",
+        ),
+        (scope("POST", "/chat/completions"), 404, "Did you mean /v1/chat/completions?"),
+        (scope(path="/v1/models/"), 404, "Did you mean /v1/models?"),
+        (scope(path="//v1/models"), 404, "Did you mean /v1/models?"),
         (scope(**{f"x{number}": "" for number in range(31)}), 431, "at most 30"),
     ],
 )
@@ -133,7 +147,7 @@ def test_credentials_never_come_with_any_origin():
 
 def test_bad_templates_are_refused():
     with pytest.raises(ValueError, match="brace"):
-        _core.Router([("/v1/{a}b", ["GET"])])
+        _core.Router([("/v1/{a}b", ["GET"], False)])
 
 
 @given(

@@ -174,15 +174,52 @@ def test_a_body_must_be_an_object(body: bytes) -> None:
 
 
 def test_a_million_bad_items_are_one_complaint() -> None:
+    limits = Limits(max_json_items=2_000_000)
     began = time.perf_counter()
     for body in (
         b'{"model":"m","prompt":["a"' + b",1" * 1_000_000 + b"]}",
         b'{"model":"m","prompt":[1' + b',"a"' * 1_000_000 + b"]}",
         b'{"model":"m","prompt":"a","stop":["a"' + b",1" * 1_000_000 + b"]}",
     ):
-        with pytest.raises(ApiError):
-            parse_completion(body, LIMITS)
+        with pytest.raises(ApiError, match="must"):
+            parse_completion(body, limits)
     assert time.perf_counter() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({f"k{number}": number for number in range(400_000)}, "at most 20000 object members"),
+        ({"messages": [USER] * 150_000}, "at most 20000 object members"),
+        ({"chat_template_kwargs": {"deep": [{}] * 20_000}}, "at most 20000 object members"),
+        ({"stop_token_ids": [1] * 300_000}, "at most 262144 are read"),
+    ],
+    ids=["keys", "messages", "objects", "items"],
+)
+def test_a_body_of_too_many_parts_never_reaches_the_parser(
+    fields: dict[str, Any], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def validated(*_: object, **__: object) -> None:
+        raise AssertionError("pydantic saw it")
+
+    monkeypatch.setattr(ChatCompletionRequest, "model_validate_json", validated)
+    with pytest.raises(ApiError) as caught:
+        parse_chat(json.dumps({"messages": [USER], **fields}).encode(), Limits())
+    assert caught.value.kind == "invalid_value"
+    assert says in caught.value.message
+
+
+def test_long_prompts_and_long_tool_schemas_are_no_excess() -> None:
+    ids = list(range(128_000))
+    assert parse_completion(json.dumps({"prompt": ids}).encode(), Limits()).request.prompts == [ids]
+    properties = {
+        f"field_{number}": {"type": "string", "description": "x" * 80, "enum": ["a", "b"]} for number in range(20)
+    }
+    function = {"name": "f", "description": "x" * 500, "parameters": {"type": "object", "properties": properties}}
+    tools = [{"type": "function", "function": function}] * 100
+    with pytest.raises(ApiError) as caught:
+        parse_chat(json.dumps({"messages": [USER] * 1000, "tools": tools}).encode(), Limits())
+    assert caught.value.param == "tools", "read, and refused for what it says"
 
 
 def test_a_clients_text_is_not_echoed_at_length() -> None:

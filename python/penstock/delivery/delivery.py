@@ -63,6 +63,7 @@ class Delivery(Response):
     async def send(self, send: Send, request: Request) -> int:
         if request.cancel_scope.reason == "client_closed":  # while a handler still held the answer back
             return _CLIENT_GONE
+        request.drop_body()
         status = 0
         try:
             status = await (self._stream(send, request) if self._is_streamed else self._whole(send, request))

@@ -233,6 +233,7 @@ def plan_engine(
         max_prefill_tokens=min(options.max_prefill_tokens or platform.max_prefill_tokens, plan.max_model_len),
         tokens_per_dispatch=options.tokens_per_dispatch or platform.tokens_per_dispatch,
         pipeline_depth=options.pipeline_depth or platform.pipeline_depth,
+        num_page_groups=len(checkpoint.spec.page_groups),
     )
     attention = GatherAttention(platform.page_size, platform.block_size, platform.is_dynamic)
     config = ProgramConfig(
@@ -244,5 +245,6 @@ def plan_engine(
         pages_per_sequence=-(-plan.max_model_len // platform.block_size) * (platform.block_size // platform.page_size),
         is_dynamic=platform.is_dynamic,
         compiler_options=platform.compiler_options,
+        num_page_groups=capacity.num_page_groups,
     )
     return capacity, config

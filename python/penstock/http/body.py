@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from penstock.http.request import Request
 from penstock.http.worker_pool import WorkerPool
 from penstock.protocol import GenerationFields, Limits, Parsed
-from penstock.protocol.refusal import refusal
+from penstock.protocol.parse import read
 
 #: Below this, parsing takes less than handing it to a thread and back.
 _PARSE_ON_LOOP_BYTES = 64 * 1024
@@ -34,8 +34,5 @@ async def read_body(model: type[BaseModel], request: Request, *, limits: Limits,
 def _parse(model: type[BaseModel], body: bytes, limits: Limits) -> Parsed[Any]:
     if issubclass(model, GenerationFields):
         return model.parse(body, limits)
-    try:
-        request: Any = model.model_validate_json(body)
-    except ValidationError as error:
-        raise refusal(error) from None
+    request: Any = read(model, body, limits)
     return Parsed(request, [])

@@ -55,6 +55,7 @@ class Request:
         self._max_body_bytes = max_body_bytes
         self._body: bytes | None = None
         self._headers: dict[str, str] | None = None
+        self._query: dict[str, str] | None = None
         self._state: SimpleNamespace | None = None
 
     @property
@@ -70,7 +71,10 @@ class Request:
     @property
     def query_params(self) -> dict[str, str]:
         """The query string's pairs; of a name that came several times, the last."""
-        return dict(parse_qsl(self._scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True))
+        if self._query is None:
+            text = self._scope.get("query_string", b"").decode("latin-1")
+            self._query = dict(parse_qsl(text, keep_blank_values=True))
+        return self._query
 
     @property
     def client(self) -> tuple[str, int] | None:
@@ -84,6 +88,16 @@ class Request:
             self._state = SimpleNamespace(request_id=self.request_id)
         return self._state
 
+    def keep_alive_s(self, setting_s: float) -> float:
+        """How long a stream for this client may be silent: the server's setting, or half of what the client bears."""
+        read_timeout_s = self.head.read_timeout_s
+        return setting_s if read_timeout_s is None else min(setting_s, read_timeout_s / 2)
+
+    @property
+    def has_read_body(self) -> bool:
+        """Whether nothing of the body is left on the connection."""
+        return self._body is not None
+
     async def body(self) -> bytes:
         """The whole body.
 
@@ -94,6 +108,10 @@ class Request:
             self._body = await self._read_body()
             self.cancel_scope.watch_client()
         return self._body
+
+    def drop_body(self) -> None:
+        """Frees the body: from now on nobody reads it. Called when a generation's answer begins, which may be long."""
+        self._body = b"" if self._body is not None else None
 
     async def json(self) -> Any:
         """The body as plain data. Raises ApiError "invalid_json"."""

@@ -51,6 +51,8 @@ class Response:
     def _start(self, request: Request, *, content_length: int | None = None) -> dict[str, Any]:
         headers = list(request.answer_headers)
         headers += [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()]
+        if request.head.closes_if_unread and not request.has_read_body:
+            headers.append((b"connection", b"close"))
         if content_length is not None:
             headers.append((b"content-length", b"%d" % content_length))
         request.has_answered = True

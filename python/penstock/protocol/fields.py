@@ -129,13 +129,14 @@ def check_fields(
     Args:
         engine_reads: fields that are the engine's affair (`fields_of`).
     """
-    ignored = []
+    ignored: list[str] = []
     for name, value in (request.model_extra or {}).items():
         if value is None or name in engine_reads:
             continue
         neutral = not_built.get(name)
         if neutral is None:
-            ignored.append(name)
+            if len(ignored) <= _MAX_WARNINGS:
+                ignored.append(name)
         elif not _is_neutral(value, neutral if name != "best_of" else (request.n or 1,)):
             raise ApiError(
                 "unsupported_parameter", f"'{name}' with this value is not supported{_HINTS.get(name, '')}.", param=name

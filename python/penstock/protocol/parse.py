@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
+from penstock import _core
 from penstock.errors import ApiError
-from penstock.protocol.common import INT32_MAX, MAX_STOP_CHARS, GenerationFields, Limits, WireModel
+from penstock.protocol.common import INT32_MAX, MAX_STOP_CHARS, GenerationFields, Limits
 from penstock.protocol.refusal import refusal
 
-WireT = TypeVar("WireT", bound=WireModel)
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
-def read(model: type[WireT], body: bytes) -> WireT:
-    """A wire model from JSON. Raises ApiError of kind invalid_json, missing_parameter, invalid_type, invalid_value."""
+def read(model: type[ModelT], body: bytes, limits: Limits) -> ModelT:
+    """A model from JSON. Raises ApiError of kind invalid_json, missing_parameter, invalid_type, invalid_value.
+
+    What a parser would make too many objects of, under the GIL, is refused before one sees it.
+    """
+    excess = _core.json_excess(body, max_members=limits.max_json_members, max_items=limits.max_json_items)
+    if excess is not None:
+        raise ApiError(*excess)
     try:
         return model.model_validate_json(body)
     except ValidationError as error:

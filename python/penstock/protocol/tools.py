@@ -9,8 +9,10 @@ from pydantic import BaseModel, Field, Tag
 from pydantic_core import from_json
 
 from penstock.errors import ApiError
-from penstock.protocol.common import WireModel, by_kind
+from penstock.protocol.common import Limits, WireModel, by_kind
 from penstock.protocol.parse import read
+
+_LIMITS = Limits()
 
 
 class FunctionCallFormat(StrEnum):
@@ -58,6 +60,18 @@ class ToolExecutionRequest(WireModel):
         | None
     ) = None
 
+    def arguments_object(self) -> dict[str, Any]:
+        """The arguments by name. Raises ApiError "invalid_value" on a text that is no JSON object."""
+        arguments = self.arguments
+        if isinstance(arguments, str):
+            try:
+                arguments = from_json(arguments, allow_inf_nan=False)
+            except ValueError:
+                raise ApiError("invalid_value", "'arguments' is not valid JSON.", param="arguments") from None
+            if not isinstance(arguments, dict):
+                raise ApiError("invalid_value", "'arguments' must be the JSON text of an object.", param="arguments")
+        return arguments or {}
+
 
 class ToolExecutionResponse(BaseModel):
     """What the tool returned."""
@@ -67,15 +81,7 @@ class ToolExecutionResponse(BaseModel):
     result: Any
 
 
-def parse_tool_call(body: bytes) -> tuple[str, dict[str, Any]]:
+def parse_tool_call(body: bytes, limits: Limits = _LIMITS) -> tuple[str, dict[str, Any]]:
     """The tool's name and its arguments. Raises ApiError, with `param`, on anything wrong."""
-    request = read(ToolExecutionRequest, body)
-    arguments = request.arguments
-    if isinstance(arguments, str):
-        try:
-            arguments = from_json(arguments, allow_inf_nan=False)
-        except ValueError:
-            raise ApiError("invalid_value", "'arguments' is not valid JSON.", param="arguments") from None
-        if not isinstance(arguments, dict):
-            raise ApiError("invalid_value", "'arguments' must be the JSON text of an object.", param="arguments")
-    return request.name, arguments or {}
+    request = read(ToolExecutionRequest, body, limits)
+    return request.name, request.arguments_object()

@@ -209,14 +209,6 @@ class Planner:
                 self._release(sequence)
             self.queue.count_end()
 
-    def end_stream_of(self, row_key: int) -> int | None:
-        """The same for the stream of one of its rows: its key, or None if the row has ended before."""
-        sequence = self._sequences.get(row_key)
-        if sequence is None:
-            return None
-        self.end_stream(sequence.generation.stream_key)
-        return sequence.generation.stream_key
-
     def end_all(self) -> list[int]:
         """Every stream that has begun: their keys."""
         stream_keys = list(self._begun)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,9 +23,6 @@ log = logging.getLogger("penstock.scheduler")
 MAX_FAILURES_IN_A_ROW = 3
 """Failed steps, with no sequence brought to its end between them, after which the engine is given up. A good step is
 no sign of health by itself: where decode is broken, every request still gets through its prefill."""
-
-
-NOT_A_NUMBER = "The model's output for this request is not a number."
 
 
 class StepHub(Protocol):
@@ -129,37 +125,29 @@ class Scheduler:
         if self._in_flight and (len(self._in_flight) >= self._runner.capacity.pipeline_depth or not self._has_run):
             row_keys, in_flight = self._in_flight.popleft()
             output = in_flight.fetch()
-            output = self._end(row_keys, output)
+            self._end(row_keys, output.ends)
             self._push(row_keys, output)
             return len(row_keys) > 0
         if self.gauges != self._shown_gauges:
             self._push(_NO_KEYS, _NO_ROWS)
         return False
 
-    def _end(self, row_keys: np.ndarray, output: StepOutput) -> StepOutput:
-        """Frees what ended on the device; the output without rows that went wrong, whose streams fail."""
-        ended = row_keys[output.ends != END_NONE].tolist()
+    def _end(self, row_keys: np.ndarray, ends: np.ndarray) -> None:
+        """Frees the rows that ended on the device. Of a stream that fails for one of them the hub frees the others."""
+        ended = row_keys[ends != END_NONE].tolist()
         if not ended:
-            return output
-        is_broken = output.ends == END_ERROR
-        for row_key in row_keys[is_broken].tolist():
-            stream_key = self._planner.end_stream_of(row_key)
-            if stream_key is not None:
-                log.error("the model's output for stream %d is not a number; its request gets an error", stream_key)
-                self._hub.fail(stream_key, "engine_error", NOT_A_NUMBER)
-        self._planner.end_rows(ended)
-        if is_broken.sum() < len(ended):
+            return
+        num_broken = int(np.count_nonzero(ends == END_ERROR))
+        if num_broken:
+            log.error("%d rows gave values that are not numbers; their requests get an error", num_broken)
+        if num_broken < len(ended):
             self._num_failures = 0
-        return replace(output, ends=np.where(is_broken, np.uint8(END_NONE), output.ends))
+        self._planner.end_rows(ended)
 
     def _push(self, row_keys: np.ndarray, output: StepOutput) -> None:
         self._shown_gauges = num_running, num_waiting, num_pages = self.gauges
         ended_by_text = self._hub.push_step(
-            row_keys,
-            output,
-            num_running=num_running,
-            num_waiting=num_waiting,
-            num_pages_in_use=num_pages,
+            row_keys, output, num_running=num_running, num_waiting=num_waiting, num_pages_in_use=num_pages
         )
         self._planner.end_rows(ended_by_text)
 

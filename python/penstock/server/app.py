@@ -64,6 +64,8 @@ class PenstockServer(BaseInferenceApiServer):
         self.limits = Limits(
             max_choices=settings.max_choices,
             max_stop_strings=settings.max_stop_strings,
+            max_json_members=settings.max_json_members,
+            max_json_items=settings.max_json_items,
             engine_reads=self._engine_reads,
         )
         self.models = {name: self._serve(name, adapter) for name, adapter in adapters.items()}

@@ -71,7 +71,7 @@ class BaseInferenceApiServer(ABC):
         *,
         max_workers: int | None = None,
         enable_cors: bool = True,
-        cors_origins: Sequence[str] | None = None,
+        cors_origins: str | Sequence[str] | None = None,
         max_request_size: int = 10 * 1024 * 1024,
         request_timeout: float = 300.0,
         enable_function_calling: bool = True,
@@ -83,7 +83,8 @@ class BaseInferenceApiServer(ABC):
         max_headers: int = 100,
         counters: _core.Metrics | None = None,
     ) -> None:
-        self.cors_origins = list(cors_origins or ()) if enable_cors else []
+        origins = [cors_origins] if isinstance(cors_origins, str) else list(cors_origins or ())
+        self.cors_origins = origins if enable_cors else []
         self.max_request_size = max_request_size
         self.max_headers = max_headers
         self.request_timeout = request_timeout
@@ -146,7 +147,7 @@ class BaseInferenceApiServer(ABC):
 
     async def execute_tool(self, request: ToolExecutionRequest, raw_request: Request) -> Any:
         """Runs a registered function; its arguments are checked by its type hints."""
-        return await routes.execute_tool(self.tools, raw_request, pool=self.pool)
+        return await routes.execute_tool(self.tools, request, raw_request, pool=self.pool)
 
     async def read_body(self, model: type[BaseModel], request: Request) -> BaseModel:
         """The body of `request` as `model`. Raises ApiError on anything wrong, and while draining."""
@@ -205,7 +206,12 @@ class BaseInferenceApiServer(ABC):
         """Called once at the end: close connections, save state."""
 
     async def startup(self) -> None:
-        """What the host's start asks for. Returns at once; engines load in threads of their own."""
+        """What the host's start asks for. Returns at once; engines load in threads of their own.
+
+        Raises:
+            ConfigError: an entry of `_endpoints` that cannot be used.
+        """
+        self._dispatcher  # noqa: B018  # built here, so that a bad entry fails the start and not a request
         logger.info("Starting %s", self.server_name)
         await self.on_startup()
         self._is_started = True

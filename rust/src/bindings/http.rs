@@ -8,11 +8,16 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
 use crate::error::ErrorKind;
-use crate::request_head::{Answer, Fresh, Header, RequestHead, Router, Routes};
+use crate::json_shape::{self, ShapeLimits};
+use crate::request_head::{
+    Answer, Endpoint, Fresh, Header, RequestHead, RequestLine, Router, Routes,
+};
 use crate::{api_key, request_id};
 
 const MAX_BODY_BYTES: u64 = 10 << 20;
 const MAX_HEADERS: usize = 100;
+/// A shorter body is read sooner than the lock can be given back and taken again.
+const DETACHED_BODY_BYTES: usize = 32 << 10;
 
 type PyHeader<'py> = (Bound<'py, PyBytes>, Bound<'py, PyBytes>);
 type PyAnswer<'py> = (u16, Vec<PyHeader<'py>>, Bound<'py, PyBytes>);
@@ -40,6 +45,28 @@ fn error_body<'py>(
 ) -> PyResult<Bound<'py, PyBytes>> {
     let body = find_kind(name)?.body(message, param, request_id, timestamp);
     Ok(PyBytes::new(py, &body))
+}
+
+#[pyfunction]
+#[pyo3(signature = (body, *, max_members, max_items))]
+fn json_excess(
+    py: Python<'_>,
+    body: &[u8],
+    max_members: usize,
+    max_items: usize,
+) -> Option<(&'static str, String)> {
+    let limits = ShapeLimits {
+        max_members,
+        max_items,
+    };
+    let checked = if body.len() < DETACHED_BODY_BYTES {
+        json_shape::check(body, limits)
+    } else {
+        py.detach(|| json_shape::check(body, limits))
+    };
+    checked
+        .err()
+        .map(|excess| (excess.kind().name(), excess.to_string()))
 }
 
 #[pyfunction]
@@ -79,11 +106,12 @@ impl PyRouter {
         reason = "PyO3 hands over what it extracted"
     )]
     fn new(
-        endpoints: Vec<(String, Vec<String>)>,
+        endpoints: Vec<(String, Vec<String>, bool)>,
         cors_origins: Vec<String>,
         max_body_bytes: u64,
         max_headers: usize,
     ) -> PyResult<Self> {
+        let endpoints: Vec<Endpoint> = endpoints.into_iter().map(endpoint).collect();
         let routes =
             Routes::new(&endpoints).map_err(|bad| PyValueError::new_err(bad.to_string()))?;
         Ok(Self {
@@ -101,9 +129,22 @@ impl PyRouter {
         let headers = headers
             .iter()
             .map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        let line = RequestLine {
+            method: &method,
+            path,
+            is_http_1: text(scope, intern!(py, "http_version"))?.starts_with('1'),
+        };
         Ok(PyRequestHead {
-            inner: self.inner.read(&method, path, headers, fresh()),
+            inner: self.inner.read(line, headers, fresh()),
         })
+    }
+}
+
+fn endpoint((template, methods, takes_body): (String, Vec<String>, bool)) -> Endpoint {
+    Endpoint {
+        template,
+        methods,
+        takes_body,
     }
 }
 
@@ -193,6 +234,11 @@ impl PyRequestHead {
     }
 
     #[getter]
+    fn closes_if_unread(&self) -> bool {
+        self.inner.closes_if_unread
+    }
+
+    #[getter]
     fn accepts_json(&self) -> bool {
         self.inner.accepts_json
     }
@@ -200,6 +246,11 @@ impl PyRequestHead {
     #[getter]
     fn timeout_s(&self) -> Option<f64> {
         self.inner.timeout_s
+    }
+
+    #[getter]
+    fn read_timeout_s(&self) -> Option<f64> {
+        self.inner.read_timeout_s
     }
 
     #[getter]
@@ -237,6 +288,7 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(error_kind, module)?)?;
     module.add_function(wrap_pyfunction!(error_kinds, module)?)?;
     module.add_function(wrap_pyfunction!(error_body, module)?)?;
+    module.add_function(wrap_pyfunction!(json_excess, module)?)?;
     module.add_function(wrap_pyfunction!(mint_id, module)?)?;
     module.add_function(wrap_pyfunction!(keys_equal, module)?)?;
     module.add_function(wrap_pyfunction!(key_digest, module)?)?;

@@ -57,8 +57,10 @@ impl PyMetrics {
         Ok(())
     }
 
-    fn count_request(&self, handler: &str, method: &str, status: u16, seconds: f64) {
-        self.inner.count_request(handler, method, status, seconds);
+    #[pyo3(signature = (handler, method, status, seconds, *, is_work = false))]
+    fn count_request(&self, handler: &str, method: &str, status: u16, seconds: f64, is_work: bool) {
+        self.inner
+            .count_request(handler, method, status, seconds, is_work);
     }
 
     fn render<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {

@@ -15,13 +15,14 @@ pub(super) struct Fields<'a> {
     pub(super) preflight_method: Option<&'a [u8]>,
     pub(super) preflight_headers: Option<&'a [u8]>,
     pub(super) content_type: Option<&'a [u8]>,
+    pub(super) content_encoding: Option<&'a [u8]>,
     content_length: Option<&'a [u8]>,
     transfer_encoding: Option<&'a [u8]>,
     authorization: Option<&'a [u8]>,
     x_api_key: Option<&'a [u8]>,
     accept: Option<&'a [u8]>,
     request_timeout: Option<&'a [u8]>,
-    stainless_timeout: Option<&'a [u8]>,
+    read_timeout: Option<&'a [u8]>,
     traceparent: Option<&'a [u8]>,
 }
 
@@ -49,13 +50,14 @@ impl<'a> Fields<'a> {
             b"access-control-request-method" => &mut self.preflight_method,
             b"access-control-request-headers" => &mut self.preflight_headers,
             b"content-type" => &mut self.content_type,
+            b"content-encoding" => &mut self.content_encoding,
             b"content-length" => &mut self.content_length,
             b"transfer-encoding" => &mut self.transfer_encoding,
             b"authorization" => &mut self.authorization,
             b"x-api-key" => &mut self.x_api_key,
             b"accept" => &mut self.accept,
             b"x-request-timeout" => &mut self.request_timeout,
-            b"x-stainless-read-timeout" => &mut self.stainless_timeout,
+            b"x-stainless-read-timeout" => &mut self.read_timeout,
             b"traceparent" => &mut self.traceparent,
             _ => return None,
         })
@@ -92,12 +94,15 @@ impl<'a> Fields<'a> {
         quality(accept, "application", "json") > quality(accept, "text", "plain")
     }
 
-    /// `x-request-timeout`, else the deadline that `OpenAI`'s SDKs announce, in seconds.
+    /// `x-request-timeout`: how long the whole request may take, in seconds.
     pub(super) fn timeout_s(&self) -> Option<f64> {
-        [self.request_timeout, self.stainless_timeout]
-            .into_iter()
-            .flatten()
-            .find_map(seconds)
+        self.request_timeout.and_then(seconds)
+    }
+
+    /// `x-stainless-read-timeout`, in seconds. `OpenAI`'s SDKs send their `timeout` here, which
+    /// bounds the silence between two reads and never the whole answer.
+    pub(super) fn read_timeout_s(&self) -> Option<f64> {
+        self.read_timeout.and_then(seconds)
     }
 
     /// A W3C trace context of any version that begins as version 00 does.
@@ -217,12 +222,20 @@ mod tests {
             ("x-stainless-read-timeout", "600"),
             ("x-request-timeout", "5"),
         ];
-        assert_eq!(fields(&both).timeout_s(), Some(5.0));
-        let one_bad = [
-            ("x-stainless-read-timeout", "600"),
-            ("x-request-timeout", "soon"),
-        ];
-        assert_eq!(fields(&one_bad).timeout_s(), Some(600.0));
+        let both = fields(&both);
+        assert_eq!(
+            (both.timeout_s(), both.read_timeout_s()),
+            (Some(5.0), Some(600.0))
+        );
+    }
+
+    #[test]
+    fn a_read_timeout_is_no_deadline() {
+        let fields = fields(&[("x-stainless-read-timeout", "3")]);
+        assert_eq!(
+            (fields.timeout_s(), fields.read_timeout_s()),
+            (None, Some(3.0))
+        );
     }
 
     #[test]

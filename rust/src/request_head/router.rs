@@ -19,6 +19,17 @@ pub struct Fresh {
     pub timestamp: f64,
 }
 
+/// What comes before the header fields.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestLine<'a> {
+    /// As sent.
+    pub method: &'a str,
+    /// Percent-decoded.
+    pub path: &'a str,
+    /// One request at a time on a connection: what is left of one stands in the way of the next.
+    pub is_http_1: bool,
+}
+
 /// The door: endpoints, CORS and limits.
 #[derive(Debug)]
 pub struct Router {
@@ -32,7 +43,8 @@ pub struct Router {
 struct Refusal {
     kind: ErrorKind,
     message: String,
-    allow: Option<String>,
+    /// Of this answer alone.
+    header: Option<Header>,
 }
 
 impl Router {
@@ -55,12 +67,12 @@ impl Router {
     /// Reads one head. Whatever the client sent, this ends in an endpoint or a ready answer.
     pub fn read<'a>(
         &self,
-        method: &str,
-        path: &str,
+        line: RequestLine<'_>,
         headers: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
         fresh: Fresh,
     ) -> RequestHead {
         let fields = Fields::read(headers);
+        let RequestLine { method, path, .. } = line;
         let client_id = fields
             .request_id
             .and_then(request_id::accept)
@@ -73,8 +85,10 @@ impl Router {
             request_id: client_id.unwrap_or(fresh.request_id),
             api_key: fields.api_key().map(<[u8]>::to_vec),
             content_length: fields.content_length().unwrap_or_default(),
+            closes_if_unread: line.is_http_1 && fields.announces_body(),
             accepts_json: fields.accepts_json(),
             timeout_s: fields.timeout_s(),
+            read_timeout_s: fields.read_timeout_s(),
             traceparent: fields.traceparent().map(str::to_owned),
             headers: Vec::new(),
             answer: None,
@@ -88,6 +102,9 @@ impl Router {
             Ok(()) if head.endpoint.is_none() => Some(self.preflight(&head, &fields)),
             Ok(()) => None,
         };
+        if let Some(answer) = head.answer.as_mut().filter(|_| head.closes_if_unread) {
+            answer.headers.push(Header::new(b"connection", b"close"));
+        }
         head
     }
 
@@ -103,11 +120,15 @@ impl Router {
     /// Passes a head that has an endpoint, and a preflight of a known path.
     fn check(&self, head: &RequestHead, fields: &Fields<'_>) -> Result<(), Refusal> {
         self.check_count(fields)?;
-        if head.endpoint.is_none() {
+        let Some(endpoint) = head.endpoint else {
             return self.check_route(head, fields);
-        }
+        };
         self.check_length(fields)?;
-        check_content_type(&head.method, fields)
+        if !self.routes.takes_body(endpoint) {
+            return Ok(());
+        }
+        check_content_type(&head.method, fields)?;
+        check_content_coding(fields)
     }
 
     fn check_count(&self, fields: &Fields<'_>) -> Result<(), Refusal> {
@@ -125,9 +146,13 @@ impl Router {
         let (method, methods) = (&head.method, self.routes.methods_of(&head.path));
         let shown: String = head.path.chars().take(MAX_SHOWN_PATH_CHARS).collect();
         if methods.is_empty() {
+            let meant = Some(&head.path)
+                .filter(|path| path.len() <= MAX_SHOWN_PATH_CHARS)
+                .and_then(|path| self.routes.nearest(path))
+                .map_or_else(String::new, |path| format!(" Did you mean {path}?"));
             return Err(Refusal::new(
                 ErrorKind::UnknownUrl,
-                format!("Unknown request URL: {method} {shown}."),
+                format!("Unknown request URL: {method} {shown}.{meant}"),
             ));
         }
         if self.cors.is_preflight(method, fields) {
@@ -136,7 +161,7 @@ impl Router {
         let allow = methods.join(", ");
         let message = format!("{shown} does not take {method}; it takes {allow}.");
         Err(Refusal {
-            allow: Some(allow),
+            header: Some(Header::new(b"allow", allow.as_bytes())),
             ..Refusal::new(ErrorKind::MethodNotAllowed, message)
         })
     }
@@ -192,12 +217,30 @@ fn check_content_type(method: &str, fields: &Fields<'_>) -> Result<(), Refusal> 
     Err(Refusal::new(ErrorKind::UnsupportedMediaType, message))
 }
 
+/// Compressed bodies are not read: a few bytes of one can stand for any number.
+fn check_content_coding(fields: &Fields<'_>) -> Result<(), Refusal> {
+    let Some(coding) = fields
+        .content_encoding
+        .filter(|coding| !coding.eq_ignore_ascii_case(b"identity"))
+    else {
+        return Ok(());
+    };
+    let shown: String = String::from_utf8_lossy(coding).chars().take(100).collect();
+    Err(Refusal {
+        header: Some(Header::new(b"accept-encoding", b"identity")),
+        ..Refusal::new(
+            ErrorKind::UnsupportedMediaType,
+            format!("The body must be sent as it is; Content-Encoding: {shown} is not supported."),
+        )
+    })
+}
+
 impl Refusal {
     fn new(kind: ErrorKind, message: String) -> Self {
         Self {
             kind,
             message,
-            allow: None,
+            header: None,
         }
     }
 
@@ -211,10 +254,7 @@ impl Refusal {
             b"content-length",
             body.len().to_string().as_bytes(),
         ));
-        headers.extend(
-            self.allow
-                .map(|allow| Header::new(b"allow", allow.as_bytes())),
-        );
+        headers.extend(self.header);
         Answer {
             status: self.kind.status(),
             headers,

@@ -16,6 +16,18 @@ struct Route {
     endpoint: usize,
     segments: Vec<Segment>,
     methods: Vec<String>,
+    takes_body: bool,
+}
+
+/// One endpoint of the list.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// As "/v1/models/{model_id}".
+    pub template: String,
+    /// In any case.
+    pub methods: Vec<String>,
+    /// Whether it reads JSON bodies, which then must say that they are JSON.
+    pub takes_body: bool,
 }
 
 /// All endpoints, the most literal first.
@@ -38,17 +50,18 @@ pub(super) enum Match {
 }
 
 impl Routes {
-    /// Endpoints as (path template, methods).
+    /// The list, in order.
     ///
     /// # Errors
     /// A template without a leading slash, or with a brace that is not a whole segment's.
-    pub fn new(endpoints: &[(String, Vec<String>)]) -> Result<Self, BadTemplate> {
+    pub fn new(endpoints: &[Endpoint]) -> Result<Self, BadTemplate> {
         let mut routes = Vec::with_capacity(endpoints.len());
-        for (endpoint, (template, methods)) in endpoints.iter().enumerate() {
+        for (index, endpoint) in endpoints.iter().enumerate() {
             routes.push(Route {
-                endpoint,
-                segments: parse(template)?,
-                methods: with_head(methods),
+                endpoint: index,
+                segments: parse(&endpoint.template)?,
+                methods: with_head(&endpoint.methods),
+                takes_body: endpoint.takes_body,
             });
         }
         // Stable: among equally literal templates the earlier endpoint wins.
@@ -72,6 +85,38 @@ impl Routes {
             seen = Match::WrongMethod;
         }
         seen
+    }
+
+    /// Whether the endpoint of that index reads a body.
+    pub(super) fn takes_body(&self, endpoint: usize) -> bool {
+        self.0
+            .iter()
+            .any(|route| route.endpoint == endpoint && route.takes_body)
+    }
+
+    /// The path that was probably meant by one that leads nowhere: the same with single slashes,
+    /// behind the first segment of some template ("/v1"), or without its own first segments.
+    pub(super) fn nearest(&self, path: &str) -> Option<String> {
+        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        let suffix = |start: usize| format!("/{}", parts[start..].join("/"));
+        let prefixed = self
+            .0
+            .iter()
+            .filter_map(|route| match route.segments.as_slice() {
+                [Segment::Literal(prefix), Segment::Literal(next), ..]
+                    if parts.first() == Some(&next.as_str()) =>
+                {
+                    Some(format!("/{prefix}{}", suffix(0)))
+                }
+                _ => None,
+            });
+        let shortened = (1..parts.len()).map(suffix);
+        let whole = (!parts.is_empty()).then(|| suffix(0));
+        whole
+            .into_iter()
+            .chain(prefixed)
+            .chain(shortened)
+            .find(|candidate| !self.methods_of(candidate).is_empty())
     }
 
     /// All methods that the endpoints of a path take, each once.
@@ -161,11 +206,12 @@ fn parse(template: &str) -> Result<Vec<Segment>, BadTemplate> {
     parts.iter().enumerate().map(segment).collect()
 }
 
-/// HEAD goes where GET goes (RFC 9110 section 9.3.2).
+/// In upper case. HEAD goes where GET goes (RFC 9110 section 9.3.2).
 fn with_head(methods: &[String]) -> Vec<String> {
+    let methods: Vec<String> = methods.iter().map(|own| own.to_ascii_uppercase()).collect();
     let has = |wanted: &str| methods.iter().any(|method| method == wanted);
     let head = (has("GET") && !has("HEAD")).then(|| "HEAD".to_owned());
-    methods.iter().cloned().chain(head).collect()
+    methods.into_iter().chain(head).collect()
 }
 
 #[cfg(test)]
@@ -185,13 +231,12 @@ mod tests {
             ("/v1/responses", "POST"),
             ("/", "GET"),
         ];
-        let owned = endpoints.map(|(path, methods)| {
-            (
-                path.to_owned(),
-                methods.split(' ').map(str::to_owned).collect::<Vec<_>>(),
-            )
+        let listed = endpoints.map(|(template, methods)| Endpoint {
+            template: template.to_owned(),
+            methods: methods.split(' ').map(str::to_owned).collect(),
+            takes_body: template == "/v1/responses",
         });
-        Routes::new(&owned).expect("good templates")
+        Routes::new(&listed).expect("good templates")
     }
 
     #[test]
@@ -247,10 +292,45 @@ mod tests {
     #[test]
     fn bad_templates_are_refused() {
         for template in ["v1", "", "/a{b}", "/{}", "/{a", "/{a}{b}"] {
-            assert!(
-                Routes::new(&[(template.to_owned(), vec![])]).is_err(),
-                "{template:?}"
-            );
+            let endpoint = Endpoint {
+                template: template.to_owned(),
+                methods: vec![],
+                takes_body: false,
+            };
+            assert!(Routes::new(&[endpoint]).is_err(), "{template:?}");
+        }
+    }
+
+    #[test]
+    fn methods_may_be_written_in_any_case() {
+        let endpoint = Endpoint {
+            template: "/a".to_owned(),
+            methods: vec!["post".to_owned(), "Get".to_owned()],
+            takes_body: true,
+        };
+        let routes = Routes::new(&[endpoint]).expect("good template");
+        assert_eq!(routes.methods_of("/a"), ["POST", "GET", "HEAD"]);
+        assert_eq!(routes.find("POST", "/a"), Match::Endpoint(0, vec![]));
+        assert!(routes.takes_body(0) && !routes.takes_body(1));
+    }
+
+    #[test]
+    fn the_path_that_was_meant_is_found() {
+        for (path, meant) in [
+            ("/chat/completions", Some("/v1/chat/completions")),
+            ("chat/completions", Some("/v1/chat/completions")),
+            ("/v1/chat/completions/", Some("/v1/chat/completions")),
+            ("//v1//chat/completions", Some("/v1/chat/completions")),
+            ("/v1/v1/chat/completions", Some("/v1/chat/completions")),
+            ("/openai/v1/models", Some("/v1/models")),
+            ("/v1/models/", Some("/v1/models")),
+            ("/models/org/name", Some("/v1/models/org/name")),
+            ("/nowhere", None),
+            ("/v1", None),
+            ("", None),
+            ("//", None),
+        ] {
+            assert_eq!(routes().nearest(path).as_deref(), meant, "{path}");
         }
     }
 

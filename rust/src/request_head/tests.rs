@@ -8,9 +8,15 @@ const FROM_APP: (&str, &str) = ("origin", "https://app.example");
 
 fn router(cors_origins: &[&str]) -> Router {
     let endpoints = [
-        ("/v1/models/{model_id}".to_owned(), vec!["GET".to_owned()]),
-        ("/v1/chat/completions".to_owned(), vec!["POST".to_owned()]),
+        ("/v1/models/{model_id}", "GET", false),
+        ("/v1/chat/completions", "POST", true),
+        ("/reset", "POST", false),
     ];
+    let endpoints = endpoints.map(|(template, method, takes_body)| Endpoint {
+        template: template.to_owned(),
+        methods: vec![method.to_owned()],
+        takes_body,
+    });
     let routes = Routes::new(&endpoints).expect("good templates");
     let origins: Vec<String> = cors_origins
         .iter()
@@ -21,12 +27,16 @@ fn router(cors_origins: &[&str]) -> Router {
 
 fn read(router: &Router, line: &str, headers: &[(&str, &str)]) -> RequestHead {
     let (method, path) = line.split_once(' ').expect("method and path");
+    let line = RequestLine {
+        method,
+        path,
+        is_http_1: true,
+    };
     let headers = headers
         .iter()
         .map(|(name, value)| (name.as_bytes(), value.as_bytes()));
     router.read(
-        method,
-        path,
+        line,
         headers,
         Fresh {
             request_id: "req_minted".to_owned(),
@@ -110,6 +120,29 @@ fn heads_are_passed_or_refused() {
             415,
             "unsupported_media_type",
         ),
+        (
+            post,
+            &[JSON, ("content-length", "2"), ("content-encoding", "gzip")],
+            415,
+            "unsupported_media_type",
+        ),
+        (
+            post,
+            &[
+                JSON,
+                ("content-length", "2"),
+                ("content-encoding", "Identity"),
+            ],
+            0,
+            "",
+        ),
+        ("POST /reset", &[("content-length", "2")], 0, ""),
+        (
+            "POST /reset",
+            &[("content-length", "1001")],
+            413,
+            "request_too_large",
+        ),
         (post, &[JSON, ("content-length", "two")], 400, ""),
         (post, &[("a", "b"); 21], 431, "headers_too_large"),
     ] {
@@ -146,6 +179,46 @@ fn wrong_methods_are_told_the_right_ones() {
     let answer = head.answer.expect("refused");
     assert_eq!(value(&answer.headers, "allow"), Some("GET, HEAD"));
     assert_eq!(head.endpoint, None);
+}
+
+#[test]
+fn an_answer_that_leaves_a_body_unread_ends_the_connection() {
+    let ends = |path, is_http_1, headers: &[(&str, &str)]| {
+        let line = RequestLine {
+            method: "POST",
+            path,
+            is_http_1,
+        };
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        let fresh = Fresh {
+            request_id: "req_minted".to_owned(),
+            timestamp: 1.0,
+        };
+        let head = router(&[]).read(line, headers, fresh);
+        let told = head
+            .answer
+            .as_ref()
+            .map(|answer| value(&answer.headers, "connection") == Some("close"));
+        (head.closes_if_unread, told)
+    };
+    let sized = [JSON, ("content-length", "5")];
+    let chunked = [JSON, ("transfer-encoding", "chunked")];
+    for headers in [sized, chunked] {
+        assert_eq!(ends("/nowhere", true, &headers), (true, Some(true)));
+        assert_eq!(
+            ends("/nowhere", false, &headers),
+            (false, Some(false)),
+            "HTTP/2 has no such header"
+        );
+        assert_eq!(ends("/v1/chat/completions", true, &headers), (true, None));
+    }
+    assert_eq!(
+        ends("/nowhere", true, &[("content-length", "0")]),
+        (false, Some(false))
+    );
+    assert_eq!(ends("/nowhere", true, &[]), (false, Some(false)));
 }
 
 #[test]
@@ -274,7 +347,8 @@ proptest! {
     ) {
         let headers = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_slice()));
         let fresh = Fresh { request_id: "req_minted".to_owned(), timestamp: 1.0 };
-        let head = router(cors).read(&method, &path, headers, fresh);
+        let line = RequestLine { method: &method, path: &path, is_http_1: true };
+        let head = router(cors).read(line, headers, fresh);
         prop_assert!(head.endpoint.is_some() || head.answer.is_some());
         let answered = head.answer.iter().flat_map(|answer| &answer.headers);
         for header in head.headers.iter().chain(answered) {

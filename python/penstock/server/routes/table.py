@@ -40,11 +40,11 @@ def endpoints(server: Handlers) -> list[EndpointConfig]:
     routes = [
         EndpointConfig(
             path="/v1/chat/completions", handler=server.chat_completions, methods=["POST"], tags=["Chat"],
-            summary="Continue a chat, plain or streamed",
+            summary="Continue a chat, plain or streamed", request_model=ChatCompletionRequest,
         ),
         EndpointConfig(
             path="/v1/completions", handler=server.completions, methods=["POST"], tags=["Completions"],
-            summary="Continue a text or token ids, plain or streamed",
+            summary="Continue a text or token ids, plain or streamed", request_model=CompletionRequest,
         ),
         EndpointConfig(
             path="/v1/models", handler=server.list_models, methods=["GET"], tags=["Models"],
@@ -56,19 +56,19 @@ def endpoints(server: Handlers) -> list[EndpointConfig]:
         ),
         EndpointConfig(
             path="/health", handler=server.health_check, methods=["GET"], tags=["Health"],
-            summary="Whether the server lives, and what it is busy with",
+            summary="Whether the server lives, and what it is busy with", is_open=True, is_counted=False,
         ),
         EndpointConfig(
             path="/ready", handler=server.ready_check, methods=["GET"], tags=["Health"],
-            summary="Whether the server accepts work",
+            summary="Whether the server accepts work", is_open=True, is_counted=False,
         ),
         EndpointConfig(
             path="/version", handler=server.get_version, methods=["GET"], tags=["Monitoring"],
-            summary="The version of the server",
+            summary="The version of the server", is_counted=False,
         ),
         EndpointConfig(
             path="/metrics", handler=server.get_metrics, methods=["GET"], tags=["Monitoring"],
-            summary="Counters as Prometheus text, or as JSON by Accept: application/json",
+            summary="Counters as Prometheus text, or as JSON by Accept: application/json", is_counted=False,
         ),
     ]  # fmt: skip
     if server.enable_function_calling:
@@ -84,6 +84,6 @@ def _tool_routes(server: Handlers) -> list[EndpointConfig]:
         ),
         EndpointConfig(
             path="/v1/tools/execute", handler=server.execute_tool, methods=["POST"], tags=["Tools"],
-            summary="Run one of them", response_model=ToolExecutionResponse,
+            summary="Run one of them", request_model=ToolExecutionRequest, response_model=ToolExecutionResponse,
         ),
     ]  # fmt: skip
