@@ -135,7 +135,8 @@ def test_a_full_queue_refuses_with_a_time_to_come_back(prompt: PromptEncoder) ->
     async def scene(engine: EchoEngine) -> None:
         keys = [open_stream(engine.hub, num_choices=1024) for _ in range(3)]
         engine.submit(request_for(keys[0], num_choices=1024, max_tokens=10_000))
-        await asyncio.sleep(0.05)
+        while engine.status().num_running < 1024:
+            await asyncio.sleep(0.001)
         engine.submit(request_for(keys[1], num_choices=1024))
         with pytest.raises(ApiError) as refused:
             engine.submit(request_for(keys[2]))
