@@ -43,6 +43,6 @@ def test_a_server_shows_what_its_engines_count() -> None:
     assert PenstockServer(settings(), {"one": one}).counters is one.metrics
     with pytest.raises(ConfigError, match="different metrics"):
         PenstockServer(settings(), {"one": one, "two": JaxEngine.load(demo.model_path())})
-    shared = Metrics("both")
+    shared = Metrics()
     both = {name: JaxEngine.load(demo.model_path(), metrics=shared) for name in ("one", "two")}
     assert PenstockServer(settings(), both).counters is shared

@@ -31,7 +31,7 @@ class InferenceEngineAdapter(ABC):
         sampling_defaults: what a request gets where it says nothing.
         max_running: requests that it works for at once, more wait for their turn; None: it takes all that come and
             queues them itself.
-        metrics: what its counts go to, where it was made with some: a server that is given none shows these.
+        metrics: the process's, where it was made with some: a server that is given none shows these.
     """
 
     abilities: Abilities = Abilities(chat=True)

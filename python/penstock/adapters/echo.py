@@ -32,7 +32,7 @@ class EchoEngine(ScheduledEngine):
     """
 
     def __init__(
-        self, settings: Settings, prompt: PromptEncoder, hub: _core.Hub, metrics: _core.Metrics, model_name: str
+        self, settings: Settings, prompt: PromptEncoder, hub: _core.Hub, metrics: _core.ModelMetrics, model_name: str
     ) -> None:
         super().__init__(prompt, hub, metrics, model_name)
         self.max_model_len = min(settings.max_model_len or _MAX_MODEL_LEN, _MAX_MODEL_LEN)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from penstock._core import Hub, Metrics
+from penstock._core import Hub, Metrics, ModelMetrics
 from penstock.adapters.scheduled_engine import ScheduledEngine
 from penstock.checkpoint import Checkpoint, inspect_checkpoint
 from penstock.config import Settings, load_settings
@@ -34,7 +34,7 @@ class JaxEngine(ScheduledEngine):
         checkpoint: Checkpoint,
         prompt: PromptEncoder,
         hub: Hub,
-        metrics: Metrics,
+        metrics: ModelMetrics,
         model_name: str,
     ) -> None:
         super().__init__(prompt, hub, metrics, model_name)
@@ -72,10 +72,12 @@ class JaxEngine(ScheduledEngine):
             raise ConfigError(f"max_model_len {chosen.max_model_len} should be at most {limit}, the model's own limit.")
         name = chosen.model_name or Path(folder).resolve().name
         prompt = PromptEncoder.load(Path(folder), vocab_size=checkpoint.vocab_size)
-        if metrics is None:
-            metrics = Metrics(name, max_model_len=chosen.max_model_len or limit)
-        hub = Hub(prompt.vocabulary, metrics, max_pending_bytes=chosen.max_pending_bytes)
-        return cls(chosen, checkpoint, prompt, hub, metrics, name)
+        process = Metrics() if metrics is None else metrics
+        counters = process.model(name, max_model_len=chosen.max_model_len or limit)
+        hub = Hub(prompt.vocabulary, counters, max_pending_bytes=chosen.max_pending_bytes)
+        engine = cls(chosen, checkpoint, prompt, hub, counters, name)
+        engine.metrics = process
+        return engine
 
     def start(self, on_step: Callable[[], None]) -> None:
         def count_and_wake() -> None:
@@ -112,8 +114,8 @@ class JaxEngine(ScheduledEngine):
 
         runner = JaxRunner.load(self._checkpoint, self._options(), on_progress=on_progress)
         capacity = runner.capacity
-        self.metrics.set("penstock_num_pages", capacity.num_pages)
-        self.metrics.set("penstock_page_size_tokens", capacity.page_size)
+        self._counters.set("penstock_num_pages", capacity.num_pages)
+        self._counters.set("penstock_page_size_tokens", capacity.page_size)
         self.max_model_len = self.prompt.max_model_len = capacity.max_model_len
         self._runner, self._num_pages = runner, capacity.num_pages
         return Scheduler(
@@ -140,5 +142,5 @@ class JaxEngine(ScheduledEngine):
         if self._runner is not None and self._runner.num_compiles_after_ready > self._num_compiles_counted:
             new = self._runner.num_compiles_after_ready - self._num_compiles_counted
             self._num_compiles_counted += new
-            self.metrics.add("penstock_compiles_after_ready_total", new)
+            self._counters.add("penstock_compiles_after_ready_total", new)
             log.warning("%d programs were compiled after ready: the closed set of shapes has a hole", new)

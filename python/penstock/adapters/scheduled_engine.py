@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 
-from penstock._core import Hub, Metrics
+from penstock._core import Hub, ModelMetrics
 from penstock.adapters.base import TokenEngineAdapter
 from penstock.adapters.engine_thread import FAILED, EngineThread
 from penstock.errors import ApiError
@@ -17,16 +17,14 @@ from penstock.scheduler.scheduler import Scheduler
 class ScheduledEngine(TokenEngineAdapter):
     """See the module.
 
-    Attributes:
-        metrics: take the counts and gauges.
+    Args:
+        metrics: of its model.
     """
 
-    metrics: Metrics
-
-    def __init__(self, prompt: PromptEncoder, hub: Hub, metrics: Metrics, model_name: str) -> None:
+    def __init__(self, prompt: PromptEncoder, hub: Hub, metrics: ModelMetrics, model_name: str) -> None:
         self.hub = hub
         self.prompt = prompt
-        self.metrics = metrics
+        self._counters = metrics
         self._model_name = model_name
         self._num_pages = 0
         self._thread = EngineThread(self._load)

@@ -13,6 +13,7 @@ from penstock.http.auth import KeyRing
 from penstock.http.endpoint import EndpointConfig, checked
 from penstock.http.error_response import api_error_response
 from penstock.http.handler import BodyReader, BoundEndpoint
+from penstock.http.open_peers import OpenPeers
 from penstock.http.request import Request
 from penstock.http.response import Response, StreamingResponse, as_response
 from penstock.http.types import Receive, Scope, Send
@@ -20,7 +21,6 @@ from penstock.http.types import Receive, Scope, Send
 logger = logging.getLogger("penstock.server")
 
 _NO_ROUTE = "none"
-_REJECTIONS = 'vllm:admission_rejections_total{reason="max_num_queued_reqs"}'
 _REASONS = {
     "client_closed": "The client has left.",
     "deadline_exceeded": "The request took longer than its time limit.",
@@ -33,7 +33,7 @@ class HttpServer(Protocol):
     """What a dispatcher asks of the server whose requests it answers.
 
     Attributes:
-        open_requests: that are being answered now.
+        open_requests: that are being answered now; open_peers: by the connection they came on.
         request_timeout: seconds; max_request_size: bytes of a body.
     """
 
@@ -44,6 +44,7 @@ class HttpServer(Protocol):
     key_ring: KeyRing
     counters: _core.Metrics
     open_requests: set[Request]
+    open_peers: OpenPeers
 
     @property
     def _endpoints(self) -> list[EndpointConfig]: ...
@@ -74,6 +75,7 @@ class Dispatcher:
         """Answers one HTTP request."""
         arrival = time.monotonic()
         head = self._router.read(scope)  # type: ignore[arg-type]  # ASGI promises a MutableMapping; hosts give a dict
+        peer = self._server.open_peers.begin(scope)
         endpoint = self._endpoints[head.endpoint] if head.endpoint >= 0 else None
         status = 500
         try:
@@ -83,6 +85,7 @@ class Dispatcher:
                 request = self._open(scope, receive, head=head, arrival=arrival)
                 status = await self._answer(request, endpoint, send)
         finally:
+            self._server.open_peers.end(peer)
             self._count(endpoint, head.method, status, time.monotonic() - arrival)
 
     def _open(self, scope: Scope, receive: Receive, *, head: _core.RequestHead, arrival: float) -> Request:
@@ -112,8 +115,6 @@ class Dispatcher:
     ) -> int:
         """Answers a request whose handler, or whose answer, has failed. Returns the status."""
         error = _as_api_error(request, failure)
-        if error.kind == "server_overloaded":
-            self._server.counters.add(_REJECTIONS, 1)
         if error.kind == "client_closed":
             return error.status
         if not request.has_answered:

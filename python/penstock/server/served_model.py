@@ -30,13 +30,15 @@ class ServedModel:
         engine_reads: the fields of a request that the engine reads by itself.
         created: Unix seconds at which the server began to serve it.
         keep_alive_s: the longest that a stream may be silent.
+        metrics: its counters.
         deliveries: the open streams, by stream key.
     """
 
-    def __init__(self, name: str, engine: Engine, *, keep_alive_s: float) -> None:
+    def __init__(self, name: str, engine: Engine, metrics: _core.ModelMetrics, *, keep_alive_s: float) -> None:
         self.name = name
         self.engine = engine
         self.engine_reads = fields_of(engine.abilities)
+        self.metrics = metrics
         self.created = int(time.time())
         self.deliveries: dict[int, Delivery] = {}
         self.keep_alive_s = keep_alive_s
