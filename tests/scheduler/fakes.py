@@ -124,6 +124,7 @@ class FakeRunner:
         for join in plan.joins:
             self.slots[join.slot] = self._join(join)
         for change in plan.block_tables:
+            assert change.group < self.capacity.num_page_groups
             assert change.pages.dtype == np.int32
             assert (change.pages > 0).all()
             self.slots[change.slot].pages |= dict(enumerate(change.pages.tolist(), change.first))
@@ -232,6 +233,9 @@ class FakeHub:
         return ended_by_text
 
     def _take(self, key: int, new: list[int], end: int) -> list[int]:
+        if end == ERROR:
+            self.failed.setdefault(key & ~0xFFF, "engine_error")
+            return []
         tokens = self.tokens.setdefault(key, [])
         tokens += new
         limit = self.text_ends.get(key)

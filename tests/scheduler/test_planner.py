@@ -105,3 +105,10 @@ def test_pages_and_parameters_go_down_with_the_first_span_alone():
     assert [(change.group, change.first, len(change.pages)) for change in first.block_tables] == [(0, 0, 6)]
     assert len(first.joins) == 1
     assert (second.joins, second.block_tables) == ((), ())
+
+
+def test_every_page_group_gets_a_block_table():
+    planner = planner_of(make_request(1, [list(range(20))], 4), num_page_groups=2)
+    first, second = planner.plan().plan.block_tables
+    assert (first.group, second.group) == (0, 1)
+    assert first.pages.tolist() == second.pages.tolist()

@@ -141,7 +141,7 @@ class Planner:
         plan = StepPlan(
             joins=tuple(self._join(sequence) for sequence in new),
             spans=spans,
-            block_tables=tuple(BlockTableChange(sequence.slot, 0, 0, sequence.pages) for sequence in new),
+            block_tables=tuple(change for sequence in new for change in self._block_tables(sequence)),
             decode_slots=slots,
         )
         row_keys = np.concatenate([np.array(first, np.uint64), row_keys])
@@ -173,6 +173,11 @@ class Planner:
     def _join(self, sequence: Sequence) -> Join:
         sampling = sequence.generation.request.sampling
         return Join(sequence.slot, pack_row(sampling, rng_key=sequence.rng_key, stop_ids=self.stop_ids_of(sampling)))
+
+    def _block_tables(self, sequence: Sequence) -> list[BlockTableChange]:
+        """The same pages in every group: each group's layers have a cache of their own."""
+        groups = range(self._capacity.num_page_groups)
+        return [BlockTableChange(sequence.slot, group, 0, sequence.pages) for group in groups]
 
     def stop_ids_of(self, sampling: SamplingParams) -> tuple[int, ...]:
         """The model's stop tokens, unless a request ignores them, and the request's own, each once."""
@@ -208,6 +213,12 @@ class Planner:
             for sequence in list(generation.sequences.values()):
                 self._release(sequence)
             self.queue.count_end()
+
+    def end_stream_of(self, row_key: int) -> None:
+        """The same for the stream of one of its rows, unless that has ended before."""
+        sequence = self._sequences.get(row_key)
+        if sequence is not None:
+            self.end_stream(sequence.generation.stream_key)
 
     def end_all(self) -> list[int]:
         """Every stream that has begun: their keys."""
