@@ -1,7 +1,7 @@
 """CPU of the engine's thread per step, at 1, 8 and 64 rows: scheduling, the hub's work and nothing of the device.
 
-A runner that has every token ready stands for the device. With the hub: detokenization, stop strings, events, frames
-and counters of every row are in the figure; without: the scheduler's own share.
+The echo engine's runner, which has every token ready, stands for the device; its numpy calls are in the figures. With
+the hub: detokenization, stop strings, events, frames and counters of every row, too; without: the scheduler's share.
 """
 
 from __future__ import annotations
@@ -14,40 +14,14 @@ import numpy as np
 
 import table
 from penstock import _core
+from penstock.adapters.echo_runner import EchoRunner, echo_capacity
 from penstock.demo import model_path
-from penstock.engine.interface import Capacity, StepOutput, StepPlan
-from penstock.generation import GenerationRequest, SamplingParams
+from penstock.engine.interface import StepOutput
+from penstock.generation import GenerationRequest, Prompt, SamplingParams
 from penstock.scheduler.scheduler import Scheduler, StepHub
 
 ROWS = (1, 8, 64)
 NUM_STEPS = 1000
-
-
-class ReadyStep:
-    def __init__(self, ids: np.ndarray) -> None:
-        self._output = StepOutput(ids, np.zeros(len(ids), np.uint8))
-
-    def fetch(self) -> StepOutput:
-        return self._output
-
-
-class ReadyRunner:
-    """A device whose tokens are always there: `ids` in turn, the same for every row."""
-
-    def __init__(self, capacity: Capacity, ids: list[int]) -> None:
-        self.capacity = capacity
-        self._steps: dict[int, list[ReadyStep]] = {}
-        self._ids, self._next = ids, 0
-
-    def dispatch(self, plan: StepPlan) -> ReadyStep:
-        num = len(plan.spans) + len(plan.decode_slots)
-        if num not in self._steps:
-            self._steps[num] = [ReadyStep(np.full((num, 1), token, np.int32)) for token in self._ids]
-        self._next = (self._next + 1) % len(self._ids)
-        return self._steps[num][self._next]
-
-    def reset(self) -> None:
-        raise AssertionError("a step of the bench failed")
 
 
 class NoHub:
@@ -83,18 +57,11 @@ def open_stream(hub: _core.Hub, number: int) -> int:
 def measure(hub: StepHub, stream_keys: list[int], *, ids: list[int], depth: int) -> float:
     """Microseconds of this thread per step in steady decode; what the loop would take is taken outside the clock."""
     num_rows = len(stream_keys)
-    capacity = Capacity(
-        num_slots=num_rows,
-        num_pages=num_rows * 256,
-        page_size=16,
-        max_model_len=4096,
-        max_prefill_tokens=256,
-        tokens_per_dispatch=1,
-        pipeline_depth=depth,
-    )
-    scheduler = Scheduler(ReadyRunner(capacity, ids), hub)
+    capacity = echo_capacity(num_slots=num_rows, max_model_len=4096, pipeline_depth=depth)
+    scheduler = Scheduler(EchoRunner(capacity, np.array(ids, np.int32)), hub)
     for stream_key in stream_keys:
-        scheduler.submit(GenerationRequest(stream_key, ((1, 2, 3, 4),), SamplingParams(max_tokens=4000), "r"))
+        prompt = Prompt.of_ids([1, 2, 3, 4])
+        scheduler.submit(GenerationRequest(stream_key, (prompt,), SamplingParams(max_tokens=4000), "r"))
     while scheduler.gauges[1]:
         scheduler.step()
     for _ in range(100):

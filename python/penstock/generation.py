@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -65,6 +66,7 @@ class SamplingParams:
         stop_token_ids: stop ids beside the model's own.
         ignore_eos: the model's own stop ids do not stop.
         seed: the same seed, prompt and choice give the same tokens; drawn at random when the client gave none.
+        extra: fields of the request, as sent and not checked, that a foreign engine said it reads (`Abilities`).
     """
 
     max_tokens: int | None = RowParameter("int32", 0, is_plain=True).default(None)
@@ -78,10 +80,29 @@ class SamplingParams:
     stop_token_ids: tuple[int, ...] = ()
     ignore_eos: bool = False
     seed: int = field(default_factory=lambda: random.getrandbits(63))
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def is_greedy(self) -> bool:
         return self.temperature == 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What is to be continued, in the form that the engine reads.
+
+    Attributes:
+        ids: token ids, shorter than the model's context.
+        text: for an engine that reads text.
+    """
+
+    num_tokens: int
+    ids: Sequence[int] | None = None
+    text: str | None = None
+
+    @classmethod
+    def of_ids(cls, ids: Sequence[int]) -> Prompt:
+        return cls(len(ids), ids=ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +113,18 @@ class GenerationRequest:
 
     Attributes:
         stream_key: the hub stream that takes the tokens.
-        prompts: token ids, each shorter than the model's context.
         sampling: `max_tokens` is set, and already clamped to the room after the longest prompt.
         request_id: for logs.
         api_key_id: whose request this is, for fair shares; "" without keys.
+        is_streamed: whether the client takes it piece by piece; an engine may then do more for the first token.
     """
 
     stream_key: int
-    prompts: tuple[tuple[int, ...], ...]
+    prompts: tuple[Prompt, ...]
     sampling: SamplingParams
     request_id: str
     api_key_id: str = ""
+    is_streamed: bool = True
 
     @property
     def num_choices(self) -> int:

@@ -12,8 +12,7 @@ from hubs import load_prompt, make_hub, open_stream, request_for, settings
 from penstock import _core
 from penstock.adapters.base import ReturnSample
 from penstock.adapters.echo import EchoEngine
-from penstock.adapters.echo_batch import TEXT
-from penstock.adapters.outlets import attach
+from penstock.adapters.echo_text import TEXT
 from penstock.errors import ApiError
 from penstock.generation import EngineState, SamplingParams
 from penstock.prompt import PromptEncoder
@@ -31,7 +30,7 @@ def play(prompt: PromptEncoder, scene: Scene, **given: Any) -> None:
     engine = EchoEngine(settings(engine="echo", **given), prompt, hub, metrics.model("echo"), "echo")
 
     async def run() -> None:
-        attach(engine)
+        engine.attach()
         while engine.status().state is not EngineState.READY:
             await asyncio.sleep(0.001)
         await asyncio.wait_for(scene(engine), timeout=20)
@@ -45,7 +44,7 @@ def play(prompt: PromptEncoder, scene: Scene, **given: Any) -> None:
 
 
 async def whole(engine: EchoEngine, key: int) -> dict[str, Any]:
-    outlets, status, body = attach(engine), 0, b""
+    outlets, status, body = engine.attach(), 0, b""
     while not status:
         body, status, _ = await outlets.next(key)
     assert status == 200
@@ -56,7 +55,7 @@ async def whole(engine: EchoEngine, key: int) -> dict[str, Any]:
 def test_every_choice_gets_the_text_up_to_its_limit(prompt: PromptEncoder) -> None:
     async def scene(engine: EchoEngine) -> None:
         key = open_stream(engine.hub, num_choices=3)
-        attach(engine).follow(key)
+        engine.attach().follow(key)
         engine.submit(request_for(key, num_choices=3, max_tokens=200))
         answer = await whole(engine, key)
         texts = {choice["text"] for choice in answer["choices"]}
@@ -71,9 +70,9 @@ def test_every_choice_gets_the_text_up_to_its_limit(prompt: PromptEncoder) -> No
 def test_every_token_shows_text(prompt: PromptEncoder) -> None:
     async def scene(engine: EchoEngine) -> None:
         key = open_stream(engine.hub, streamed=True)
-        attach(engine).follow(key)
+        engine.attach().follow(key)
         engine.submit(request_for(key, max_tokens=300))
-        outlets, status, events = attach(engine), 0, 0
+        outlets, status, events = engine.attach(), 0, 0
         while not status:
             frames, status, _ = await outlets.next(key)
             events += sum(b'"text":""' not in frame for frame in frames.split(b"\n\n") if b'"text"' in frame)
@@ -86,7 +85,7 @@ def test_a_schedule_does_not_drift(prompt: PromptEncoder) -> None:
     async def scene(engine: EchoEngine) -> None:
         key = open_stream(engine.hub)
         began = time.monotonic()
-        attach(engine).follow(key)
+        engine.attach().follow(key)
         engine.submit(request_for(key, max_tokens=100))
         await whole(engine, key)
         assert 0.49 <= time.monotonic() - began < 0.75
@@ -97,13 +96,13 @@ def test_a_schedule_does_not_drift(prompt: PromptEncoder) -> None:
 def test_unpaced_it_waits_for_a_slow_reader_without_spinning(prompt: PromptEncoder) -> None:
     async def scene(engine: EchoEngine) -> None:
         key = open_stream(engine.hub, streamed=True)
-        attach(engine).follow(key)
+        engine.attach().follow(key)
         engine.submit(request_for(key, max_tokens=10_000))
         await asyncio.sleep(0.1)
         before = time.process_time()
         await asyncio.sleep(0.3)
         assert time.process_time() - before < 0.05
-        frames, *_ = await attach(engine).next(key)
+        frames, *_ = await engine.attach().next(key)
         assert 0 < len(frames) < 10_000
         await asyncio.sleep(0.05)
         assert engine.hub.take(key)[0], "room was made, so there is more"
@@ -120,9 +119,9 @@ def test_cancel_frees_what_runs_and_what_waits(prompt: PromptEncoder) -> None:
         keys = [open_stream(engine.hub, num_choices=600) for _ in range(3)]
         for key in keys:
             engine.submit(request_for(key, num_choices=600, max_tokens=10_000))
-        await asyncio.sleep(0.1)
-        assert engine.status().num_running == 600
-        assert engine.status().num_waiting == 1200
+        while engine.status().num_running < 1024:
+            await asyncio.sleep(0.001)
+        assert engine.status().num_waiting == 1800 - 1024
         for key in keys:
             engine.cancel(key)
             engine.hub.cancel(key)
@@ -136,7 +135,8 @@ def test_a_full_queue_refuses_with_a_time_to_come_back(prompt: PromptEncoder) ->
     async def scene(engine: EchoEngine) -> None:
         keys = [open_stream(engine.hub, num_choices=1024) for _ in range(3)]
         engine.submit(request_for(keys[0], num_choices=1024, max_tokens=10_000))
-        await asyncio.sleep(0.05)
+        while engine.status().num_running < 1024:
+            await asyncio.sleep(0.001)
         engine.submit(request_for(keys[1], num_choices=1024))
         with pytest.raises(ApiError) as refused:
             engine.submit(request_for(keys[2]))
@@ -175,7 +175,7 @@ def test_generate_counts_tokens_whose_text_is_held_back(prompt: PromptEncoder, s
 
     async def scene(engine: EchoEngine) -> None:
         key = open_stream(engine.hub, stop=[stop])
-        attach(engine).follow(key)
+        engine.attach().follow(key)
         engine.submit(request_for(key, max_tokens=40))
         answer = await whole(engine, key)
         given = await engine.generate("a", SamplingParams(max_tokens=40, stop=(stop,)), stream=stream)
@@ -199,7 +199,7 @@ def test_generate_raises_the_error_that_ended_its_stream(prompt: PromptEncoder) 
         key = 1 << _core.CHOICE_BITS
         engine.cancel(key)
         engine.hub.fail(key, "deadline_exceeded", "no luck", param="p")
-        attach(engine).wake()
+        engine.attach().wake()
         with pytest.raises(ApiError, match="no luck") as raised:
             await _consume(streamed)
         assert (raised.value.kind, raised.value.param) == ("deadline_exceeded", "p")

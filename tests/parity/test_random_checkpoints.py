@@ -25,7 +25,7 @@ from recipes import MORE_RECIPES, RECIPES
 from penstock.checkpoint import inspect_checkpoint
 from penstock.engine import EngineOptions
 from penstock.engine.runner import JaxRunner
-from penstock.generation import GenerationRequest, SamplingParams
+from penstock.generation import GenerationRequest, Prompt, SamplingParams
 from penstock.layers.attention import TokenPlaces
 from penstock.layers.gather_attention import GatherAttention
 from penstock.models.decoder import empty_caches, forward, logits
@@ -161,7 +161,7 @@ def test_scheduled_tokens_are_the_judges(depth: int, tmp_path: Path):
     cancelled = {3 << 16, 7 << 16}
     for key, ids in prompts.items():
         sampling = SamplingParams(max_tokens=203 - len(ids) if len(ids) > 1 else 90, temperature=0.0)
-        scheduler.submit(GenerationRequest(key, (tuple(ids.tolist()),), sampling, str(key)))
+        scheduler.submit(GenerationRequest(key, (Prompt.of_ids(ids),), sampling, str(key)))
     num_steps = 0
     while scheduler.gauges != (0, 0, 0):
         scheduler.step()

@@ -24,7 +24,7 @@ from penstock.engine.interface import (
     Yields,
 )
 from penstock.engine.row_parameters import ROW_LAYOUT, ROW_PARAMETERS
-from penstock.generation import GenerationRequest, SamplingParams
+from penstock.generation import GenerationRequest, Prompt, SamplingParams
 from penstock.scheduler.sequence import rng_key
 
 VOCAB_SIZE = 23
@@ -56,7 +56,7 @@ def naive_tokens(request: GenerationRequest, index: int, *, stop_ids: tuple[int,
     prompt, choice = divmod(index, sampling.n)
     key = (0, 0) if sampling.is_greedy else rng_key(sampling.seed, prompt, choice)
     stops = (() if sampling.ignore_eos else stop_ids) + sampling.stop_token_ids
-    history, made = list(request.prompts[prompt]), []
+    history, made = list(request.prompts[prompt].ids), []
     while len(made) < sampling.max_tokens:
         made.append(next_token(key, history, banned=stops if len(made) < sampling.min_tokens else ()))
         history.append(made[-1])
@@ -69,7 +69,7 @@ def make_request(
     stream: int, prompts: list[list[int]], max_tokens: int, *, seed: int = 0, **sampling_params: Any
 ) -> GenerationRequest:
     sampling = SamplingParams(max_tokens=max_tokens, seed=seed, **sampling_params)
-    return GenerationRequest(stream << 12, tuple(map(tuple, prompts)), sampling, request_id=f"req_{stream}")
+    return GenerationRequest(stream << 12, tuple(map(Prompt.of_ids, prompts)), sampling, request_id=f"req_{stream}")
 
 
 @dataclass

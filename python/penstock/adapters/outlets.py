@@ -7,20 +7,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from penstock._core import Hub, Receipt
-    from penstock.adapters.base import TokenEngineAdapter
+from penstock._core import Hub, Receipt
 
-    Taken = tuple[bytes, int, Receipt | None]
+Taken = tuple[bytes, int, Receipt | None]
 
 #: What `Hub.take` says of a stream that is gone.
 GONE: Taken = (b"", 499, None)
 _NOBODY: tuple[None, Any] = (None, None)
 
 #: Frames, status and receipt, as `Hub.take` gives them; true while it takes more.
-Sink = Callable[[bytes, int, "Receipt | None"], bool]
+Sink = Callable[[bytes, int, Receipt | None], bool]
 
 
 class Outlets:
@@ -33,12 +31,10 @@ class Outlets:
 
     Args:
         hub: where the frames are.
-        on_taken: called on the loop after frames left the hub, for an engine that waits for room.
     """
 
-    def __init__(self, hub: Hub, *, on_taken: Callable[[], None] | None = None) -> None:
+    def __init__(self, hub: Hub) -> None:
         self.hub = hub
-        self._on_taken = on_taken
         self._loop = asyncio.get_running_loop()
         self._is_wake_pending = False
         # Who waits for a stream, and how what it has is taken.
@@ -80,8 +76,6 @@ class Outlets:
         if stream_key in self._lagging:
             del self._lagging[stream_key]
             waiter.set_result(take(stream_key))
-            if self._on_taken is not None:
-                self._on_taken()
         else:
             self._waiters[stream_key] = waiter, take
         return waiter
@@ -95,8 +89,6 @@ class Outlets:
         if stream_key in self._lagging:
             del self._lagging[stream_key]
             is_open = sink(*self.hub.take(stream_key))
-            if self._on_taken is not None:
-                self._on_taken()
         self._sinks[stream_key] = sink if is_open else None
 
     def close(self, stream_key: int) -> None:
@@ -128,8 +120,6 @@ class Outlets:
                 continue
             if not sink(*take(key)):
                 sinks[key] = None
-        if self._on_taken is not None:
-            self._on_taken()
         if not self._turn.done():
             self._turn.set_result(None)
             self._turn = self._loop.create_future()
@@ -142,11 +132,3 @@ class Outlets:
             self._lagging.setdefault(stream_key, self._loop.time())
         elif not waiter.done():
             waiter.set_result(take(stream_key))
-
-
-def attach(engine: TokenEngineAdapter) -> Outlets:
-    """The engine's outlets on the running loop; starts the engine the first time."""
-    if engine.outlets is None:
-        engine.outlets = Outlets(engine.hub, on_taken=engine.note_taken)
-        engine.start(engine.outlets.wake)
-    return engine.outlets

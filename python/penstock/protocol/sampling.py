@@ -9,14 +9,19 @@ from penstock.generation import SamplingDefaults, SamplingParams
 from penstock.protocol.common import GenerationFields
 
 _SEED_MASK = 2**63 - 1
-_NAMES = tuple(field.name for field in fields(SamplingParams))
+_NAMES = tuple(field.name for field in fields(SamplingParams) if field.name != "extra")
 _NAMES_WITH_DEFAULTS = tuple(field.name for field in fields(SamplingDefaults) if field.name in _NAMES)
 
 
-def sampling_params(request: GenerationFields, defaults: SamplingDefaults) -> SamplingParams:
+def sampling_params(
+    request: GenerationFields, defaults: SamplingDefaults, engine_reads: frozenset[str] = frozenset()
+) -> SamplingParams:
     """How this request samples. `max_tokens` is None when the client gave none; the room decides then.
 
     A negative seed is folded into [0, 2**63), so that what follows may pack it as it likes.
+
+    Args:
+        engine_reads: fields that the engine reads by itself (`fields.fields_of`): they become `extra`.
     """
     params: dict[str, Any] = {name: getattr(defaults, name) for name in _NAMES_WITH_DEFAULTS}
     params |= {name: value for name in _NAMES if (value := getattr(request, name)) is not None}
@@ -28,4 +33,6 @@ def sampling_params(request: GenerationFields, defaults: SamplingDefaults) -> Sa
     }
     if request.seed is not None:
         params["seed"] = request.seed & _SEED_MASK
+    if engine_reads and request.model_extra:
+        params["extra"] = {name: value for name, value in request.model_extra.items() if name in engine_reads}
     return SamplingParams(**params)

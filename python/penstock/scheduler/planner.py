@@ -72,6 +72,10 @@ class Planner:
         """Sequences in slots."""
         return len(self._sequences)
 
+    def row_keys_in(self, slots: np.ndarray) -> np.ndarray:
+        """uint64 [B]: the hub's names of the sequences in `slots`, all of which are taken."""
+        return self._batch.row_keys_in(slots)
+
     @property
     def num_free_slots(self) -> int:
         """Slots that a sequence could have at once."""
@@ -83,13 +87,13 @@ class Planner:
         """Refuses what could never be admitted. The server's door has checked the rest."""
         capacity, max_tokens = self._capacity, request.sampling.max_tokens
         assert max_tokens is not None, "the server sets max_tokens before it submits"
-        if not all(request.prompts):
+        if not all(prompt.num_tokens for prompt in request.prompts):
             raise ApiError("invalid_request", "Each prompt needs at least one token.")
         if request.sampling.min_tokens > max_tokens:
             message = f"'min_tokens' must be at most the {max_tokens} new tokens that can be made."
             raise ApiError("invalid_value", message, param="min_tokens")
         limit = min(capacity.max_model_len, capacity.num_pages * capacity.page_size)
-        num_tokens = max(map(len, request.prompts)) + max_tokens
+        num_tokens = max(prompt.num_tokens for prompt in request.prompts) + max_tokens
         if num_tokens > limit:
             raise ApiError(
                 "context_length_exceeded",

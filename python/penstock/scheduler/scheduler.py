@@ -153,6 +153,10 @@ class Scheduler:
         )
         self._planner.end_rows(ended_by_text)
 
+    def row_keys_in(self, slots: np.ndarray) -> np.ndarray:
+        """uint64 [B]: the hub's names of the sequences in `slots`, of a step that is under way at depth 1."""
+        return self._planner.row_keys_in(slots)
+
     # ---- when things go wrong
 
     def _recover(self, error: Exception) -> None:

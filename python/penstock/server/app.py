@@ -9,8 +9,9 @@ from typing import Any
 
 from penstock import _core
 from penstock.adapters.base import InferenceEngineAdapter
+from penstock.adapters.foreign_engine import engine_of
 from penstock.config import Settings
-from penstock.errors import ApiError
+from penstock.errors import ApiError, ConfigError
 from penstock.generation import EngineState, SamplingParams
 from penstock.http.request import Request
 from penstock.http.response import Response
@@ -41,7 +42,7 @@ class PenstockServer(BaseInferenceApiServer):
 
     Args:
         settings: of limits, keys, CORS and threads.
-        metrics: shared with the engines' hubs; default: new ones.
+        metrics: shared with the engines' hubs; default: those that the engines were made with, else new ones.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class PenstockServer(BaseInferenceApiServer):
             request_timeout=settings.request_timeout_s,
             api_keys=settings.api_key,
             max_headers=settings.max_header_count,
-            counters=metrics,
+            counters=_metrics_of(adapters) if metrics is None else metrics,
             **({"enable_docs": settings.docs == "on"} | options),
         )
         self.settings = settings
@@ -67,18 +68,27 @@ class PenstockServer(BaseInferenceApiServer):
             max_stop_strings=settings.max_stop_strings,
             max_json_members=settings.max_json_members,
             max_json_items=settings.max_json_items,
+            engine_reads=self._engine_reads,
         )
-        self.models = {
-            name: ServedModel(
-                name,
-                adapter,
-                self.counters.model(name),
-                max_queued_requests=settings.max_queued_requests,
-                max_pending_bytes=settings.max_pending_bytes,
-                keep_alive_s=settings.keep_alive_s,
-            )
-            for name, adapter in adapters.items()
-        }
+        self.models = {name: self._serve(name, adapter) for name, adapter in adapters.items()}
+
+    def _serve(self, name: str, adapter: InferenceEngineAdapter) -> ServedModel:
+        metrics = self.counters.model(name)
+        engine = engine_of(
+            adapter,
+            metrics,
+            max_requests=self.settings.max_queued_requests,
+            max_pending_bytes=self.settings.max_pending_bytes,
+            determine_finish_reason=self._determine_finish_reason,
+        )
+        return ServedModel(name, engine, metrics, keep_alive_s=self.settings.keep_alive_s)
+
+    def _engine_reads(self, name: str | None) -> frozenset[str]:
+        """The fields that the engine of the model which a request names reads by itself."""
+        if name is None and len(self.models) == 1:
+            (name,) = self.models
+        model = None if name is None else self.models.get(name)
+        return frozenset() if model is None else model.engine_reads
 
     # ---- handlers
 
@@ -96,7 +106,8 @@ class PenstockServer(BaseInferenceApiServer):
 
     async def _generate(self, request: ChatCompletionRequest | CompletionRequest, raw_request: Request) -> Response:
         model = self._find(request.model)
-        model.check_ids(request.stop_token_ids or (), param="stop_token_ids")
+        if request.stop_token_ids:
+            model.engine.check_ids(request.stop_token_ids, param="stop_token_ids")
         sampling = self._create_sampling_params(request)
         try:
             return await generate(request, raw_request, model=model, sampling=sampling, pool=self.pool)
@@ -118,10 +129,11 @@ class PenstockServer(BaseInferenceApiServer):
         return model
 
     def _create_sampling_params(self, request: GenerationFields) -> SamplingParams:
-        return sampling_params(request, self._find(request.model).sampling_defaults)
+        model = self._find(request.model)
+        return sampling_params(request, model.engine.sampling_defaults, model.engine_reads)
 
     def _count_tokens(self, content: str | list[dict[str, Any]], model_name: str | None = None) -> int:
-        return self._find(model_name).adapter.count_tokens(content)
+        return self._find(model_name).engine.count_tokens(content)
 
     # ---- state
 
@@ -162,14 +174,22 @@ class PenstockServer(BaseInferenceApiServer):
         await asyncio.gather(*(asyncio.to_thread(model.engine.stop) for model in self.models.values()))
 
 
+def _metrics_of(adapters: Mapping[str, InferenceEngineAdapter]) -> _core.Metrics | None:
+    """Those that the engines were made with."""
+    found = {id(adapter.metrics): adapter.metrics for adapter in adapters.values() if adapter.metrics is not None}
+    if len(found) > 1:
+        raise ConfigError("The engines count into different metrics: give the same to all of them and to the server.")
+    return next(iter(found.values()), None)
+
+
 def _describe(model: ServedModel) -> ModelObject:
     """OpenAI's object and what the server knows itself; what only the adapter can tell goes into `info`."""
-    told = model.adapter.get_model_info().items()
+    told = model.engine.model_info().items()
     return ModelObject(
         id=model.name,
         created=model.created,
-        max_model_len=model.max_model_len,
-        capabilities=ModelCapabilities(chat=model.has_chat_template),
-        sampling_defaults=ModelSamplingDefaults.of(model.sampling_defaults),
+        max_model_len=model.engine.max_model_len,
+        capabilities=ModelCapabilities.of(model.engine.abilities),
+        sampling_defaults=ModelSamplingDefaults.of(model.engine.sampling_defaults),
         info={name: value for name, value in told if name not in _SAID_OUTSIDE_INFO},
     )
