@@ -14,7 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from penstock.errors import ConfigError
@@ -76,6 +86,9 @@ class Settings(BaseModel):
 
     max_queued_requests: int = Field(512, ge=1, description="requests waiting for a slot; more get 503")
     max_request_size: Size = Field(10 * 1024 * 1024, ge=1, description="bytes of a request body (suffixes K, M, G)")
+    max_total_request_size: Size | None = Field(
+        None, ge=1, description="bytes of all request bodies held at once; default: 256M (suffixes K, M, G)"
+    )
     max_header_count: int = Field(100, ge=1, description="headers of a request")
     max_choices: int = Field(128, ge=1, le=4096, description="n times prompts of one request")
     max_stop_strings: int = Field(16, ge=1, description="stop strings of one request")
@@ -94,6 +107,14 @@ class Settings(BaseModel):
     )
     cors_origin: list[str] = Field(default_factory=list, description="allowed origin, may be repeated; none: CORS off")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="of Penstock's own log")
+
+    @field_validator("max_total_request_size")
+    @classmethod
+    def _holds_one(cls, size: int | None, told: ValidationInfo) -> int | None:
+        one = told.data.get("max_request_size", 0)
+        if size is not None and size < one:
+            raise PydanticCustomError("too_small", "be at least --max-request-size, {one}", {"one": one})
+        return size
 
     def to_json(self) -> str:
         """Everything as JSON, API keys in the clear: for handing on to the worker, never for a log."""

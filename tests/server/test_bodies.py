@@ -1,5 +1,6 @@
 """What holds a request's body, and for how long."""
 
+import asyncio
 import gc
 import json
 import logging
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from driver import CHAT, HELLO, ask, echo_server, play, until
+from driver import CHAT, HELLO, ask, echo_server, play, start, until
 from processes import Launch
 from raw_http import connection, post, read_answer
 
@@ -30,10 +31,14 @@ def alive(*kinds: type) -> int:
     return sum(isinstance(each, kinds) for each in gc.get_objects())
 
 
+class TroubleError(Exception):
+    pass
+
+
 class Broken(PenstockServer):
     async def get_version(self, raw_request: Request) -> Any:
         body = await raw_request.body()
-        raise RuntimeError(len(body))
+        raise TroubleError(len(body))
 
 
 @pytest.mark.parametrize(
@@ -64,7 +69,7 @@ def test_a_failed_handler_leaves_nothing(no_collector: None) -> None:
 
     async def scene() -> None:
         assert (await ask(server, "GET", "/version")).status == 500
-        await until(lambda: not alive(RuntimeError, Request))
+        await until(lambda: not alive(TroubleError, Request))
 
     try:
         play(server, scene)
@@ -89,3 +94,62 @@ def test_many_refused_large_bodies_take_no_memory(echo_server: Launch) -> None:
             assert read_answer(sock).status == 400
             before = before or (worker_rss(echo_server) if number == 20 else 0)
         assert worker_rss(echo_server) - before < 60 << 20
+
+
+def test_a_full_queue_refuses_before_the_body() -> None:
+    server = echo_server(Unread, echo_interval_ms=10, max_queued_requests=1)
+
+    def full() -> None:
+        raise ApiError("server_overloaded", "The server is busy.", retry_after_s=3)
+
+    async def scene() -> None:
+        server.models["echo"].engine.check_has_room = full  # type: ignore[method-assign]
+        client = start(server, HELLO, content_length="1000")
+        client.is_whole = False
+        await asyncio.wait_for(client.answered, timeout=1)
+        assert (client.status, client.json()["error"]["code"]) == (503, "server_overloaded")
+        assert client.headers["retry-after-ms"] == "3000"
+        assert client.headers["connection"] == "close"
+        assert client._body is not None, "nobody asked for it"
+
+    play(server, scene)
+
+
+class Unread(PenstockServer):
+    async def chat_completions(self, request: Any, raw_request: Request) -> Any:
+        raise AssertionError("it is refused before")
+
+
+def test_the_bodies_of_all_requests_have_a_bound_together() -> None:
+    server = echo_server(max_request_size=1000, max_total_request_size=1500)
+
+    async def scene() -> None:
+        held = [start(server, HELLO, content_length="1000") for _ in range(12)]
+        for client in held:
+            client.is_whole = False
+        await until(lambda: any(client.answered.done() for client in held))
+        await asyncio.sleep(0.01)
+        refused = [client for client in held if client.answered.done()]
+        assert {(client.status, client.json()["error"]["code"]) for client in refused} == {(503, "server_overloaded")}
+        assert len(refused) < len(held)
+        assert 0 < server.body_budget.num_bytes <= 1500
+        for client in held:
+            client.has_left.set()
+        await asyncio.gather(*(client.answered for client in held))
+        assert server.body_budget.num_bytes == 0
+        assert (await ask(server, "POST", CHAT, HELLO)).status == 200
+
+    play(server, scene)
+
+
+def test_a_long_stream_does_not_hold_its_body() -> None:
+    server = echo_server(echo_interval_ms=5)
+
+    async def scene() -> None:
+        client = start(server, {**HELLO, "stream": True, "max_tokens": 5000})
+        await client.got.wait()
+        assert server.body_budget.num_bytes == 0
+        client.has_left.set()
+        await client.answered
+
+    play(server, scene)

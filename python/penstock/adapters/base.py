@@ -108,6 +108,9 @@ class TokenEngineAdapter(InferenceEngineAdapter):
         """Queues work; called on the event loop, never blocks. Raises ApiError "server_overloaded" when the bounded
         queue is full, "model_loading" before READY, "engine_error" after a failure."""
 
+    def check_has_room(self) -> None:
+        """Raises ApiError "server_overloaded" where `submit` would. Cheap: asked before a request's body is read."""
+
     @abstractmethod
     def cancel(self, stream_key: int) -> None:
         """Stops every sequence of a stream in the engine's next step. Idempotent; an unknown key is ignored."""

@@ -77,16 +77,19 @@ class EchoEngine(TokenEngineAdapter):
             if self._state is not EngineState.READY:
                 kind = "model_loading" if self._state is EngineState.LOADING else "engine_dead"
                 raise ApiError(kind, f"The engine is {self._state.value}.")
-            # What there is a place for waits only until the engine's thread looks, and does not count.
-            if len(self._waiting) >= self._max_queued + max(0, _MAX_LIVE - len(self._live)):
-                raise ApiError(
-                    "server_overloaded",
-                    f"The server is busy: {len(self._waiting)} requests are waiting already.",
-                    retry_after_s=max(1.0, self._interval_s),
-                )
+            self.check_has_room()
             self._waiting[request.stream_key] = request
             self._num_waiting += request.num_choices
             self._changed.notify()
+
+    def check_has_room(self) -> None:
+        # What there is a place for waits only until the engine's thread looks, and does not count.
+        if len(self._waiting) >= self._max_queued + max(0, _MAX_LIVE - len(self._live)):
+            raise ApiError(
+                "server_overloaded",
+                f"The server is busy: {len(self._waiting)} requests are waiting already.",
+                retry_after_s=max(1.0, self._interval_s),
+            )
 
     def cancel(self, stream_key: int) -> None:
         with self._changed:

@@ -75,6 +75,10 @@ class JaxEngine(TokenEngineAdapter):
         else:
             raise ApiError("engine_dead", FAILED if state is EngineState.ERROR else "The engine has stopped.")
 
+    def check_has_room(self) -> None:
+        if self._thread.scheduler is not None:
+            self._thread.scheduler.queue.check_has_room()
+
     def cancel(self, stream_key: int) -> None:
         if self._thread.scheduler is not None:
             self._thread.scheduler.cancel(stream_key)

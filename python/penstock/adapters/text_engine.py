@@ -67,12 +67,16 @@ class TextEngine:
 
     def submit(self, request: TextRequest) -> None:
         """Begins to generate. Raises ApiError "server_overloaded"."""
-        if len(self._pumps) >= self._max_requests:
-            raise ApiError("server_overloaded", f"The server is busy: {len(self._pumps)} requests are under way.")
+        self.check_has_room()
         key = request.stream_key
         pump = asyncio.get_running_loop().create_task(self._pump(request))
         self._pumps[key] = pump
         pump.add_done_callback(lambda _: self._pumps.pop(key, None))
+
+    def check_has_room(self) -> None:
+        """Raises ApiError "server_overloaded" where `submit` would."""
+        if len(self._pumps) >= self._max_requests:
+            raise ApiError("server_overloaded", f"The server is busy: {len(self._pumps)} requests are under way.")
 
     def cancel(self, stream_key: int) -> None:
         """Cancels the adapter's coroutine or iterator, where it waits. Idempotent."""

@@ -10,6 +10,7 @@ from typing import Protocol
 from penstock import _core
 from penstock.errors import ApiError
 from penstock.http.auth import KeyRing
+from penstock.http.body_budget import BodyBudget
 from penstock.http.endpoint import EndpointConfig, checked
 from penstock.http.error_response import api_error_response
 from penstock.http.handler import BodyReader, BoundEndpoint
@@ -43,6 +44,7 @@ class HttpServer(Protocol):
     request_timeout: float
     key_ring: KeyRing
     counters: _core.Metrics
+    body_budget: BodyBudget
     open_requests: set[Request]
 
     @property
@@ -88,8 +90,10 @@ class Dispatcher:
     def _open(self, scope: Scope, receive: Receive, *, head: _core.RequestHead, arrival: float) -> Request:
         server = self._server
         timeout_s = min(server.request_timeout, head.timeout_s or server.request_timeout)
-        max_body_bytes = server.max_request_size
-        return Request(scope, receive, head, arrival=arrival, max_body_bytes=max_body_bytes, timeout_s=timeout_s)
+        return Request(
+            scope, receive, head, arrival=arrival, timeout_s=timeout_s,
+            max_body_bytes=server.max_request_size, body_budget=server.body_budget,
+        )  # fmt: skip
 
     async def _answer(self, request: Request, endpoint: BoundEndpoint, send: Send) -> int:
         server = self._server
@@ -105,6 +109,7 @@ class Dispatcher:
             return await self._refuse(send, request, response, failure)
         finally:
             request.cancel_scope.close()
+            request.drop_body()
             server.open_requests.discard(request)
 
     async def _refuse(

@@ -43,18 +43,18 @@ class RequestQueue:
         with self._changed:
             if self.is_closed:
                 raise ApiError("engine_dead", "The engine has stopped.")
-            if len(self._waiting) >= self.max_requests + self._num_free_slots():
-                raise ApiError(
-                    "server_overloaded",
-                    f"The server is busy: {len(self._waiting)} requests are waiting already.",
-                    retry_after_s=self._drain_rate.time_for(len(self._waiting), time.monotonic()),
-                )
+            self._check_has_room()
             assert request.stream_key not in self._waiting, "a stream key was submitted twice"
             if not self._waiting:
                 self._drain_rate.restart(time.monotonic())
             self._waiting[request.stream_key] = Generation(request)
             self.num_choices += request.num_choices
             self._changed.notify()
+
+    def check_has_room(self) -> None:
+        """ApiError "server_overloaded" where `submit` would raise it."""
+        with self._changed:
+            self._check_has_room()
 
     def cancel(self, stream_key: int) -> None:
         """Drops what waits of a stream at once and tells the engine to end what runs of it."""
@@ -122,6 +122,15 @@ class RequestQueue:
             self._waiting.clear()
             self.num_choices = 0
             return dropped
+
+    def _check_has_room(self) -> None:
+        num_waiting = len(self._waiting)
+        if num_waiting >= self.max_requests + self._num_free_slots():
+            raise ApiError(
+                "server_overloaded",
+                f"The server is busy: {num_waiting} requests are waiting already.",
+                retry_after_s=self._drain_rate.time_for(num_waiting, time.monotonic()),
+            )
 
     def _remove(self, stream_key: int) -> Generation | None:
         generation = self._waiting.pop(stream_key, None)

@@ -22,6 +22,7 @@ from penstock.errors import ApiError
 from penstock.generation import FinishReason, SamplingDefaults, SamplingParams
 from penstock.http.auth import KeyRing
 from penstock.http.body import read_body
+from penstock.http.body_budget import BodyBudget
 from penstock.http.dispatch import Dispatcher
 from penstock.http.endpoint import EndpointConfig
 from penstock.http.request import Request
@@ -50,6 +51,7 @@ logger = logging.getLogger("penstock.server")
 #: What streams that a drain has ended may take to send their last words.
 _LAST_WORDS_S = 2.0
 _MAX_POOL_JOBS = 1024
+_MAX_TOTAL_REQUEST_SIZE = 256 * 1024 * 1024
 
 
 class BaseInferenceApiServer(ABC):
@@ -59,6 +61,8 @@ class BaseInferenceApiServer(ABC):
         max_workers: threads for what would block the loop; default 2.
         enable_cors, cors_origins: CORS is on when both are set; "*" allows any origin, and then no credentials.
         max_request_size: bytes of a body.
+        max_total_request_size: bytes of all bodies that are held at once; default 256 MiB, or `max_request_size` where
+            that is more.
         request_timeout: seconds a request may take, streams included.
         enable_function_calling: adds the /v1/tools routes.
         default_function_format: kept for subclasses; no tool calls are parsed yet, so nothing here reads it.
@@ -73,6 +77,7 @@ class BaseInferenceApiServer(ABC):
         enable_cors: bool = True,
         cors_origins: str | Sequence[str] | None = None,
         max_request_size: int = 10 * 1024 * 1024,
+        max_total_request_size: int | None = None,
         request_timeout: float = 300.0,
         enable_function_calling: bool = True,
         default_function_format: FunctionCallFormat = FunctionCallFormat.OPENAI,
@@ -86,6 +91,7 @@ class BaseInferenceApiServer(ABC):
         origins = [cors_origins] if isinstance(cors_origins, str) else list(cors_origins or ())
         self.cors_origins = origins if enable_cors else []
         self.max_request_size = max_request_size
+        self.body_budget = BodyBudget(max_total_request_size or max(_MAX_TOTAL_REQUEST_SIZE, max_request_size))
         self.max_headers = max_headers
         self.request_timeout = request_timeout
         self.enable_function_calling = enable_function_calling
@@ -150,9 +156,15 @@ class BaseInferenceApiServer(ABC):
         return await routes.execute_tool(self.tools, request, raw_request, pool=self.pool)
 
     async def read_body(self, model: type[BaseModel], request: Request) -> BaseModel:
-        """The body of `request` as `model`. Raises ApiError on anything wrong, and while draining."""
+        """The body of `request` as `model`.
+
+        Raises:
+            ApiError: on anything wrong; and before the body is read, while draining and where no engine has room.
+        """
         if self.is_draining:
             raise ApiError("draining", "The server is shutting down.")
+        if issubclass(model, GenerationFields):
+            self._check_has_room()
         return await read_body(model, request, limits=self.limits, pool=self.pool)
 
     # ---- helpers for handlers
@@ -188,6 +200,9 @@ class BaseInferenceApiServer(ABC):
     def _engine_status(self) -> ServerStatus:
         """For subclasses with engines: where they stand."""
         return ServerStatus.READY
+
+    def _check_has_room(self) -> None:  # noqa: B027  # a server without engines has room
+        """For subclasses with engines: raises ApiError "server_overloaded" where none could take one more request."""
 
     def _models_health(self) -> dict[str, dict[str, Any]]:
         """For subclasses with engines: what /health tells of each model."""
