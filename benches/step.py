@@ -15,20 +15,20 @@ import numpy as np
 import table
 from penstock import _core
 from penstock.demo import model_path
-from penstock.engine.interface import Capacity, PrefillSlice
+from penstock.engine.interface import Capacity, StepOutput, StepPlan
 from penstock.generation import GenerationRequest, SamplingParams
-from penstock.scheduler.step import Scheduler, StepHub
+from penstock.scheduler.scheduler import Scheduler, StepHub
 
 ROWS = (1, 8, 64)
 NUM_STEPS = 1000
 
 
-class ReadyResult:
+class ReadyStep:
     def __init__(self, ids: np.ndarray) -> None:
-        self._ids, self._ends = ids, np.zeros(len(ids), np.uint8)
+        self._output = StepOutput(ids, np.zeros(len(ids), np.uint8))
 
-    def fetch(self) -> tuple[np.ndarray, np.ndarray]:
-        return self._ids, self._ends
+    def fetch(self) -> StepOutput:
+        return self._output
 
 
 class ReadyRunner:
@@ -36,18 +36,15 @@ class ReadyRunner:
 
     def __init__(self, capacity: Capacity, ids: list[int]) -> None:
         self.capacity = capacity
-        self._results: dict[int, list[ReadyResult]] = {}
+        self._steps: dict[int, list[ReadyStep]] = {}
         self._ids, self._next = ids, 0
 
-    def prefill(self, piece: PrefillSlice) -> ReadyResult:
-        return ReadyResult(np.array([[self._ids[0]]], np.int32))
-
-    def decode(self, slots: np.ndarray, *, tokens: int = 1) -> ReadyResult:
-        num = len(slots)
-        if num not in self._results:
-            self._results[num] = [ReadyResult(np.full((num, 1), token, np.int32)) for token in self._ids]
+    def dispatch(self, plan: StepPlan) -> ReadyStep:
+        num = len(plan.spans) + len(plan.decode_slots)
+        if num not in self._steps:
+            self._steps[num] = [ReadyStep(np.full((num, 1), token, np.int32)) for token in self._ids]
         self._next = (self._next + 1) % len(self._ids)
-        return self._results[num][self._next]
+        return self._steps[num][self._next]
 
     def reset(self) -> None:
         raise AssertionError("a step of the bench failed")
@@ -59,7 +56,7 @@ class NoHub:
     def mark_scheduled(self, row_key: int) -> None:
         pass
 
-    def push_step(self, keys: np.ndarray, ids: np.ndarray, ends: np.ndarray, **_: int) -> list[int]:
+    def push_step(self, keys: np.ndarray, output: StepOutput, **_: int) -> list[int]:
         return []
 
     def fail(self, stream_key: int, kind: str, message: str, *, param: str | None = None) -> bool:
@@ -67,20 +64,20 @@ class NoHub:
 
 
 def open_stream(hub: _core.Hub, number: int) -> int:
-    return hub.open(
+    opening = _core.Opening(
+        dialect="chat",
         response_id=f"chatcmpl-{number}",
         model="m",
         created=0,
-        chat=True,
-        streamed=True,
+        is_streamed=True,
         num_choices=1,
-        include_usage=False,
         stop=["never in the text"],
         prompt_tokens=4,
         max_tokens=4000,
         request_id=f"req_{number}",
         arrival=time.monotonic(),
     )
+    return hub.open(opening)
 
 
 def measure(hub: StepHub, stream_keys: list[int], *, ids: list[int], depth: int) -> float:

@@ -12,6 +12,7 @@ mod render;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
+use crate::finish_reason::FinishReason;
 use distribution::Distribution;
 use http::Http;
 pub use names::{Counter, Gauge, Histogram};
@@ -27,19 +28,6 @@ pub struct Metrics {
     gauges: Vec<AtomicU64>,
     histograms: Vec<Distribution>,
     http: Http,
-}
-
-/// Why a choice ended, as `request_success_total` counts it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FinishedReason {
-    /// By a stop id or a stop string.
-    Stop,
-    /// By `max_tokens` or the context.
-    Length,
-    /// By the client's leaving.
-    Abort,
-    /// By an error.
-    Error,
 }
 
 /// The moments of a choice, in seconds of one monotonic clock.
@@ -88,14 +76,13 @@ pub struct Snapshot {
     pub uptime_seconds: f64,
 }
 
-impl FinishedReason {
-    fn counter(self) -> Counter {
-        match self {
-            Self::Stop => Counter::SuccessStop,
-            Self::Length => Counter::SuccessLength,
-            Self::Abort => Counter::SuccessAbort,
-            Self::Error => Counter::SuccessError,
-        }
+/// What counts the choices that ended so.
+fn counter_of(reason: FinishReason) -> Counter {
+    match reason {
+        FinishReason::Stop => Counter::SuccessStop,
+        FinishReason::Length => Counter::SuccessLength,
+        FinishReason::Abort => Counter::SuccessAbort,
+        FinishReason::Error => Counter::SuccessError,
     }
 }
 
@@ -156,8 +143,8 @@ impl Metrics {
     }
 
     /// A choice ended: its reason, its times (those it lived to see) and its tokens.
-    pub fn finish_choice(&self, reason: FinishedReason, times: &Timeline, generation_tokens: u32) {
-        self.add(reason.counter(), 1);
+    pub fn finish_choice(&self, reason: FinishReason, times: &Timeline, generation_tokens: u32) {
+        self.add(counter_of(reason), 1);
         self.observe(
             Histogram::RequestGenerationTokens,
             f64::from(generation_tokens),
@@ -252,7 +239,7 @@ mod tests {
             ended: 3.0,
             ..Timeline::default()
         };
-        metrics.finish_choice(FinishedReason::Abort, &times, 0);
+        metrics.finish_choice(FinishReason::Abort, &times, 0);
         assert_eq!(metrics.count_of(Counter::SuccessAbort), 1);
         assert_eq!(count(&metrics, Histogram::EndToEnd), 1);
         for histogram in [
@@ -274,7 +261,7 @@ mod tests {
             last_token: Some(6.5),
             ended: 7.0,
         };
-        metrics.finish_choice(FinishedReason::Length, &times, 5);
+        metrics.finish_choice(FinishReason::Length, &times, 5);
         for (histogram, seconds) in [
             (Histogram::QueueTime, 0.5),
             (Histogram::PrefillTime, 1.0),

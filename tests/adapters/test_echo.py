@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import orjson
 import pytest
 from hubs import load_prompt, make_hub, open_stream, request_for, settings
 
+from penstock import _core
 from penstock.adapters.base import ReturnSample
 from penstock.adapters.echo import EchoEngine
 from penstock.adapters.echo_batch import TEXT
@@ -46,7 +47,7 @@ def play(prompt: PromptEncoder, scene: Scene, **given: Any) -> None:
 async def whole(engine: EchoEngine, key: int) -> dict[str, Any]:
     outlets, status, body = attach(engine), 0, b""
     while not status:
-        body, status = await outlets.next(key)
+        body, status, _ = await outlets.next(key)
     assert status == 200
     answer: dict[str, Any] = orjson.loads(body)
     return answer
@@ -74,7 +75,7 @@ def test_every_token_shows_text(prompt: PromptEncoder) -> None:
         engine.submit(request_for(key, max_tokens=300))
         outlets, status, events = attach(engine), 0, 0
         while not status:
-            frames, status = await outlets.next(key)
+            frames, status, _ = await outlets.next(key)
             events += sum(b'"text":""' not in frame for frame in frames.split(b"\n\n") if b'"text"' in frame)
         assert events == 300
 
@@ -102,7 +103,7 @@ def test_unpaced_it_waits_for_a_slow_reader_without_spinning(prompt: PromptEncod
         before = time.process_time()
         await asyncio.sleep(0.3)
         assert time.process_time() - before < 0.05
-        frames, _ = await attach(engine).next(key)
+        frames, *_ = await attach(engine).next(key)
         assert 0 < len(frames) < 10_000
         await asyncio.sleep(0.05)
         assert engine.hub.take(key)[0], "room was made, so there is more"
@@ -163,6 +164,42 @@ def test_generate_gives_samples_without_a_server(prompt: PromptEncoder) -> None:
         deltas: list[ReturnSample] = [sample async for batch in streamed for sample in batch]
         assert "".join(delta.text for delta in deltas) == samples[0].text
         assert [delta.finish_reason for delta in deltas if delta.finish_reason] == ["length"]
+
+    play(prompt, scene)
+
+
+@pytest.mark.parametrize("stop", ["turns the stone!", "the wheel, and"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_generate_counts_tokens_whose_text_is_held_back(prompt: PromptEncoder, stop: str, stream: bool) -> None:
+    """All that the wire's usage counts, while text waits for what may become a stop string, and what it ate."""
+
+    async def scene(engine: EchoEngine) -> None:
+        key = open_stream(engine.hub, stop=[stop])
+        attach(engine).follow(key)
+        engine.submit(request_for(key, max_tokens=40))
+        answer = await whole(engine, key)
+        given = await engine.generate("a", SamplingParams(max_tokens=40, stop=(stop,)), stream=stream)
+        samples = given if isinstance(given, list) else [sample async for batch in given for sample in batch]
+        assert "".join(sample.text for sample in samples) == answer["choices"][0]["text"]
+        assert sum(sample.num_tokens for sample in samples) == answer["usage"]["completion_tokens"]
+
+    play(prompt, scene)
+
+
+async def _consume(samples: AsyncIterator[list[ReturnSample]]) -> None:
+    async for _ in samples:
+        pass
+
+
+def test_generate_raises_the_error_that_ended_its_stream(prompt: PromptEncoder) -> None:
+    async def scene(engine: EchoEngine) -> None:
+        streamed = await engine.generate("a", SamplingParams(max_tokens=10_000), stream=True)
+        assert not isinstance(streamed, list)
+        await anext(streamed)
+        engine.hub.fail(1 << _core.CHOICE_BITS, "deadline_exceeded", "no luck", param="p")
+        with pytest.raises(ApiError, match="no luck") as raised:
+            await _consume(streamed)
+        assert (raised.value.kind, raised.value.param) == ("deadline_exceeded", "p")
 
     play(prompt, scene)
 

@@ -57,20 +57,20 @@ class Client:
     def submit(self, ids, *, streamed=True, stop=(), **sampling):
         sampling = SamplingParams(**{"max_tokens": 24, "temperature": 0.0} | sampling)
         self.num_opened += 1
-        key = self.hub.open(
+        opening = _core.Opening(
+            dialect="completions",
             response_id=f"cmpl-{self.num_opened}",
             model="golden",
             created=0,
-            chat=False,
-            streamed=streamed,
+            is_streamed=streamed,
             num_choices=sampling.n,
-            include_usage=False,
             stop=list(stop),
             prompt_tokens=len(ids),
             max_tokens=sampling.max_tokens,
             request_id=f"req_{self.num_opened}",
             arrival=time.monotonic(),
         )
+        key = self.hub.open(opening)
         self.engine.submit(GenerationRequest(key, (tuple(ids),), sampling, f"req_{self.num_opened}"))
         return Answer(self, key, streamed)
 
@@ -89,7 +89,7 @@ class Answer:
 
     def collect(self):
         def is_over():
-            new, self.status = self.client.hub.take(self.key)
+            new, self.status, _ = self.client.hub.take(self.key)
             self.body += new
             return self.status
 

@@ -13,7 +13,7 @@ from penstock.engine import EngineOptions
 from penstock.engine.compiler import default_cache_folder
 from penstock.engine.program_store import ProgramStore
 from penstock.engine.programs import ProgramKey, program
-from penstock.engine.runner import Runner, plan_engine
+from penstock.engine.runner import JaxRunner, plan_engine
 
 FRESH = ProgramKey("fresh")
 
@@ -33,7 +33,7 @@ def stored(tmp_path: Path, checkpoint: Checkpoint) -> Path:
 
 
 def test_a_second_start_compiles_nothing_and_computes_the_same(
-    loaded: tuple[Runner, list[str]], checkpoint: Checkpoint, program_cache: Path, caplog: pytest.LogCaptureFixture
+    loaded: tuple[JaxRunner, list[str]], checkpoint: Checkpoint, program_cache: Path, caplog: pytest.LogCaptureFixture
 ):
     first = loaded[0]
     options = EngineOptions(
@@ -41,7 +41,7 @@ def test_a_second_start_compiles_nothing_and_computes_the_same(
     )
     before = first.num_compiles_after_ready
     with caplog.at_level(logging.INFO, logger="penstock.engine"):
-        second = Runner.load(checkpoint, options, on_progress=lambda _: None)
+        second = JaxRunner.load(checkpoint, options, on_progress=lambda _: None)
     assert first.num_compiles_after_ready == before
     assert sum(": read in" in message for message in caplog.messages) == 9
     driver = Driver(second)

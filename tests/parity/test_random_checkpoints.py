@@ -24,12 +24,12 @@ from recipes import MORE_RECIPES, RECIPES
 
 from penstock.checkpoint import inspect_checkpoint
 from penstock.engine import EngineOptions
-from penstock.engine.runner import Runner
+from penstock.engine.runner import JaxRunner
 from penstock.generation import GenerationRequest, SamplingParams
 from penstock.layers.attention import TokenPlaces
 from penstock.layers.gather_attention import GatherAttention
-from penstock.models.decoder import forward, logits
-from penstock.scheduler.step import Scheduler
+from penstock.models.decoder import empty_caches, forward, logits
+from penstock.scheduler.scheduler import Scheduler
 from penstock.weights import load_weights
 
 TOLERANCE = 2e-5
@@ -53,9 +53,9 @@ def all_logits(folder: Path, ids: np.ndarray, *, dtype=np.float32) -> np.ndarray
     attention = GatherAttention(page_size=16, block_size=64, is_dynamic=True)
     num_pages = -(-len(ids) // 64) * 4
     weights = load_weights(checkpoint, dtype=dtype, device=jax.devices()[0])
-    shape = attention.cache_shape(num_pages=num_pages + 1, num_kv_heads=spec.num_kv_heads, head_dim=spec.head_dim)
-    caches = tuple(jnp.zeros(shape, dtype) for _ in range(spec.num_layers))
-    places = TokenPlaces(jnp.arange(len(ids))[None], jnp.arange(1, num_pages + 1)[None], jnp.ones((1, len(ids)), bool))
+    caches = empty_caches(spec, attention, num_pages=num_pages + 1, dtype=dtype)
+    table = jnp.arange(1, num_pages + 1)[None]
+    places = TokenPlaces(jnp.arange(len(ids))[None], (table,), jnp.ones((1, len(ids)), bool))
     run = jax.jit(partial(forward, spec=spec, attention=attention))
     hidden, _ = run(weights, caches, ids[None], places)
     return np.asarray(logits(weights, hidden[0], spec=spec), np.float32)
@@ -97,10 +97,10 @@ class Engine:
     tokens_per_dispatch: int = 4 if IS_WHOLE else 1
     lengths: tuple[int, ...] = (1, 15, 16, 17, 63, 64, 65, 255, 256, 257, 310, 330)
 
-    def load(self, folder: Path, compile_cache: Path) -> Runner:
+    def load(self, folder: Path, compile_cache: Path) -> JaxRunner:
         sizes = {name: value for name, value in vars(self).items() if name != "lengths"}
         options = EngineOptions(**sizes, compile_cache=compile_cache)
-        return Runner.load(inspect_checkpoint(folder), options, on_progress=lambda _: None)
+        return JaxRunner.load(inspect_checkpoint(folder), options, on_progress=lambda _: None)
 
 
 ENGINES = {
@@ -153,7 +153,7 @@ def test_scheduled_tokens_are_the_judges(depth: int, tmp_path: Path):
         max_model_len=203, max_num_seqs=3, max_prefill_tokens=40, tokens_per_dispatch=4, pipeline_depth=depth,
         kv_cache_memory=21 * (16 * 2 * 24 * 4), compile_cache=tmp_path,
     )  # fmt: skip
-    runner = Runner.load(inspect_checkpoint(folder), options, on_progress=lambda _: None)
+    runner = JaxRunner.load(inspect_checkpoint(folder), options, on_progress=lambda _: None)
     assert runner.capacity.num_pages == 20
     hub = FakeHub()
     scheduler, reference = Scheduler(runner, hub), Reference(folder)

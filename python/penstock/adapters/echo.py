@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from penstock import _core
@@ -169,7 +170,11 @@ class EchoEngine(TokenEngineAdapter):
         keys, ids, ends = live.next_tokens(self._tokens, has_room)
         self._step_began = time.monotonic()
         freed = self.hub.push_step(
-            keys, ids, ends, num_running=len(live), num_waiting=len(self._waiting), num_pages_in_use=0
+            keys,
+            SimpleNamespace(ids=ids, ends=ends),
+            num_running=len(live),
+            num_waiting=len(self._waiting),
+            num_pages_in_use=0,
         )
         self._step_began = None
         if freed or any(ends):

@@ -11,13 +11,13 @@ from penstock.adapters.engine_thread import FAILED, EngineThread
 from penstock.engine.interface import EngineOptions
 from penstock.errors import ApiError
 from penstock.generation import EngineState, EngineStatus, GenerationRequest
-from penstock.scheduler.step import Scheduler
+from penstock.scheduler.scheduler import Scheduler
 
 if TYPE_CHECKING:
     from penstock._core import Hub, Metrics
     from penstock.checkpoint import Checkpoint
     from penstock.config import Settings
-    from penstock.engine.runner import Runner
+    from penstock.engine.runner import JaxRunner
     from penstock.prompt import PromptEncoder
 
 log = logging.getLogger("penstock.engine")
@@ -48,7 +48,7 @@ class JaxEngine(TokenEngineAdapter):
         self._checkpoint = checkpoint
         self._metrics = metrics
         self._model_name = model_name
-        self._runner: Runner | None = None
+        self._runner: JaxRunner | None = None
         self._num_compiles_counted = 0
         self._thread = EngineThread(self._load)
 
@@ -121,9 +121,9 @@ class JaxEngine(TokenEngineAdapter):
     # ---- the engine's thread
 
     def _load(self, on_progress: Callable[[str], None]) -> Scheduler:
-        from penstock.engine.runner import Runner
+        from penstock.engine.runner import JaxRunner
 
-        runner = Runner.load(self._checkpoint, self._options(), on_progress=on_progress)
+        runner = JaxRunner.load(self._checkpoint, self._options(), on_progress=on_progress)
         capacity = runner.capacity
         self._metrics.set("penstock_num_pages", capacity.num_pages)
         self._metrics.set("penstock_page_size_tokens", capacity.page_size)

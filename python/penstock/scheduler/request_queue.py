@@ -41,8 +41,6 @@ class RequestQueue:
         """Appends a request. ApiError "server_overloaded" when full, with the time after which a retry is worth it;
         "engine_dead" after `close`."""
         with self._changed:
-            if self.is_closed:
-                raise ApiError("engine_dead", "The engine has stopped.")
             self._check_has_room()
             assert request.stream_key not in self._waiting, "a stream key was submitted twice"
             if not self._waiting:
@@ -51,8 +49,12 @@ class RequestQueue:
             self.num_choices += request.num_choices
             self._changed.notify()
 
+    def has_room(self) -> bool:
+        """Whether one more request would be taken now. Needs no lock: others may come first anyway."""
+        return len(self._waiting) < self.max_requests + self._num_free_slots()
+
     def check_has_room(self) -> None:
-        """ApiError "server_overloaded" where `submit` would raise it."""
+        """Raises what `submit` would, for a door that refuses before it reads a body."""
         with self._changed:
             self._check_has_room()
 
@@ -124,12 +126,13 @@ class RequestQueue:
             return dropped
 
     def _check_has_room(self) -> None:
-        num_waiting = len(self._waiting)
-        if num_waiting >= self.max_requests + self._num_free_slots():
+        if self.is_closed:
+            raise ApiError("engine_dead", "The engine has stopped.")
+        if not self.has_room():
             raise ApiError(
                 "server_overloaded",
-                f"The server is busy: {num_waiting} requests are waiting already.",
-                retry_after_s=self._drain_rate.time_for(num_waiting, time.monotonic()),
+                f"The server is busy: {len(self._waiting)} requests are waiting already.",
+                retry_after_s=self._drain_rate.time_for(len(self._waiting), time.monotonic()),
             )
 
     def _remove(self, stream_key: int) -> Generation | None:

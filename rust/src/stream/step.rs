@@ -3,17 +3,6 @@
 use crate::metrics::Metrics;
 use crate::vocabulary::Vocabulary;
 
-/// Why the engine ended a sequence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// Not yet.
-    None,
-    /// By a stop token, the last of its ids: counted, not shown.
-    Stop,
-    /// By `max_tokens` or the context.
-    Length,
-}
-
 /// One engine step, as every stream in it sees it.
 #[derive(Debug)]
 pub struct Step<'a> {
@@ -29,6 +18,8 @@ pub struct Step<'a> {
     pub num_prompt_tokens: u64,
     /// Tokens that came after their choice's end.
     pub num_wasted: u64,
+    /// Room for a token's text, for all streams of the step in turn.
+    pub(super) text: String,
 }
 
 impl<'a> Step<'a> {
@@ -42,6 +33,7 @@ impl<'a> Step<'a> {
             num_tokens: 0,
             num_prompt_tokens: 0,
             num_wasted: 0,
+            text: String::new(),
         }
     }
 

@@ -137,20 +137,22 @@ def _open(
     model: ServedModel, request: GenerationFields, raw_request: Request, *, prompts: Prompts, sampling: SamplingParams
 ) -> int:
     is_chat = isinstance(request, ChatCompletionRequest)
-    return model.hub.open(
+    opening = _core.Opening(
+        dialect="chat" if is_chat else "completions",
         response_id=_core.mint_id("chatcmpl-" if is_chat else "cmpl-"),
         model=model.name,
         created=int(time.time()),
-        chat=is_chat,
-        streamed=bool(request.stream),
+        is_streamed=bool(request.stream),
         num_choices=len(prompts.prompts) * sampling.n,
         include_usage=request.include_usage,
         stop=list(sampling.stop),
         prompt_tokens=sum(prompts.lengths),
         max_tokens=sampling.max_tokens or 0,
+        keep_alive_s=model.keep_alive_s,
         request_id=raw_request.request_id,
         arrival=raw_request.arrival,
     )
+    return model.hub.open(opening)
 
 
 def _submit(
