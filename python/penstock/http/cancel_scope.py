@@ -12,8 +12,8 @@ from typing import Any
 
 from penstock.http.types import Message, Receive
 
-#: How long the last words of a cancelled stream may take to send.
-_LAST_WORDS_S = 5.0
+#: How long the last words of a cancelled request may take to send.
+LAST_WORDS_S = 2.0
 
 
 class CancelScope:
@@ -56,7 +56,7 @@ class CancelScope:
     def take_over(self, act: Callable[[str], None]) -> None:
         """From now on `act(reason)` is called in place of cancelling the task; it has to end what the task waits for.
 
-        A task that still waits a few seconds later, for a reader that takes nothing, is cancelled all the same.
+        A task that still waits two seconds later, for a reader that takes nothing, is cancelled all the same.
         """
         self._act = act
 
@@ -74,7 +74,7 @@ class CancelScope:
             self.task.cancel()
             return
         self._timer.cancel()
-        self._timer = self.task.get_loop().call_later(_LAST_WORDS_S, self.task.cancel)
+        self._timer = self.task.get_loop().call_later(LAST_WORDS_S, self.task.cancel)
         self._act(reason)
 
     def _watch(self) -> None:

@@ -11,11 +11,12 @@ from penstock import _core
 from penstock.errors import ApiError
 from penstock.http.auth import KeyRing
 from penstock.http.body_budget import BodyBudget
+from penstock.http.cancel_scope import LAST_WORDS_S
 from penstock.http.endpoint import EndpointConfig, checked
 from penstock.http.error_response import api_error_response
 from penstock.http.handler import BodyReader, BoundEndpoint
 from penstock.http.request import Request
-from penstock.http.response import Response, StreamingResponse, as_response
+from penstock.http.response import Response, as_response
 from penstock.http.types import Receive, Scope, Send
 
 logger = logging.getLogger("penstock.server")
@@ -121,11 +122,15 @@ class Dispatcher:
             self._server.counters.add(_REJECTIONS, 1)
         if error.kind == "client_closed":
             return error.status
-        if not request.has_answered:
-            return await api_error_response(error, request.request_id).send(send, request)
-        if isinstance(response, StreamingResponse) and response.is_event_stream and error.kind != "slow_reader":
-            await _end_event_stream(send, request, error)
-        # Else the body stays without its end, which a client notices: there is no other way left to tell.
+        try:
+            async with asyncio.timeout(LAST_WORDS_S):  # a reader that takes nothing takes no last words either
+                if not request.has_answered:
+                    return await api_error_response(error, request.request_id).send(send, request)
+                if response is not None and response.is_event_stream and error.kind != "slow_reader":
+                    await _end_event_stream(send, request, error)
+        except TimeoutError:
+            pass
+        # Without an end of its own the body breaks off, which a client notices: there is no other way left to tell.
         return error.status
 
     def _count(self, endpoint: BoundEndpoint | None, method: str, status: int, seconds: float) -> None:

@@ -23,6 +23,7 @@ from penstock.generation import FinishReason, SamplingDefaults, SamplingParams
 from penstock.http.auth import KeyRing
 from penstock.http.body import read_body
 from penstock.http.body_budget import BodyBudget
+from penstock.http.cancel_scope import LAST_WORDS_S
 from penstock.http.dispatch import Dispatcher
 from penstock.http.endpoint import EndpointConfig
 from penstock.http.request import Request
@@ -48,8 +49,8 @@ from penstock.server.tools import ToolRegistry
 
 logger = logging.getLogger("penstock.server")
 
-#: What streams that a drain has ended may take to send their last words.
-_LAST_WORDS_S = 2.0
+#: What requests that a drain has ended may take to be over: their last words, twice where the first are not taken.
+_END_WAIT_S = 2 * LAST_WORDS_S + 0.5
 _MAX_POOL_JOBS = 1024
 _MAX_TOTAL_REQUEST_SIZE = 256 * 1024 * 1024
 
@@ -249,7 +250,7 @@ class BaseInferenceApiServer(ABC):
             logger.warning("Ending %d open requests", len(self.open_requests))
             for request in tuple(self.open_requests):
                 request.cancel_scope.cancel("draining")
-            await self._all_answered(_LAST_WORDS_S)
+            await self._all_answered(_END_WAIT_S)
 
     async def _all_answered(self, within_s: float) -> bool:
         tasks = {request.cancel_scope.task for request in self.open_requests}
