@@ -66,6 +66,7 @@ class BaseInferenceApiServer(ABC):
             that is more.
         request_timeout: seconds a request may take, streams included.
         enable_function_calling: adds the /v1/tools routes.
+        tool_timeout: seconds that one call of a tool may take.
         default_function_format: kept for subclasses; no tool calls are parsed yet, so nothing here reads it.
         api_keys: accepted keys; none: everybody may ask.
         counters: the metrics; default: new ones.
@@ -81,6 +82,7 @@ class BaseInferenceApiServer(ABC):
         max_total_request_size: int | None = None,
         request_timeout: float = 300.0,
         enable_function_calling: bool = True,
+        tool_timeout: float = 30.0,
         default_function_format: FunctionCallFormat = FunctionCallFormat.OPENAI,
         server_name: str = "Penstock",
         server_description: str = "An OpenAI-compatible inference server",
@@ -103,7 +105,7 @@ class BaseInferenceApiServer(ABC):
         self.key_ring = KeyRing(api_keys)
         self.counters = _core.Metrics(server_name) if counters is None else counters
         self.limits = Limits()
-        self.tools = ToolRegistry()
+        self.tools = ToolRegistry(timeout_s=tool_timeout)
         self.pool = WorkerPool(max_workers or 2, max_jobs=_MAX_POOL_JOBS)
         self.start_time = time.time()
         self.is_draining = False
@@ -154,7 +156,7 @@ class BaseInferenceApiServer(ABC):
 
     async def execute_tool(self, request: ToolExecutionRequest, raw_request: Request) -> Any:
         """Runs a registered function; its arguments are checked by its type hints."""
-        return await routes.execute_tool(self.tools, request, raw_request, pool=self.pool)
+        return await routes.execute_tool(self.tools, request, raw_request)
 
     async def read_body(self, model: type[BaseModel], request: Request) -> BaseModel:
         """The body of `request` as `model`.
@@ -237,6 +239,7 @@ class BaseInferenceApiServer(ABC):
         self.begin_drain()
         await self.drain(0.0)
         self.pool.shut_down()
+        self.tools.shut_down()
         await self.on_shutdown()
 
     def begin_drain(self) -> None:
