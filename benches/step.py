@@ -127,7 +127,7 @@ def main() -> None:
             for depth in (1, 2):
                 keys = [number << _core.CHOICE_BITS for number in range(1, num_rows + 1)]
                 cells.setdefault((False, depth), []).append(measure(NoHub(), keys, ids=ids, depth=depth))
-                hub = _core.Hub(vocabulary, _core.Metrics("m"), max_pending_bytes=1 << 24)
+                hub = _core.Hub(vocabulary, _core.Metrics().model("m"), max_pending_bytes=1 << 24)
                 keys = [open_stream(hub, number) for number in range(num_rows)]
                 cells.setdefault((True, depth), []).append(measure(hub, keys, ids=ids, depth=depth))
         rows.append([str(num_rows), *(table.spread(cells[key]) for key in sorted(cells))])

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use _core::detokenize::Detokenizer;
 use _core::dialect::{Dialect, push_escaped};
 use _core::hub::{EngineGauges, Hub, Rows};
-use _core::metrics::Metrics;
+use _core::metrics::ModelMetrics;
 use _core::opening::Opening;
 use _core::stop::{StopStrings, StopWatch};
 use _core::vocabulary::Vocabulary;
@@ -88,7 +88,7 @@ fn push_step(c: &mut Criterion) {
             let open = || {
                 let hub = Hub::new(
                     vocabulary.clone(),
-                    Arc::new(Metrics::new("demo", 4096)),
+                    Arc::new(ModelMetrics::new("demo", 4096)),
                     1 << 20,
                 );
                 let keys: Vec<u64> = (0..NUM_ROWS)

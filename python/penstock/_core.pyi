@@ -18,6 +18,7 @@ __all__ = [
     "PING",
     "Hub",
     "Metrics",
+    "ModelMetrics",
     "Opening",
     "Receipt",
     "RequestHead",
@@ -205,7 +206,7 @@ class Hub:
     A stream is one HTTP response; it has `num_choices` choices, each fed by one sequence of the engine.
     """
 
-    def __new__(cls, vocabulary: Vocabulary, metrics: Metrics, *, max_pending_bytes: int = ...) -> Hub:
+    def __new__(cls, vocabulary: Vocabulary, metrics: ModelMetrics, *, max_pending_bytes: int = ...) -> Hub:
         """`max_pending_bytes`: frames a slow reader may leave unread; past it the stream ends with an error frame."""
 
     def open(self, opening: Opening) -> int:
@@ -268,23 +269,32 @@ class Hub:
 # ---- metrics
 
 @final
-class Metrics:
-    """Counters, gauges and histograms in atomics, under vLLM's names and `penstock_`'s."""
+class ModelMetrics:
+    """Counters, gauges and histograms of one model, in atomics, under vLLM's names and `penstock_`'s. Made by
+    `Metrics.model`."""
 
-    def __new__(cls, model_name: str, *, max_model_len: int = ...) -> Metrics: ...
     def add(self, name: str, amount: int = 1) -> None:
-        """Adds to a counter, named as in the table of metrics.rs. KeyError if there is none."""
+        """Adds to a counter, named as in the tables of metrics/names.rs. KeyError if there is none."""
     def set(self, name: str, value: float) -> None:
         """Sets a gauge. KeyError if there is none."""
     def get(self, name: str) -> float:
         """A counter's or gauge's value. KeyError if there is none."""
     def observe(self, name: str, value: float) -> None:
         """Adds an observation to a histogram. KeyError if there is none."""
+
+@final
+class Metrics:
+    """What is counted in one process: HTTP answers, and the metrics of every model."""
+
+    def __new__(cls) -> Metrics: ...
+    def model(self, name: str, *, max_model_len: int = ...) -> ModelMetrics:
+        """The metrics with the label `model_name=name`: the same ones for the same name. `max_model_len` bounds the
+        token-count buckets; it is looked at the first time only."""
     def count_request(self, handler: str, method: str, status: int, seconds: float, *, is_work: bool = False) -> None:
         """One HTTP answer: http_requests_total and http_request_duration_seconds. `handler` is a path template;
         `is_work`: it counts in `snapshot`, too."""
     def render(self) -> bytes:
         """Prometheus text format 0.0.4."""
     def snapshot(self) -> dict[str, float]:
-        """The seed's counters: total_requests, successful_requests, failed_requests, total_tokens_generated,
-        average_tokens_per_second, uptime_seconds."""
+        """The seed's counters, of all models together: total_requests, successful_requests, failed_requests,
+        total_tokens_generated, average_tokens_per_second, uptime_seconds."""

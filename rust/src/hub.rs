@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::dialect::Dialect;
 use crate::error::ErrorKind;
 use crate::finish_reason::FinishReason;
-use crate::metrics::{Counter, Gauge, Histogram, Metrics};
+use crate::metrics::{Counter, Gauge, Histogram, ModelMetrics};
 use crate::opening::Opening;
 use crate::stream::{Receipt, Step, Stream, Taken, count_ids};
 use crate::vocabulary::Vocabulary;
@@ -44,7 +44,7 @@ pub struct EngineGauges {
 #[derive(Debug)]
 pub struct Hub {
     vocabulary: Arc<Vocabulary>,
-    metrics: Arc<Metrics>,
+    metrics: Arc<ModelMetrics>,
     max_pending_bytes: usize,
     num_opened: AtomicU64,
     table: Table,
@@ -64,7 +64,7 @@ impl Hub {
     #[must_use]
     pub fn new(
         vocabulary: Arc<Vocabulary>,
-        metrics: Arc<Metrics>,
+        metrics: Arc<ModelMetrics>,
         max_pending_bytes: usize,
     ) -> Self {
         let table = Table::new(metrics.clone());

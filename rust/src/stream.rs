@@ -13,7 +13,7 @@ use std::sync::Arc;
 use crate::dialect::{Dialect, Failure, Usage};
 use crate::error::ErrorKind;
 use crate::finish_reason::FinishReason;
-use crate::metrics::{Counter, Metrics, RequestSizes};
+use crate::metrics::{Counter, ModelMetrics, RequestSizes};
 use crate::opening::Opening;
 use crate::stop::StopStrings;
 use crate::vocabulary::Vocabulary;
@@ -128,7 +128,7 @@ impl Stream {
         kind: ErrorKind,
         message: &str,
         param: Option<&str>,
-        metrics: &Metrics,
+        metrics: &ModelMetrics,
         now: f64,
     ) -> bool {
         if self.status.is_some() {
@@ -159,7 +159,7 @@ impl Stream {
     }
 
     /// The client is gone. False if the stream had ended.
-    pub fn cancel(&mut self, metrics: &Metrics, now: f64) -> bool {
+    pub fn cancel(&mut self, metrics: &ModelMetrics, now: f64) -> bool {
         if self.status.is_some() {
             return false;
         }
@@ -171,9 +171,9 @@ impl Stream {
     }
 
     /// Ends the stream if its reader left more than `max_bytes` unread. True if it did.
-    pub fn end_if_unread(&mut self, max_bytes: usize, metrics: &Metrics, now: f64) -> bool {
+    pub fn end_if_unread(&mut self, max_bytes: usize, metrics: &ModelMetrics, now: f64) -> bool {
         let num_unread = self.num_unread();
-        self.opening.is_streamed && num_unread > max_bytes && {
+        num_unread > max_bytes && self.frames.is_streamed && {
             let message =
                 format!("The client left {num_unread} bytes unread; the limit is {max_bytes}.");
             self.fail(ErrorKind::SlowReader, &message, None, metrics, now)
@@ -314,7 +314,7 @@ impl Stream {
     }
 
     /// All choices have ended.
-    fn end(&mut self, metrics: &Metrics) {
+    fn end(&mut self, metrics: &ModelMetrics) {
         let usage = self.usage();
         if self.opening.is_streamed {
             self.frames.write(|writer, out| writer.push_end(usage, out));
@@ -327,13 +327,13 @@ impl Stream {
     }
 
     /// Counts the choices that will not get to their end.
-    fn abandon(&mut self, reason: FinishReason, metrics: &Metrics, now: f64) {
+    fn abandon(&mut self, reason: FinishReason, metrics: &ModelMetrics, now: f64) {
         for choice in self.choices.iter_mut().filter(|choice| !choice.has_ended()) {
             choice.count_end(reason, metrics, now);
         }
     }
 
-    fn close(&mut self, status: u16, metrics: &Metrics) {
+    fn close(&mut self, status: u16, metrics: &ModelMetrics) {
         self.status = Some(status);
         let longest = self.choices.iter().map(|choice| choice.num_tokens).max();
         metrics.finish_request(&RequestSizes {

@@ -18,8 +18,9 @@ def load_prompt() -> PromptEncoder:
 
 
 def make_hub(prompt: PromptEncoder, **options: Any) -> tuple[_core.Hub, _core.Metrics]:
-    metrics = _core.Metrics("m")
-    return _core.Hub(prompt.vocabulary, metrics, **options), metrics
+    """A hub of the model "echo", and the metrics of the process."""
+    metrics = _core.Metrics()
+    return _core.Hub(prompt.vocabulary, metrics.model("echo"), **options), metrics
 
 
 def open_stream(

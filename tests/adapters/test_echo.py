@@ -28,7 +28,7 @@ def prompt() -> PromptEncoder:
 
 def play(prompt: PromptEncoder, scene: Scene, **given: Any) -> None:
     hub, metrics = make_hub(prompt)
-    engine = EchoEngine(settings(engine="echo", **given), prompt, hub, metrics, "echo")
+    engine = EchoEngine(settings(engine="echo", **given), prompt, hub, metrics.model("echo"), "echo")
 
     async def run() -> None:
         attach(engine)
@@ -196,7 +196,10 @@ def test_generate_raises_the_error_that_ended_its_stream(prompt: PromptEncoder) 
         streamed = await engine.generate("a", SamplingParams(max_tokens=10_000), stream=True)
         assert not isinstance(streamed, list)
         await anext(streamed)
-        engine.hub.fail(1 << _core.CHOICE_BITS, "deadline_exceeded", "no luck", param="p")
+        key = 1 << _core.CHOICE_BITS
+        engine.cancel(key)
+        engine.hub.fail(key, "deadline_exceeded", "no luck", param="p")
+        attach(engine).wake()
         with pytest.raises(ApiError, match="no luck") as raised:
             await _consume(streamed)
         assert (raised.value.kind, raised.value.param) == ("deadline_exceeded", "p")

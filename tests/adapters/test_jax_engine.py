@@ -31,7 +31,7 @@ class Client:
 
     def __init__(self, folder):
         checkpoint, prompt = inspect_checkpoint(folder), PromptEncoder.load(folder)
-        self.metrics = _core.Metrics("golden")
+        self.metrics = _core.Metrics().model("golden")
         self.hub = _core.Hub(prompt.vocabulary, self.metrics)
         # One prefill program and two of decode: long prompts come in slices, and compiling them all takes seconds.
         settings = Settings(max_num_seqs=4, max_prefill_tokens=16, max_model_len=256, compile_cache=folder / "cache")

@@ -14,13 +14,25 @@ from hypothesis import strategies as st
 from tokenizer_files import DECODERS, tokenizer_json
 from tokenizers import Tokenizer
 
-from penstock._core import DONE, END_ERROR, END_LENGTH, END_NONE, END_STOP, PING, Hub, Metrics, Opening, Vocabulary
+from penstock._core import (
+    DONE,
+    END_ERROR,
+    END_LENGTH,
+    END_NONE,
+    END_STOP,
+    PING,
+    Hub,
+    Metrics,
+    ModelMetrics,
+    Opening,
+    Vocabulary,
+)
 
 
 @cache
-def parts(decoder: str) -> tuple[Tokenizer, Vocabulary, Hub, Metrics]:
+def parts(decoder: str) -> tuple[Tokenizer, Vocabulary, Hub, ModelMetrics]:
     text = tokenizer_json(DECODERS[decoder])
-    vocabulary, metrics = Vocabulary.from_json(text.encode()), Metrics("m")
+    vocabulary, metrics = Vocabulary.from_json(text.encode()), Metrics().model("m")
     return Tokenizer.from_str(text), vocabulary, Hub(vocabulary, metrics), metrics
 
 
@@ -68,7 +80,7 @@ def test_streamed_text_joins_to_what_tokenizers_decodes(decoder: str, data: st.D
 
 
 def test_golden_prefixes_are_sent_as_soon_as_they_stand(golden_tokenizer: Path) -> None:
-    hub = Hub(Vocabulary.from_json((golden_tokenizer / "tokenizer.json").read_bytes()), Metrics("m"))
+    hub = Hub(Vocabulary.from_json((golden_tokenizer / "tokenizer.json").read_bytes()), Metrics().model("m"))
     cases = json.loads((golden_tokenizer / "tokenizer_cases.json").read_text())
     cases = [case for case in cases if case["kind"] == "decode"]
     assert cases
@@ -151,8 +163,8 @@ def test_unknown_rows_and_errors_are_told() -> None:
 
 def test_times_are_those_of_the_monotonic_clock() -> None:
     _, vocabulary, *_ = parts("gemma")
-    metrics = Metrics("m")
-    hub = Hub(vocabulary, metrics)
+    metrics = Metrics()
+    hub = Hub(vocabulary, metrics.model("m"))
     key = open_stream(hub, arrival=time.monotonic() - 5)
     push(hub, key, [97], END_LENGTH)
     first_token = [line for line in metrics.render().splitlines() if line.startswith(b"vllm:time_to_first_token_sec")]
@@ -163,7 +175,7 @@ def test_times_are_those_of_the_monotonic_clock() -> None:
 
 def test_pings_reach_idle_streams() -> None:
     _, vocabulary, *_ = parts("gemma")
-    hub = Hub(vocabulary, Metrics("m"))
+    hub = Hub(vocabulary, Metrics().model("m"))
     key = open_stream(hub, keep_alive_s=1e-9)
     others = [open_stream(hub, keep_alive_s=seconds) for seconds in (60.0, None)]
     assert hub.ping_idle()

@@ -1,5 +1,6 @@
 """Steps on the device: ends, several tokens per dispatch, cancel by leaving out, nothing compiled later."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from driving import NO_SLOTS, Driver
 from golden import golden_folder, read_prompts
 
 from penstock.engine import BlockTableChange, Join, Span, StepOutput, StepPlan, Yields
-from penstock.engine.interface import END_LENGTH, END_STOP
+from penstock.engine.interface import END_ERROR, END_LENGTH, END_STOP
 from penstock.engine.row_parameters import NEUTRAL_ROW
 from penstock.engine.runner import JaxRunner
 from penstock.generation import SamplingParams
@@ -164,6 +165,36 @@ def test_min_tokens_bans_stop_tokens_until_they_are_made(runner: JaxRunner, prom
     assert stop not in held.tokens[:12]
     assert len(held.tokens) > 12
     assert held.end == END_LENGTH or held.tokens[-1] == stop
+
+
+@pytest.mark.parametrize("tokens", [1, 4])
+def test_logits_that_are_not_numbers_end_their_row_alone_and_leave_nothing_in_its_pages(
+    runner: JaxRunner, prompts, tokens: int
+):
+    driver = Driver(runner)
+    good, bad = (driver.start(prompt.ids, max_new=24) for prompt in prompts[:2])
+    cache = np.array(runner._caches[0])
+    cache[bad.pages] = cache[0] = np.nan
+    runner._caches = (jax.device_put(cache, jax.devices()[0]), *runner._caches[1:])
+    driver.step([good, bad], tokens=tokens)
+    assert (bad.tokens, bad.end) == (prompts[1].greedy[:1], END_ERROR)
+    driver.step([good, bad], tokens=tokens)  # as a pipeline does that has not learnt it yet
+    assert len(bad.tokens) == 1
+    driver.drop(bad)
+    heir = driver.start(prompts[1].ids, max_new=24)
+    assert set(heir.pages) == set(bad.pages)
+    assert driver.finish([good, heir], tokens=tokens) == [prompts[0].greedy, prompts[1].greedy]
+
+
+def test_a_prompt_whose_logits_are_not_numbers_gets_no_token(runner: JaxRunner, prompts):
+    driver = Driver(runner)
+    ids = np.asarray(prompts[0].ids[:8], np.int32)
+    live = driver.start(ids, max_new=4)
+    cache = np.array(runner._caches[0])
+    cache[live.pages] = np.nan
+    runner._caches = (jax.device_put(cache, jax.devices()[0]), *runner._caches[1:])
+    output = runner.dispatch(StepPlan((), (Span(live.slot, ids[-1:], 8, Yields.TOKEN),), (), NO_SLOTS)).fetch()
+    assert (output.ids.tolist(), output.ends.tolist()) == ([[-1]], [END_ERROR])
 
 
 def test_what_no_program_computes_is_refused_by_name(runner: JaxRunner):

@@ -48,7 +48,8 @@ if __name__ == "__main__":
         compile_cache=cache,
     )  # fmt: skip
     prompt = PromptEncoder.load(folder)
-    metrics = Metrics(NAME)
-    hub = Hub(prompt.vocabulary, metrics, max_pending_bytes=settings.max_pending_bytes)
-    engine = FailingEngine(settings, inspect_checkpoint(folder), prompt, hub, metrics, NAME, faults=faults)
+    metrics = Metrics()
+    counters = metrics.model(NAME)
+    hub = Hub(prompt.vocabulary, counters, max_pending_bytes=settings.max_pending_bytes)
+    engine = FailingEngine(settings, inspect_checkpoint(folder), prompt, hub, counters, NAME, faults=faults)
     PenstockServer(settings, {NAME: engine}, metrics).run(host="127.0.0.1", port=port)

@@ -7,7 +7,7 @@ import threading
 
 import numpy as np
 import pytest
-from fakes import FakeHub, FakeRunner, make_request, naive_tokens, small_capacity
+from fakes import LENGTH, FakeHub, FakeRunner, make_request, naive_tokens, small_capacity
 
 from penstock.errors import ApiError
 from penstock.scheduler.scheduler import Scheduler
@@ -316,3 +316,62 @@ def lines_of_a_steady_step(num_rows):
 
 def test_a_steady_step_runs_no_python_per_row():
     assert lines_of_a_steady_step(1) == lines_of_a_steady_step(40) > 0
+
+
+@pipelines
+def test_min_tokens_ignore_eos_and_no_tokens_equal_the_naive_run(pipeline_depth, tokens_per_dispatch):
+    scheduler, _, hub = make_scheduler(
+        num_slots=6, num_pages=60, pipeline_depth=pipeline_depth, tokens_per_dispatch=tokens_per_dispatch
+    )
+    requests = [
+        make_request(1, [[1, 2]], 20, n=2, seed=3, min_tokens=15, stop_token_ids=(1, 2, 3)),
+        make_request(2, [[1, 2]], 20, n=2, seed=3, ignore_eos=True),
+        make_request(3, [list(range(19)), [4]], 0, n=2),
+        make_request(4, [[1, 2]], 20, n=2, seed=3),
+    ]
+    for request in requests:
+        scheduler.submit(request)
+    run_to_the_end(scheduler)
+    assert_equals_alone(hub, requests)
+    assert len(hub.tokens[1 << 12]) >= 15
+    assert (hub.tokens[3 << 12], hub.ends[3 << 12]) == ([], LENGTH)
+
+
+def test_more_min_tokens_than_tokens_are_refused():
+    scheduler, _, _ = make_scheduler()
+    with pytest.raises(ApiError, match="at most the 4 new tokens") as refusal:
+        scheduler.submit(make_request(1, [[1]], 4, min_tokens=5))
+    assert (refusal.value.kind, refusal.value.param) == ("invalid_value", "min_tokens")
+
+
+@pipelines
+def test_a_row_that_is_not_a_number_fails_its_stream_and_the_others_go_on(pipeline_depth, tokens_per_dispatch, caplog):
+    scheduler, runner, hub = make_scheduler(
+        num_slots=6, num_pages=60, pipeline_depth=pipeline_depth, tokens_per_dispatch=tokens_per_dispatch
+    )
+    runner.broken_tokens = {-5}
+    good = [make_request(stream, [[stream]], 12, seed=stream) for stream in (1, 2)]
+    broken = make_request(3, [[1], [2, -5]], 12)
+    for request in (good[0], broken, good[1]):
+        scheduler.submit(request)
+    run_to_the_end(scheduler)
+    assert hub.failed == {3 << 12: "engine_error"}
+    assert_equals_alone(hub, good)
+    assert runner.epoch == 1
+    assert "not a number" in caplog.text
+
+
+def test_a_full_queue_says_so_before_a_request_is_made():
+    scheduler, _, _ = make_scheduler(max_queued_requests=1, num_slots=1)
+    scheduler.check_has_room()
+    scheduler.submit(make_request(1, [[1]], 9))
+    scheduler.step()
+    assert scheduler.queue.has_room()
+    scheduler.submit(make_request(2, [[1]], 9))
+    assert not scheduler.queue.has_room()
+    with pytest.raises(ApiError) as refusal:
+        scheduler.check_has_room()
+    assert refusal.value.kind == "server_overloaded"
+    scheduler.close("draining", "The server shuts down.")
+    with pytest.raises(ApiError, match="stopped"):
+        scheduler.check_has_room()

@@ -108,7 +108,7 @@ def start(server: BaseInferenceApiServer, content: dict[str, Any], path: str = C
 def echo_server(cls: type[PenstockServer] = PenstockServer, **given: Any) -> PenstockServer:
     chosen = settings(engine="echo", **given)
     hub, metrics = make_hub(PROMPT, max_pending_bytes=chosen.max_pending_bytes)
-    return cls(chosen, {"echo": EchoEngine(chosen, PROMPT, hub, metrics, "echo")}, metrics)
+    return cls(chosen, {"echo": EchoEngine(chosen, PROMPT, hub, metrics.model("echo"), "echo")}, metrics)
 
 
 def play(server: BaseInferenceApiServer, scene: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -39,7 +39,7 @@ class EchoEngine(TokenEngineAdapter):
     """
 
     def __init__(
-        self, settings: Settings, prompt: PromptEncoder, hub: _core.Hub, metrics: _core.Metrics, model_name: str
+        self, settings: Settings, prompt: PromptEncoder, hub: _core.Hub, metrics: _core.ModelMetrics, model_name: str
     ) -> None:
         self.hub = hub
         self.prompt = prompt

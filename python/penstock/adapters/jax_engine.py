@@ -14,7 +14,7 @@ from penstock.generation import EngineState, EngineStatus, GenerationRequest
 from penstock.scheduler.scheduler import Scheduler
 
 if TYPE_CHECKING:
-    from penstock._core import Hub, Metrics
+    from penstock._core import Hub, ModelMetrics
     from penstock.checkpoint import Checkpoint
     from penstock.config import Settings
     from penstock.engine.runner import JaxRunner
@@ -35,7 +35,7 @@ class JaxEngine(TokenEngineAdapter):
         checkpoint: Checkpoint,
         prompt: PromptEncoder,
         hub: Hub,
-        metrics: Metrics,
+        metrics: ModelMetrics,
         model_name: str,
     ) -> None:
         self.hub = hub

@@ -49,7 +49,7 @@ class TextEngine:
     """
 
     def __init__(
-        self, adapter: InferenceEngineAdapter, metrics: _core.Metrics, *, max_requests: int, max_pending_bytes: int
+        self, adapter: InferenceEngineAdapter, metrics: _core.ModelMetrics, *, max_requests: int, max_pending_bytes: int
     ) -> None:
         vocabulary = _core.Vocabulary.from_json(_NO_VOCABULARY)
         self.adapter = adapter

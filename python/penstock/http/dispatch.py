@@ -15,6 +15,7 @@ from penstock.http.cancel_scope import LAST_WORDS_S
 from penstock.http.endpoint import EndpointConfig, checked
 from penstock.http.error_response import api_error_response
 from penstock.http.handler import BodyReader, BoundEndpoint
+from penstock.http.open_peers import OpenPeers
 from penstock.http.request import Request
 from penstock.http.response import Response, as_response
 from penstock.http.types import Receive, Scope, Send
@@ -22,7 +23,6 @@ from penstock.http.types import Receive, Scope, Send
 logger = logging.getLogger("penstock.server")
 
 _NO_ROUTE = "none"
-_REJECTIONS = 'vllm:admission_rejections_total{reason="max_num_queued_reqs"}'
 _REASONS = {
     "client_closed": "The client has left.",
     "deadline_exceeded": "The request took longer than its time limit.",
@@ -35,7 +35,7 @@ class HttpServer(Protocol):
     """What a dispatcher asks of the server whose requests it answers.
 
     Attributes:
-        open_requests: that are being answered now.
+        open_requests: that are being answered now; open_peers: by the connection they came on.
         request_timeout: seconds; max_request_size: bytes of a body.
     """
 
@@ -47,6 +47,7 @@ class HttpServer(Protocol):
     counters: _core.Metrics
     body_budget: BodyBudget
     open_requests: set[Request]
+    open_peers: OpenPeers
 
     @property
     def _endpoints(self) -> list[EndpointConfig]: ...
@@ -77,6 +78,7 @@ class Dispatcher:
         """Answers one HTTP request."""
         arrival = time.monotonic()
         head = self._router.read(scope)  # type: ignore[arg-type]  # ASGI promises a MutableMapping; hosts give a dict
+        peer = self._server.open_peers.begin(scope)
         endpoint = self._endpoints[head.endpoint] if head.endpoint >= 0 else None
         status = 500
         try:
@@ -86,6 +88,7 @@ class Dispatcher:
                 request = self._open(scope, receive, head=head, arrival=arrival)
                 status = await self._answer(request, endpoint, send)
         finally:
+            self._server.open_peers.end(peer)
             self._count(endpoint, head.method, status, time.monotonic() - arrival)
 
     def _open(self, scope: Scope, receive: Receive, *, head: _core.RequestHead, arrival: float) -> Request:
@@ -118,8 +121,6 @@ class Dispatcher:
     ) -> int:
         """Answers a request whose handler, or whose answer, has failed. Returns the status."""
         error = _as_api_error(request, failure)
-        if error.kind == "server_overloaded":
-            self._server.counters.add(_REJECTIONS, 1)
         if error.kind == "client_closed":
             return error.status
         try:

@@ -6,14 +6,14 @@ import re
 from collections.abc import Callable
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from penstock.errors import ConfigError
 
 Body = Literal["json", "none"]
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _WORK = "/v1/"
 
 
@@ -24,7 +24,11 @@ class EndpointConfig(BaseModel):
         path: template, as "/v1/models/{model_id}"; a parameter at the end takes the rest, slashes included.
         handler: any callable; what it is given is said by its signature (`http.handler`).
         methods: in any case; one may be given as a plain string.
-        summary, tags, response_model: for documents.
+        summary, tags: for documents.
+        response_model: of a 200 as JSON, for documents; anything that pydantic can describe.
+        media_types: of a 200 beside JSON, each with what it carries, for documents.
+        other_responses: what statuses beside 200 carry as JSON where that is no error's body, for documents.
+        is_documented: stands in documents.
         request_model: of the body; default: what the handler's annotation says.
         body: how the body is read: "json", or "none". Default: "json" where a method may have one.
         is_open: no key is needed.
@@ -43,6 +47,9 @@ class EndpointConfig(BaseModel):
     summary: str | None = None
     tags: list[str] | None = None
     response_model: Any = None
+    media_types: dict[str, Any] = Field(default_factory=dict)
+    other_responses: dict[int, Any] = Field(default_factory=dict)
+    is_documented: bool = True
     request_model: type[BaseModel] | None = None
     body: Body | None = None
     is_open: bool = False
@@ -57,7 +64,7 @@ class EndpointConfig(BaseModel):
             where = ".".join(map(str, first["loc"]))
             raise ConfigError(f"Endpoint {given.get('path')!r}: '{where}': {first['msg']}.") from None
         if self.body is None:
-            self.body = "json" if _WITH_BODY.intersection(self.methods) else "none"
+            self.body = "json" if WITH_BODY.intersection(self.methods) else "none"
         if self.is_work is None:
             self.is_work = "POST" in self.methods and self.path.startswith(_WORK)
 

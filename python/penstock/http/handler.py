@@ -31,7 +31,7 @@ class BoundEndpoint:
     Attributes:
         config: the endpoint.
         path_params: names, in the path's order.
-        query_params: what the handler takes from the query string.
+        from_path, query_params: what the handler takes from the path and from the query string.
         body_model: of the body; None: the handler reads it itself, or there is none.
 
     Raises:
@@ -44,7 +44,7 @@ class BoundEndpoint:
         self.query_params: list[QueryParameter] = []
         self.body_model: type[BaseModel] | None = config.request_model
         self._read_body = read_body
-        self._from_path: list[QueryParameter] = []
+        self.from_path: list[QueryParameter] = []
         self._body_param: str | None = None
         self._request_params: list[str] = []
         hints = _hints(config.handler, owner)
@@ -54,7 +54,7 @@ class BoundEndpoint:
 
     async def call(self, request: Request) -> Any:
         """What the handler returns for `request`. Raises ApiError on arguments that cannot be read."""
-        arguments: dict[str, Any] = {each.name: each.read(request.path_params) for each in self._from_path}
+        arguments: dict[str, Any] = {each.name: each.read(request.path_params) for each in self.from_path}
         for name in self._request_params:
             arguments[name] = request
         for each in self.query_params:
@@ -70,7 +70,7 @@ class BoundEndpoint:
         if hint is None and has_default and default is not None and is_query_type(type(default)):
             hint = type(default)
         if name in self.path_params:
-            self._from_path.append(QueryParameter(name, hint if is_query_type(hint) else str, default))
+            self.from_path.append(QueryParameter(name, hint if is_query_type(hint) else str, default))
         elif self._takes_body(name, hint):
             self._body_param = name
         elif _is_request(name, hint):

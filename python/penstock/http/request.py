@@ -28,7 +28,7 @@ class Request:
         arrival: `time.monotonic()` of its head.
         request_id: the client's X-Request-ID if sane, else minted; on the answer, in errors and in the log.
         is_authorized: whether a valid key came with it, or none is needed.
-        api_key_id: whose request this is: a digest, "" without keys.
+        api_key_id: whose request this is: the id of its key, "" without keys.
         answer_headers: what every answer to this request carries.
         warnings: names of body fields that nothing acts on; they go out as `x-penstock-warnings`.
         has_answered: whether the head of an answer has been sent.
@@ -78,6 +78,12 @@ class Request:
             text = self._scope.get("query_string", b"").decode("latin-1")
             self._query = dict(parse_qsl(text, keep_blank_values=True))
         return self._query
+
+    @property
+    def root_path(self) -> str:
+        """What stands before the path where the server is mounted below another, else ""."""
+        root: str = self._scope.get("root_path", "")
+        return root
 
     @property
     def client(self) -> tuple[str, int] | None:

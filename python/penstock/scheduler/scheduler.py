@@ -133,14 +133,16 @@ class Scheduler:
         return False
 
     def _end(self, row_keys: np.ndarray, ends: np.ndarray) -> None:
-        """Frees the rows that ended on the device. Of a stream that fails for one of them the hub frees the others."""
+        """Frees what ended on the device. A row that went wrong takes its stream with it, and no other: the hub fails
+        it when it is told."""
         ended = row_keys[ends != END_NONE].tolist()
         if not ended:
             return
-        num_broken = int(np.count_nonzero(ends == END_ERROR))
-        if num_broken:
-            log.error("%d rows gave values that are not numbers; their requests get an error", num_broken)
-        if num_broken < len(ended):
+        broken = row_keys[ends == END_ERROR].tolist()
+        for row_key in broken:
+            log.error("row %d: the model's output is not a number; its request gets an error", row_key)
+            self._planner.end_stream_of(row_key)
+        if len(broken) < len(ended):
             self._num_failures = 0
         self._planner.end_rows(ended)
 

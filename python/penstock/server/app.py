@@ -14,6 +14,7 @@ from penstock.errors import ApiError
 from penstock.generation import EngineState, SamplingParams
 from penstock.http.request import Request
 from penstock.http.response import Response
+from penstock.life.loading import Statuses
 from penstock.protocol import (
     ChatCompletionRequest,
     CompletionRequest,
@@ -30,6 +31,7 @@ from penstock.server.routes.generate import generate
 from penstock.server.served_model import ServedModel
 from penstock.server.status import ServerStatus
 
+_REJECTIONS = 'vllm:admission_rejections_total{reason="max_num_queued_reqs"}'
 #: `name` is the id.
 _SAID_OUTSIDE_INFO = {"name", *ModelObject.model_fields}
 
@@ -55,10 +57,10 @@ class PenstockServer(BaseInferenceApiServer):
             max_request_size=settings.max_request_size,
             max_total_request_size=settings.max_total_request_size,
             request_timeout=settings.request_timeout_s,
-            api_keys=[key.get_secret_value() for key in settings.api_key],
+            api_keys=settings.api_key,
             max_headers=settings.max_header_count,
-            counters=_core.Metrics(next(iter(adapters), "none")) if metrics is None else metrics,
-            **options,
+            counters=metrics,
+            **({"enable_docs": settings.docs == "on"} | options),
         )
         self.settings = settings
         self.limits = Limits(
@@ -71,7 +73,7 @@ class PenstockServer(BaseInferenceApiServer):
             name: ServedModel(
                 name,
                 adapter,
-                self.counters,
+                self.counters.model(name),
                 max_queued_requests=settings.max_queued_requests,
                 max_pending_bytes=settings.max_pending_bytes,
                 keep_alive_s=settings.keep_alive_s,
@@ -97,7 +99,12 @@ class PenstockServer(BaseInferenceApiServer):
         model = self._find(request.model)
         model.check_ids(request.stop_token_ids or (), param="stop_token_ids")
         sampling = self._create_sampling_params(request)
-        return await generate(request, raw_request, model=model, sampling=sampling, pool=self.pool)
+        try:
+            return await generate(request, raw_request, model=model, sampling=sampling, pool=self.pool)
+        except ApiError as error:
+            if error.kind == "server_overloaded":
+                model.metrics.add(_REJECTIONS)
+            raise
 
     def _find(self, name: str | None) -> ServedModel:
         """The model that a request names, or the only one."""
@@ -151,6 +158,9 @@ class PenstockServer(BaseInferenceApiServer):
     def _progress(self) -> str:
         details = [model.engine.status().detail for model in self.models.values()]
         return "The server is shutting down." if self.is_draining else "; ".join(filter(None, details))
+
+    def engine_statuses(self) -> Statuses:
+        return {name: model.engine.status for name, model in self.models.items()}
 
     # ---- life cycle
 

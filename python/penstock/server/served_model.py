@@ -33,11 +33,12 @@ class ServedModel:
         adapter: as it was given; engine: the same, or what puts a foreign one behind a hub.
         created: Unix seconds at which the server began to serve it.
         keep_alive_s: the longest that a stream may be silent.
+        metrics: its counters.
         deliveries: the open streams, by stream key.
     """
 
     def __init__(
-        self, name: str, adapter: InferenceEngineAdapter, counters: _core.Metrics, *,
+        self, name: str, adapter: InferenceEngineAdapter, metrics: _core.ModelMetrics, *,
         max_queued_requests: int, max_pending_bytes: int, keep_alive_s: float,
     ) -> None:  # fmt: skip
         self.name = name
@@ -45,8 +46,9 @@ class ServedModel:
         self.engine: Engine = (
             adapter
             if isinstance(adapter, TokenEngineAdapter)
-            else TextEngine(adapter, counters, max_requests=max_queued_requests, max_pending_bytes=max_pending_bytes)
+            else TextEngine(adapter, metrics, max_requests=max_queued_requests, max_pending_bytes=max_pending_bytes)
         )
+        self.metrics = metrics
         self.created = int(time.time())
         self.deliveries: dict[int, Delivery] = {}
         self.keep_alive_s = keep_alive_s

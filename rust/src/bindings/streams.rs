@@ -8,7 +8,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use super::metrics::PyMetrics;
+use super::metrics::PyModelMetrics;
 use super::opening::{PyOpening, PyReceipt};
 use super::vocabulary::PyVocabulary;
 use crate::dialect::{Dialect, Record, records};
@@ -56,7 +56,7 @@ impl PyHub {
     fn new(
         py: Python<'_>,
         vocabulary: &PyVocabulary,
-        metrics: &PyMetrics,
+        metrics: &PyModelMetrics,
         max_pending_bytes: usize,
     ) -> PyResult<Self> {
         let inner = Hub::new(

@@ -5,7 +5,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
-use crate::metrics::{Gauge, Metrics};
+use crate::metrics::{Gauge, ModelMetrics};
 use crate::stream::Stream;
 
 /// A row key is a stream's key with the choice in this many low bits.
@@ -48,13 +48,13 @@ impl OpenStream {
 pub(super) struct Table {
     streams: RwLock<OpenStreams>,
     /// Has the number of open streams.
-    metrics: Arc<Metrics>,
+    metrics: Arc<ModelMetrics>,
 }
 
 type OpenStreams = HashMap<u64, Arc<OpenStream>, BuildHasherDefault<KeyHasher>>;
 
 impl Table {
-    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(metrics: Arc<ModelMetrics>) -> Self {
         Self {
             streams: RwLock::default(),
             metrics,

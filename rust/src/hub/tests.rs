@@ -7,7 +7,7 @@ const LENGTH: Option<FinishReason> = Some(FinishReason::Length);
 fn hub() -> Hub {
     Hub::new(
         Arc::new(byte_level(&["word"])),
-        Arc::new(Metrics::new("m", 128)),
+        Arc::new(ModelMetrics::new("m", 128)),
         2000,
     )
 }

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::distribution::Distribution;
+use super::atomic_histogram::AtomicHistogram;
 use super::exposition::{self, escape};
 use super::names::HTTP_S;
 
@@ -29,7 +29,7 @@ struct Series {
     handler: String,
     method: &'static str,
     by_class: [AtomicU64; 5],
-    seconds: Distribution,
+    seconds: AtomicHistogram,
 }
 
 /// Requests for work, for the seed's counters.
@@ -139,7 +139,7 @@ impl Http {
 
 impl Series {
     fn new(handler: &str, method: &'static str) -> Self {
-        let seconds = Distribution::new(HTTP_S.to_vec());
+        let seconds = AtomicHistogram::new(HTTP_S.to_vec());
         Self {
             handler: handler.to_owned(),
             method,

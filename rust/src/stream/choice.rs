@@ -7,7 +7,7 @@ use crate::delta::{Delta, Fold, Kind};
 use crate::detokenize::Detokenizer;
 use crate::dialect::Outcome;
 use crate::finish_reason::FinishReason;
-use crate::metrics::{Histogram, Metrics, Timeline};
+use crate::metrics::{Histogram, ModelMetrics, Timeline};
 use crate::stage::{Chain, Flow, Stage};
 use crate::stop::{StopStage, StopStrings};
 use crate::vocabulary::Vocabulary;
@@ -139,7 +139,7 @@ impl Choice {
     }
 
     /// The choice ends, told or not.
-    pub(super) fn count_end(&mut self, reason: FinishReason, metrics: &Metrics, now: f64) {
+    pub(super) fn count_end(&mut self, reason: FinishReason, metrics: &ModelMetrics, now: f64) {
         self.reason = Some(reason);
         self.times.ended = now;
         metrics.finish_choice(reason, &self.times, self.num_tokens);

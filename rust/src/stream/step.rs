@@ -1,6 +1,6 @@
 //! What an engine step brings to every stream in it.
 
-use crate::metrics::Metrics;
+use crate::metrics::ModelMetrics;
 use crate::vocabulary::Vocabulary;
 
 /// One engine step, as every stream in it sees it.
@@ -9,7 +9,7 @@ pub struct Step<'a> {
     /// How ids become text.
     pub vocabulary: &'a Vocabulary,
     /// What counts.
-    pub metrics: &'a Metrics,
+    pub metrics: &'a ModelMetrics,
     /// Seconds of a monotonic clock.
     pub now: f64,
     /// Tokens that the engine gave, wasted ones included.
@@ -25,7 +25,7 @@ pub struct Step<'a> {
 impl<'a> Step<'a> {
     /// A step that begins.
     #[must_use]
-    pub fn new(vocabulary: &'a Vocabulary, metrics: &'a Metrics, now: f64) -> Self {
+    pub fn new(vocabulary: &'a Vocabulary, metrics: &'a ModelMetrics, now: f64) -> Self {
         Self {
             vocabulary,
             metrics,

@@ -48,7 +48,7 @@ static VOCABULARY: LazyLock<Vocabulary> = LazyLock::new(|| byte_level(&["word"])
 
 /// A stream with what it needs.
 struct Rig {
-    metrics: Metrics,
+    metrics: ModelMetrics,
     stream: Stream,
 }
 
@@ -56,7 +56,7 @@ impl Rig {
     fn new(opening: Opening) -> Self {
         let stream = Stream::open(Arc::new(opening), &VOCABULARY, 1.0);
         Self {
-            metrics: Metrics::new("m", 128),
+            metrics: ModelMetrics::new("m", 128),
             stream,
         }
     }

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from driver import echo_server
 
-from penstock.server.loading import follow_loading
+from penstock.life.loading import follow_loading
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def test_a_full_collection_walks_only_what_came_after_ready(collector: None) -> 
 
     async def scene() -> None:
         await server.startup()
-        await follow_loading([server.models["echo"].engine], show=lambda line: None, stop=lambda: None)
+        await follow_loading(server.engine_statuses(), show=lambda line: None, stop=lambda: None)
         await server.shutdown()
 
     asyncio.run(scene())

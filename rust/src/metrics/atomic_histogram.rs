@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Counts per bucket (not cumulative) and the sum of what was observed.
 #[derive(Debug)]
-pub(super) struct Distribution {
+pub(super) struct AtomicHistogram {
     boundaries: Vec<f64>,
     /// One more than boundaries: the last is +Inf.
     counts: Vec<AtomicU64>,
@@ -19,7 +19,7 @@ pub(super) struct Reading {
     pub(super) sum: f64,
 }
 
-impl Distribution {
+impl AtomicHistogram {
     pub(super) fn new(boundaries: Vec<f64>) -> Self {
         let counts = (0..=boundaries.len()).map(|_| AtomicU64::new(0)).collect();
         Self {
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn a_boundary_belongs_to_its_own_bucket() {
-        let histogram = Distribution::new(vec![1.0, 2.0]);
+        let histogram = AtomicHistogram::new(vec![1.0, 2.0]);
         for value in [0.5, 1.0, 1.5, 2.0, 2.5] {
             histogram.observe(value, 1);
         }
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn what_no_clock_should_give_does_no_harm() {
-        let histogram = Distribution::new(vec![1.0]);
+        let histogram = AtomicHistogram::new(vec![1.0]);
         for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -3.0] {
             histogram.observe(value, 1);
         }
@@ -100,7 +100,7 @@ mod tests {
     proptest! {
         #[test]
         fn counts_equal_a_naive_count(values in prop::collection::vec(0.0..20.0_f64, 0..50)) {
-            let histogram = Distribution::new(vec![0.5, 1.0, 5.0, 10.0]);
+            let histogram = AtomicHistogram::new(vec![0.5, 1.0, 5.0, 10.0]);
             for value in &values {
                 histogram.observe(*value, 2);
             }

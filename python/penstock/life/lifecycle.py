@@ -5,7 +5,8 @@ takes SIGTERM and SIGINT first: it stays reachable while it drains, streams get 
 own handler runs.
 
 The signals are blocked in every thread and waited for in one: the host's handlers, asyncio's and uvloop's, stay
-installed and untouched, and an event loop that hangs cannot keep the process alive. Knows nothing of engines or HTTP.
+installed and untouched, and an event loop that hangs cannot keep the process alive. A signal that comes while the
+server starts ends the process at once. Knows nothing of engines or HTTP.
 """
 
 from __future__ import annotations
@@ -38,6 +39,10 @@ _LAST_THREADS_S = 0.5
 class Drainable(Protocol):
     """What is drained: a server."""
 
+    @property
+    def drain_timeout_s(self) -> float:
+        """How long a drain waits for open work."""
+
     def begin_drain(self) -> None:
         """Refuses new work from now on; what is open goes on."""
 
@@ -54,16 +59,17 @@ def block_signals() -> None:
 
 
 class Lifecycle:
-    """Drains `server` on a signal, then lets the host stop.
+    """Drains a server on a signal, then lets the host stop.
 
     The first signal drains; the second of its kind cuts the drain short; the third ends the process. One act may reach
     a worker twice: a terminal's Ctrl-C and systemd's stop go to the whole group, and the supervisor sends SIGTERM too.
     So kinds count apart, and signals within a second count once.
     """
 
-    def __init__(self, server: Drainable, *, drain_timeout_s: float = 30.0) -> None:
-        self._server = server
-        self._drain_timeout_s = drain_timeout_s
+    def __init__(self) -> None:
+        self._server: Drainable | None = None
+        self._close_connections: Callable[[], None] = lambda: None
+        self._is_installed = False
         self._loop = asyncio.get_running_loop()
         self._deadline = float("inf")
         self._is_finished = False
@@ -73,24 +79,35 @@ class Lifecycle:
     def install(self) -> None:
         """Takes the signals. To be called on the main thread, inside the running loop, after `block_signals`."""
         block_signals()
+        self._is_installed = True
         threading.Thread(target=self._wait_for_signals, name="penstock-signals", daemon=True).start()
 
-    def stop(self, *, timeout_s: float | None = None) -> None:
-        """Drains and stops, as a signal would. On the loop; idempotent."""
-        if self._draining is None:
-            limit_s = self._drain_timeout_s if timeout_s is None else timeout_s
-            self._deadline = time.monotonic() + limit_s + _GRACE_S
-            self._server.begin_drain()
-            self._draining = self._loop.create_task(self._drain(limit_s))
+    def watch_over(self, server: Drainable, *, close_connections: Callable[[], None] = lambda: None) -> None:
+        """From now on there is something to drain: `server` has started.
 
-    def finish(self) -> None:
+        Args:
+            close_connections: closes those without an open request, once the drain is over: the host waits for them.
+        """
+        self._server = server
+        self._close_connections = close_connections
+
+    def stop(self) -> None:
+        """Drains and stops, as a signal would. On the loop; idempotent."""
+        if self._server is not None and self._draining is None:
+            self._deadline = time.monotonic() + self._server.drain_timeout_s + _GRACE_S
+            self._server.begin_drain()
+            self._draining = self._loop.create_task(self._drain(self._server))
+
+    def finish(self, *, exit_code: int = 0) -> None:
         """Everything is over. What is left are threads in calls that nothing interrupts, as a compilation: the process
-        does not wait for those."""
+        does not wait for those. The host knows one exit code only, so another one ends the process here."""
+        if exit_code and self._is_installed:
+            _exit(exit_code)
         self._is_finished = True
         self._deadline = time.monotonic() + _LAST_THREADS_S
 
-    async def _drain(self, timeout_s: float) -> None:
-        drain = asyncio.ensure_future(self._server.drain(timeout_s))
+    async def _drain(self, server: Drainable) -> None:
+        drain = asyncio.ensure_future(server.drain(server.drain_timeout_s))
         hurry = asyncio.ensure_future(self._hurry.wait())
         try:
             await asyncio.wait({drain, hurry}, return_when=asyncio.FIRST_COMPLETED)
@@ -98,7 +115,7 @@ class Lifecycle:
                 drain.result()
             else:
                 drain.cancel()
-                await self._server.drain(0)
+                await server.drain(0)
         except Exception:
             logger.exception("The drain failed")
         finally:
@@ -110,6 +127,7 @@ class Lifecycle:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         signal.raise_signal(signal.SIGTERM)
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        self._close_connections()
 
     def _wait_for_signals(self) -> None:
         supervisor = os.getppid() if multiprocessing.parent_process() is not None else None
@@ -129,16 +147,18 @@ class Lifecycle:
                 supervisor = None
                 self._on_loop(self.stop)
         if self._is_finished:
-            logging.shutdown()
-            os._exit(0)
+            _exit(0)
         _end_now("The server did not stop in time")
 
     def _on_signal(self, number: int, times: int) -> None:
         name = signal.Signals(number).name
+        if self._server is None:
+            logger.info("%s while starting: ending at once", name)
+            _exit(0)
         if times == 1:
-            logger.info("%s: draining for at most %g s", name, self._drain_timeout_s)
+            logger.info("%s: draining for at most %g s", name, self._server.drain_timeout_s)
             # Counted from here, not from the loop's turn: a loop that hangs must not live for ever.
-            self._deadline = min(self._deadline, time.monotonic() + self._drain_timeout_s + _GRACE_S)
+            self._deadline = min(self._deadline, time.monotonic() + self._server.drain_timeout_s + _GRACE_S)
             self._on_loop(self.stop)
         elif times == 2:
             logger.warning("%s again: ending open requests now", name)
@@ -154,5 +174,9 @@ class Lifecycle:
 
 def _end_now(reason: str) -> NoReturn:
     logger.error("%s: ending the process", reason)
+    _exit(1)
+
+
+def _exit(code: int) -> NoReturn:
     logging.shutdown()
-    os._exit(1)
+    os._exit(code)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from penstock.errors import ConfigError
-from penstock.worker import OnlyWorker
+from penstock.life.only_worker import OnlyWorker
 
 
 @pytest.fixture
