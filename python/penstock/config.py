@@ -140,6 +140,9 @@ class Settings(BaseModel):
     )
     cors_origin: list[str] = Field(default_factory=list, description="allowed origin, may be repeated; none: CORS off")
     docs: Literal["on", "off"] = Field("on", description="serve /openapi.json and the page /docs")
+    access_log: Literal["text", "json", "off"] = Field(
+        "text", description="a line per request, probes and scrapes left out; json goes to stdout"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="of Penstock's own log")
 
     @field_validator("max_total_request_size")

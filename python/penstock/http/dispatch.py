@@ -9,6 +9,7 @@ from typing import Protocol
 
 from penstock import _core
 from penstock.errors import ApiError
+from penstock.http.access_log import AccessEntry, AccessLog
 from penstock.http.auth import KeyRing
 from penstock.http.body_budget import BodyBudget
 from penstock.http.cancel_scope import LAST_WORDS_S
@@ -46,6 +47,7 @@ class HttpServer(Protocol):
     key_ring: KeyRing
     counters: _core.Metrics
     body_budget: BodyBudget
+    access_log: AccessLog
     open_requests: set[Request]
     open_peers: OpenPeers
 
@@ -80,6 +82,7 @@ class Dispatcher:
         head = self._router.read(scope)  # type: ignore[arg-type]  # ASGI promises a MutableMapping; hosts give a dict
         peer = self._server.open_peers.begin(scope)
         endpoint = self._endpoints[head.endpoint] if head.endpoint >= 0 else None
+        request: Request | None = None
         status = 500
         try:
             if endpoint is None or head.answer is not None:
@@ -89,7 +92,7 @@ class Dispatcher:
                 status = await self._answer(request, endpoint, send)
         finally:
             self._server.open_peers.end(peer)
-            self._count(endpoint, head.method, status, time.monotonic() - arrival)
+            self._note(endpoint, head, request, status=status, seconds=time.monotonic() - arrival)
 
     def _open(self, scope: Scope, receive: Receive, *, head: _core.RequestHead, arrival: float) -> Request:
         server = self._server
@@ -134,13 +137,24 @@ class Dispatcher:
         # Without an end of its own the body breaks off, which a client notices: there is no other way left to tell.
         return error.status
 
-    def _count(self, endpoint: BoundEndpoint | None, method: str, status: int, seconds: float) -> None:
-        counters = self._server.counters
-        if endpoint is None:
-            counters.count_request(_NO_ROUTE, method, status, seconds)
-        elif endpoint.config.is_counted:
-            is_work = bool(endpoint.config.is_work) and method in endpoint.config.methods
-            counters.count_request(endpoint.config.path, method, status, seconds, is_work=is_work)
+    def _note(
+        self, endpoint: BoundEndpoint | None, head: _core.RequestHead, request: Request | None, *,
+        status: int, seconds: float,
+    ) -> None:  # fmt: skip
+        """Counts and logs a request that is over."""
+        config = endpoint.config if endpoint is not None else None
+        if config is not None and not config.is_counted:
+            return
+        route = config.path if config is not None else _NO_ROUTE
+        is_work = config is not None and bool(config.is_work) and head.method in config.methods
+        self._server.counters.count_request(route, head.method, status, seconds, is_work=is_work)
+        self._server.access_log.add(
+            AccessEntry(
+                time.time(), head.method, route, status, seconds, head.request_id,
+                api_key_id=request.api_key_id if request is not None else "",
+                receipt=request.receipt if request is not None else None,
+            )
+        )  # fmt: skip
 
 
 async def _end_event_stream(send: Send, request: Request, error: ApiError) -> None:

@@ -16,7 +16,7 @@ from penstock.http.types import Receive, Scope
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from penstock._core import RequestHead
+    from penstock._core import Receipt, RequestHead
 
 
 class Request:
@@ -31,6 +31,7 @@ class Request:
         api_key_id: whose request this is: the id of its key, "" without keys.
         answer_headers: what every answer to this request carries.
         warnings: names of body fields that nothing acts on; they go out as `x-penstock-warnings`.
+        receipt: what its generation came to, once that is over.
         has_answered: whether the head of an answer has been sent.
         state: for handlers and hooks to put things on.
     """
@@ -50,6 +51,7 @@ class Request:
         self.api_key_id = ""
         self.warnings: list[str] = []
         self.has_answered = False
+        self.receipt: Receipt | None = None
         self.cancel_scope = CancelScope(receive, timeout_s=timeout_s)
         self._scope = scope
         self._receive = receive

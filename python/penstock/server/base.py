@@ -21,6 +21,7 @@ from penstock import _core
 from penstock.config import ApiKey, Settings
 from penstock.errors import ApiError
 from penstock.generation import FinishReason, SamplingDefaults, SamplingParams
+from penstock.http.access_log import AccessLog
 from penstock.http.auth import KeyRing
 from penstock.http.body import read_body
 from penstock.http.body_budget import BodyBudget
@@ -119,6 +120,7 @@ class BaseInferenceApiServer(ABC):
         self.tools = ToolRegistry(timeout_s=tool_timeout)
         self.pool = WorkerPool(max_workers or 2, max_jobs=_MAX_POOL_JOBS)
         self.documents = self._make_documents(enable_auth_ui=enable_auth_ui) if enable_docs else None
+        self.access_log = AccessLog()
         self.start_time = time.time()
         self.is_draining = False
         self._is_started = False
@@ -265,6 +267,7 @@ class BaseInferenceApiServer(ABC):
         """
         self._dispatcher  # noqa: B018  # built here, so that a bad entry fails the start and not a request
         logger.info("Starting %s", self.server_name)
+        self.access_log.start(self.settings.access_log)
         await self.on_startup()
         self._is_started = True
 
@@ -274,6 +277,7 @@ class BaseInferenceApiServer(ABC):
         await self.drain(0.0)
         self.pool.shut_down()
         self.tools.shut_down()
+        await asyncio.to_thread(self.access_log.stop)
         await self.on_shutdown()
 
     def begin_drain(self) -> None:
