@@ -120,7 +120,7 @@ def test_a_slow_writer_holds_nobody_up_and_tells_what_it_lost(
         log.add(entry(f"r{number}"))
     gate.set()
     log.stop()
-    lost = [int(found[0]) for line in lines if (found := re.match(r"(\d+) requests are not in this log", line))]
+    lost = [int(found[1]) for line in lines if (found := re.match(r"(\d+) requests are not in this log", line))]
     assert sum(lost) + len(lines) - len(lost) == 100
     assert sum(lost) >= 89
 
