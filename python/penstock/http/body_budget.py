@@ -19,14 +19,18 @@ class BodyBudget:
     def check(self, num_bytes: int) -> None:
         """Raises ApiError "server_overloaded" where so many more do not fit."""
         if self.num_bytes + num_bytes > self._max_bytes:
-            problem = f"The server is busy: the bodies of its requests take {self.num_bytes} bytes already."
-            raise ApiError("server_overloaded", problem)
+            raise self._refusal()
 
     def hold(self, num_bytes: int) -> None:
         """Raises ApiError "server_overloaded", and then holds nothing."""
-        self.check(num_bytes)
+        if self.num_bytes + num_bytes > self._max_bytes:
+            raise self._refusal()
         self.num_bytes += num_bytes
 
     def release(self, num_bytes: int) -> None:
         """Gives back what `hold` took."""
         self.num_bytes -= num_bytes
+
+    def _refusal(self) -> ApiError:
+        problem = f"The server is busy: the bodies of its requests take {self.num_bytes} bytes already."
+        return ApiError("server_overloaded", problem)

@@ -142,7 +142,8 @@ class Request:
 
     async def _read_body(self) -> bytes:
         pieces: list[bytes] = []
-        self._body_budget.check(self.head.content_length or 0)
+        if self.head.content_length:
+            self._body_budget.check(self.head.content_length)
         while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":
