@@ -12,7 +12,6 @@ from penstock.errors import ApiError
 from penstock.protocol.common import Limits, WireModel, by_kind
 from penstock.protocol.parse import read
 
-
 _LIMITS = Limits()
 
 
