@@ -16,7 +16,7 @@ import table
 from penstock import _core
 from penstock.demo import model_path
 from penstock.engine.interface import Capacity, PrefillSlice
-from penstock.generation import GenerationRequest, SamplingParams
+from penstock.generation import GenerationRequest, Prompt, SamplingParams
 from penstock.scheduler.step import Scheduler, StepHub
 
 ROWS = (1, 8, 64)
@@ -97,7 +97,9 @@ def measure(hub: StepHub, stream_keys: list[int], *, ids: list[int], depth: int)
     )
     scheduler = Scheduler(ReadyRunner(capacity, ids), hub)
     for stream_key in stream_keys:
-        scheduler.submit(GenerationRequest(stream_key, ((1, 2, 3, 4),), SamplingParams(max_tokens=4000), "r"))
+        scheduler.submit(
+            GenerationRequest(stream_key, (Prompt.of_ids([1, 2, 3, 4]),), SamplingParams(max_tokens=4000), "r")
+        )
     while scheduler.gauges[1]:
         scheduler.step()
     for _ in range(100):

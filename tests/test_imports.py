@@ -18,7 +18,7 @@ RUST = Path(__file__).parents[1] / "rust" / "src"
 #: Low to high. A room imports its own floor and those below.
 FLOORS = (
     ("_core",),
-    ("errors", "config", "generation"),
+    ("abilities", "errors", "config", "generation"),
     ("protocol", "prompt", "layers", "safetensors_header", "generation_config"),
     ("http",),
     ("models", "weights", "checkpoint"),
@@ -57,8 +57,6 @@ FENCES = {
 EXCEPTIONS = {
     ("layers/rope.py", "penstock.models"): "a layer's spec is described where its model is",
     ("server/base.py", "penstock.serve"): "BaseInferenceApiServer.run is the seed's own way to start a server",
-    ("adapters/base.py", "penstock.adapters.token_engine"): "the base class's own generate(), in a file of its own",
-    ("adapters/outlets.py", "penstock.adapters.base"): "attach() takes the engine that holds the outlets",
 }
 
 

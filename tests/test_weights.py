@@ -11,6 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from penstock.checkpoint import inspect_checkpoint
 from penstock.errors import ModelError
+from penstock.models.tree import layers_of
 from penstock.weights import load_weights, weight_shapes
 
 DATA = Path(__file__).parent / "data"
@@ -22,9 +23,14 @@ def load(folder: Path, dtype=np.float32):
 
 def test_projections_are_transposed_and_fused():
     weights, stored = load(DATA / "qwen3"), load_file(DATA / "qwen3" / "model.safetensors")
-    layer, prefix = weights["layers"][2], "model.layers.2.self_attn."
-    fused = np.concatenate([stored[f"{prefix}{part}_proj.weight"] for part in "qkv"]).T
-    np.testing.assert_array_equal(layer["qkv"], fused)
+    spec = inspect_checkpoint(DATA / "qwen3").spec
+    layer, prefix = layers_of(weights, spec)[2], "model.layers.2.self_attn."
+    q, k, v = (stored[f"{prefix}{part}_proj.weight"] for part in "qkv")
+    num_kv_heads, head_dim = spec.layers[2].attention.num_kv_heads, spec.layers[2].attention.head_dim
+    assert layer["qkv"].shape == (spec.hidden_size, num_kv_heads, len(q) // num_kv_heads + 2 * head_dim)
+    for head in range(num_kv_heads):
+        own = [part.reshape(num_kv_heads, -1, spec.hidden_size)[head] for part in (q, k, v)]
+        np.testing.assert_array_equal(layer["qkv"][:, head], np.concatenate(own).T)
     np.testing.assert_array_equal(layer["down"], stored["model.layers.2.mlp.down_proj.weight"].T)
     np.testing.assert_array_equal(layer["k_norm"], stored[prefix + "k_norm.weight"])
     np.testing.assert_array_equal(weights["embed"], stored["model.embed_tokens.weight"])
@@ -36,8 +42,9 @@ def test_shards_are_put_together():
     for file in sorted((DATA / "llama_tied").glob("*.safetensors")):
         stored |= load_file(file)
     weights = load(DATA / "llama_tied")
-    gate_up = np.concatenate([stored[f"model.layers.1.mlp.{part}_proj.weight"] for part in ("gate", "up")]).T
-    np.testing.assert_array_equal(weights["layers"][1]["gate_up"], gate_up)
+    for number, part in enumerate(("gate", "up")):
+        want = stored[f"model.layers.1.mlp.{part}_proj.weight"].T
+        np.testing.assert_array_equal(weights["layers"][1]["gate_up"][:, number], want)
 
 
 @pytest.mark.parametrize("stored_dtype", [np.float16, ml_dtypes.bfloat16])

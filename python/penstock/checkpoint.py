@@ -13,10 +13,11 @@ from typing import Any
 from penstock.errors import ModelError
 from penstock.generation import SamplingDefaults
 from penstock.generation_config import read_json_object, sampling_defaults, stop_ids
+from penstock.layers.leaf import LeafSpec
 from penstock.models.hf_config import HfConfig
 from penstock.models.registry import Family, find_family
 from penstock.models.spec import DecoderSpec
-from penstock.models.tree import LeafSpec, layer_leaves, top_leaves
+from penstock.models.tree import layer_leaves, top_leaves
 from penstock.safetensors_header import DTYPE_BYTES, TensorInfo, read_header
 
 __all__ = ["Checkpoint", "LeafSource", "TensorInfo", "inspect_checkpoint"]
@@ -32,7 +33,7 @@ class LeafSource:
 
     Attributes:
         layer: the layer's number; None for a leaf outside the layers.
-        tensors: joined along the leaf's last axis, in order.
+        tensors: one for each part of the leaf, in order, or one for all of them.
     """
 
     leaf: LeafSpec
@@ -157,21 +158,18 @@ def _leaf_sources(family: Family, spec: DecoderSpec) -> Iterator[LeafSource]:
     for leaf in top_leaves(spec):
         yield LeafSource(leaf, None, family.top_tensors[leaf.name])
     for layer in range(spec.num_layers):
-        for leaf in layer_leaves(spec):
+        for leaf in layer_leaves(spec, layer):
             names = family.layer_tensors[leaf.name]
             yield LeafSource(leaf, layer, tuple(name.format(layer=layer) for name in names))
 
 
 def _check_source(path: Path, source: LeafSource, tensors: Mapping[str, TensorInfo]) -> list[TensorInfo]:
     """The stored tensors of one leaf, each of the shape that the config asks for."""
-    leaf = source.leaf
-    parts = leaf.parts if len(source.tensors) == len(leaf.parts) else (sum(leaf.parts),)
     infos = []
-    for name, part in zip(source.tensors, parts, strict=True):
+    for name, want in zip(source.tensors, source.leaf.stored_shapes(len(source.tensors)), strict=True):
         info = tensors.get(name)
         if info is None:
             raise ModelError(f"looked for tensor {name} in {path}, found {len(tensors)} others")
-        want = (part, *leaf.shape[:-1]) if leaf.is_projection else (*leaf.shape[:-1], part)
         if info.shape != want:
             raise ModelError(f"tensor {name} of {path}: config.json asks for {list(want)}, found {list(info.shape)}")
         if info.dtype not in DTYPE_BYTES:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 #: Stop tokens of one sequence: the model's own and a request's.
 MAX_STOP_IDS = 16
@@ -35,6 +37,7 @@ class SamplingParams:
         stop: stop strings, matched on text, not shown.
         stop_token_ids: stop ids beside the model's own.
         seed: the same seed, prompt and choice give the same tokens; drawn at random when the client gave none.
+        extra: fields of the request, as sent and not checked, that a foreign engine said it reads (`Abilities`).
     """
 
     max_tokens: int | None = None
@@ -46,10 +49,29 @@ class SamplingParams:
     stop: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()
     seed: int = field(default_factory=lambda: random.getrandbits(63))
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def is_greedy(self) -> bool:
         return self.temperature == 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What is to be continued, in the form that the engine reads.
+
+    Attributes:
+        ids: token ids, shorter than the model's context.
+        text: for an engine that reads text.
+    """
+
+    num_tokens: int
+    ids: Sequence[int] | None = None
+    text: str | None = None
+
+    @classmethod
+    def of_ids(cls, ids: Sequence[int]) -> Prompt:
+        return cls(len(ids), ids=ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +82,18 @@ class GenerationRequest:
 
     Attributes:
         stream_key: the hub stream that takes the tokens.
-        prompts: token ids, each shorter than the model's context.
         sampling: `max_tokens` is set, and already clamped to the room after the longest prompt.
         request_id: for logs.
         api_key_id: whose request this is, for fair shares; "" without keys.
+        is_streamed: whether the client takes it piece by piece; an engine may then do more for the first token.
     """
 
     stream_key: int
-    prompts: tuple[tuple[int, ...], ...]
+    prompts: tuple[Prompt, ...]
     sampling: SamplingParams
     request_id: str
     api_key_id: str = ""
+    is_streamed: bool = True
 
     @property
     def num_choices(self) -> int:

@@ -1,23 +1,24 @@
 """Loads a checkpoint's tensors into the tree of weights, one leaf at a time.
 
-The host holds one leaf beside what is already on the device, so its peak stays near one layer. jax brings ml_dtypes,
-by which numpy knows bfloat16.
+The host holds one leaf beside what is already on the device, so its peak stays near one matrix; the stacks of norms
+and biases are small. numpy knows bfloat16 by ml_dtypes.
 """
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from penstock.checkpoint import Checkpoint, LeafSource
+from penstock.checkpoint import Checkpoint
 from penstock.errors import ModelError
+from penstock.layers.leaf import LeafSpec
 from penstock.models.spec import DecoderSpec
-from penstock.models.tree import layer_leaves, top_leaves
+from penstock.models.tree import build_tree, layer_leaves, stacks, top_leaves
 
 
 def load_weights(checkpoint: Checkpoint, *, dtype: Any, device: jax.Device) -> dict[str, Any]:
@@ -28,45 +29,83 @@ def load_weights(checkpoint: Checkpoint, *, dtype: Any, device: jax.Device) -> d
 
     Returns:
         The tree of `penstock.models.tree`, committed to `device`.
+
+    Raises:
+        ModelError: a file has changed since it was checked.
     """
+    spec = checkpoint.spec
     top: dict[str, Any] = {}
-    layers: list[dict[str, jax.Array]] = [{} for _ in range(checkpoint.spec.num_layers)]
-    for source in checkpoint.sources:
-        leaf = jax.device_put(_assemble(checkpoint, source, dtype), device)
-        leaf.block_until_ready()
-        (top if source.layer is None else layers[source.layer])[source.leaf.name] = leaf
-    return {**top, "layers": tuple(layers)}
+    layers: list[dict[str, Any]] = [{} for _ in range(spec.num_layers)]
+    rows: dict[LeafSpec, list[np.ndarray]] = {}
+
+    def put(leaf: np.ndarray) -> jax.Array:
+        array: jax.Array = jax.device_put(leaf, device).block_until_ready()
+        return array
+
+    with TensorFiles(checkpoint) as files:
+        for source in checkpoint.sources:
+            leaf = assemble(source.leaf, [files.read(name) for name in source.tensors], dtype=dtype)
+            if source.layer is None:
+                top[source.leaf.name] = put(leaf)
+            elif source.leaf.is_stacked:
+                rows.setdefault(source.leaf, []).append(leaf)
+            else:
+                layers[source.layer][source.leaf.name] = put(leaf)
+    return build_tree(spec, top=top, layers=layers, stacked=[put(np.stack(rows[stack.leaf])) for stack in stacks(spec)])
 
 
 def weight_shapes(spec: DecoderSpec, *, dtype: Any) -> dict[str, Any]:
     """The tree as `jax.ShapeDtypeStruct`, to compile before anything is loaded."""
 
-    def zeros() -> dict[str, Any]:
-        layer = {leaf.name: jnp.zeros(leaf.shape, dtype) for leaf in layer_leaves(spec)}
-        top = {leaf.name: jnp.zeros(leaf.shape, dtype) for leaf in top_leaves(spec)}
-        return {**top, "layers": (layer,) * spec.num_layers}
+    def shape(shape: tuple[int, ...]) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(shape, dtype)  # type: ignore[no-untyped-call]  # jax has no types here
 
-    shapes: dict[str, Any] = jax.eval_shape(zeros)
-    return shapes
+    top = {leaf.name: shape(leaf.shape) for leaf in top_leaves(spec)}
+    layers = [
+        {leaf.name: shape(leaf.shape) for leaf in layer_leaves(spec, layer) if not leaf.is_stacked}
+        for layer in range(spec.num_layers)
+    ]
+    return build_tree(spec, top=top, layers=layers, stacked=[shape(stack.shape) for stack in stacks(spec)])
 
 
-def _assemble(checkpoint: Checkpoint, source: LeafSource, dtype: Any) -> np.ndarray:
-    """One leaf on the host: its tensors side by side along the last axis."""
-    out = np.empty(source.leaf.shape, dtype)
-    start = 0
-    for name in source.tensors:
-        stored = read_tensor(checkpoint.tensors[name].file, name)
-        tensor = stored.T if source.leaf.is_projection else stored
-        out[..., start : start + tensor.shape[-1]] = tensor
-        start += tensor.shape[-1]
+def assemble(leaf: LeafSpec, tensors: list[np.ndarray], *, dtype: Any) -> np.ndarray:
+    """A leaf from its tensors as stored, `leaf.stored_shapes` of them."""
+    out = np.empty(leaf.shape, dtype)
+    starts = np.cumsum(leaf.parts[:-1])
+    for number, (place, tensor) in enumerate(zip(np.split(out, starts, leaf.axis), _parts(leaf, tensors), strict=True)):
+        place[...] = (tensor.T if leaf.is_projection else tensor).reshape(leaf.part_shape(number))
     return out
 
 
-def read_tensor(file: Path, name: str) -> np.ndarray:
-    """A stored tensor as it lies in its file. ModelError if the file has changed since it was checked."""
-    try:
-        with safe_open(file, framework="numpy") as tensors:
-            stored: np.ndarray = tensors.get_tensor(name)
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"{file} cannot be read any more: {error}") from None
-    return stored
+def _parts(leaf: LeafSpec, tensors: list[np.ndarray]) -> list[np.ndarray]:
+    """A tensor for each part, where one holds them all one after another, too."""
+    if len(tensors) == len(leaf.parts):
+        return tensors
+    share = tensors[0].shape[0] // sum(leaf.parts)
+    return np.split(tensors[0], np.cumsum(leaf.parts[:-1]) * share)
+
+
+class TensorFiles:
+    """The files of a checkpoint, each opened once, however many tensors it holds. A context manager."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._tensors = checkpoint.tensors
+        self._files: dict[Path, Any] = {}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> TensorFiles:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def read(self, name: str) -> np.ndarray:
+        """A stored tensor as it lies in its file. ModelError if the file has changed since it was checked."""
+        file = self._tensors[name].file
+        try:
+            if file not in self._files:
+                self._files[file] = self._stack.enter_context(safe_open(file, framework="numpy"))
+            stored: np.ndarray = self._files[file].get_tensor(name)
+        except (OSError, SafetensorError) as error:
+            raise ModelError(f"{file} cannot be read any more: {error}") from None
+        return stored

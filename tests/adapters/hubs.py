@@ -5,7 +5,7 @@ from typing import Any
 
 from penstock import _core, demo
 from penstock.config import Settings
-from penstock.generation import GenerationRequest, SamplingParams
+from penstock.generation import GenerationRequest, Prompt, SamplingParams
 from penstock.prompt import PromptEncoder
 
 
@@ -41,4 +41,4 @@ def open_stream(hub: _core.Hub, *, num_choices: int = 1, streamed: bool = False,
 
 def request_for(key: int, *, num_choices: int = 1, max_tokens: int = 16) -> GenerationRequest:
     sampling = SamplingParams(max_tokens=max_tokens, n=num_choices)
-    return GenerationRequest(stream_key=key, prompts=((1,),), sampling=sampling, request_id="req_1")
+    return GenerationRequest(stream_key=key, prompts=(Prompt.of_ids([1]),), sampling=sampling, request_id="req_1")

@@ -12,7 +12,6 @@ from hubs import load_prompt, make_hub, open_stream, request_for, settings
 from penstock.adapters.base import ReturnSample
 from penstock.adapters.echo import EchoEngine
 from penstock.adapters.echo_batch import TEXT
-from penstock.adapters.outlets import attach
 from penstock.errors import ApiError
 from penstock.generation import EngineState, SamplingParams
 from penstock.prompt import PromptEncoder
@@ -30,7 +29,7 @@ def play(prompt: PromptEncoder, scene: Scene, **given: Any) -> None:
     engine = EchoEngine(settings(engine="echo", **given), prompt, hub, metrics, "echo")
 
     async def run() -> None:
-        attach(engine)
+        engine.attach()
         while engine.status().state is not EngineState.READY:
             await asyncio.sleep(0.001)
         await asyncio.wait_for(scene(engine), timeout=20)
@@ -44,7 +43,7 @@ def play(prompt: PromptEncoder, scene: Scene, **given: Any) -> None:
 
 
 async def whole(engine: EchoEngine, key: int) -> dict[str, Any]:
-    outlets, status, body = attach(engine), 0, b""
+    outlets, status, body = engine.attach(), 0, b""
     while not status:
         body, status = await outlets.next(key)
     assert status == 200
@@ -55,7 +54,7 @@ async def whole(engine: EchoEngine, key: int) -> dict[str, Any]:
 def test_every_choice_gets_the_text_up_to_its_limit(prompt: PromptEncoder) -> None:
     async def scene(engine: EchoEngine) -> None:
         key = open_stream(engine.hub, num_choices=3)
-        attach(engine).follow(key)
+        engine.attach().follow(key)
         engine.submit(request_for(key, num_choices=3, max_tokens=200))
         answer = await whole(engine, key)
         texts = {choice["text"] for choice in answer["choices"]}
@@ -70,9 +69,9 @@ def test_every_choice_gets_the_text_up_to_its_limit(prompt: PromptEncoder) -> No
 def test_every_token_shows_text(prompt: PromptEncoder) -> None:
     async def scene(engine: EchoEngine) -> None:
         key = open_stream(engine.hub, streamed=True)
-        attach(engine).follow(key)
+        engine.attach().follow(key)
         engine.submit(request_for(key, max_tokens=300))
-        outlets, status, events = attach(engine), 0, 0
+        outlets, status, events = engine.attach(), 0, 0
         while not status:
             frames, status = await outlets.next(key)
             events += sum(b'"text":""' not in frame for frame in frames.split(b"\n\n") if b'"text"' in frame)
@@ -85,7 +84,7 @@ def test_a_schedule_does_not_drift(prompt: PromptEncoder) -> None:
     async def scene(engine: EchoEngine) -> None:
         key = open_stream(engine.hub)
         began = time.monotonic()
-        attach(engine).follow(key)
+        engine.attach().follow(key)
         engine.submit(request_for(key, max_tokens=100))
         await whole(engine, key)
         assert 0.49 <= time.monotonic() - began < 0.75
@@ -96,13 +95,13 @@ def test_a_schedule_does_not_drift(prompt: PromptEncoder) -> None:
 def test_unpaced_it_waits_for_a_slow_reader_without_spinning(prompt: PromptEncoder) -> None:
     async def scene(engine: EchoEngine) -> None:
         key = open_stream(engine.hub, streamed=True)
-        attach(engine).follow(key)
+        engine.attach().follow(key)
         engine.submit(request_for(key, max_tokens=10_000))
         await asyncio.sleep(0.1)
         before = time.process_time()
         await asyncio.sleep(0.3)
         assert time.process_time() - before < 0.05
-        frames, _ = await attach(engine).next(key)
+        frames, _ = await engine.attach().next(key)
         assert 0 < len(frames) < 10_000
         await asyncio.sleep(0.05)
         assert engine.hub.take(key)[0], "room was made, so there is more"

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from penstock import _core
+from penstock.abilities import Abilities
 from penstock.adapters.jax_engine import JaxEngine
 from penstock.adapters.outlets import Outlets
 from penstock.checkpoint import inspect_checkpoint
 from penstock.config import Settings
 from penstock.errors import ApiError
-from penstock.generation import EngineState, GenerationRequest, SamplingParams
+from penstock.generation import EngineState, GenerationRequest, Prompt, SamplingParams
 from penstock.prompt import PromptEncoder
 
 ROOT = Path(__file__).parents[2]
@@ -71,7 +72,7 @@ class Client:
             request_id=f"req_{self.num_opened}",
             arrival=time.monotonic(),
         )
-        self.engine.submit(GenerationRequest(key, (tuple(ids),), sampling, f"req_{self.num_opened}"))
+        self.engine.submit(GenerationRequest(key, (Prompt.of_ids(ids),), sampling, f"req_{self.num_opened}"))
         return Answer(self, key, streamed)
 
     def texts(self, ids, **options):
@@ -117,7 +118,7 @@ def client(tmp_path_factory):
             shutil.copy(file, folder)
     client = Client(folder)
     with pytest.raises(ApiError) as refusal:
-        client.engine.submit(GenerationRequest(1 << 12, ((1,),), SamplingParams(max_tokens=4), "early"))
+        client.engine.submit(GenerationRequest(1 << 12, (Prompt.of_ids([1]),), SamplingParams(max_tokens=4), "early"))
     assert refusal.value.kind == "model_loading"
     client.engine.start(client.on_step)
     client.wait_until(lambda: client.engine.status().state is not EngineState.LOADING, timeout_s=150)
@@ -126,7 +127,7 @@ def client(tmp_path_factory):
     assert client.engine.status().state is EngineState.STOPPED
     assert client.states[0] is EngineState.READY
     with pytest.raises(ApiError) as refusal:
-        client.engine.submit(GenerationRequest(1 << 12, ((1,),), SamplingParams(max_tokens=4), "late"))
+        client.engine.submit(GenerationRequest(1 << 12, (Prompt.of_ids([1]),), SamplingParams(max_tokens=4), "late"))
     assert refusal.value.kind == "engine_dead"
 
 
@@ -234,6 +235,6 @@ def test_generate_for_callers_in_python(client, prompts):
 def test_the_model_card_and_the_status_say_what_is_there(client):
     info, status = client.engine.get_model_info(), client.engine.status()
     assert (info["architecture"], info["max_model_len"], info["vocab_size"]) == ("LlamaForCausalLM", 256, 1280)
-    assert info["capabilities"] == {"chat": True, "tools": False, "embeddings": False}
+    assert client.engine.abilities == Abilities(chat=True, token_prompts=True)
     assert status.num_pages == info["num_pages"] == client.metrics.get("penstock_num_pages") > 0
     assert status.heartbeat_age_s == 0.0

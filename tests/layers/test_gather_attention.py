@@ -5,17 +5,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from penstock.layers.attention import TokenPlaces
+from penstock.layers.attention import PagePlaces
 from penstock.layers.gather_attention import GatherAttention
+from penstock.layers.spec import CacheSpec
 
 PAGE, BLOCK, NUM_PAGES = 4, 8, 40
 NUM_HEADS, NUM_KV_HEADS, HEAD_DIM = 6, 2, 8
 
 
-def plain_attention(q: np.ndarray, k: np.ndarray, v: np.ndarray, *, start: int, window: int | None) -> np.ndarray:
+def plain_attention(
+    q: np.ndarray, k: np.ndarray, v: np.ndarray, *, start: int, scale: float, window: int | None
+) -> np.ndarray:
     """One sequence: q [T, N, H] at positions from `start` on, k and v [S, K, H] of all positions."""
     k, v = (np.repeat(part, NUM_HEADS // NUM_KV_HEADS, axis=1) for part in (k, v))
-    scores = np.einsum("tnh,snh->nts", q, k) / np.sqrt(HEAD_DIM)
+    scores = np.einsum("tnh,snh->nts", q, k) * scale
     queries, keys = start + np.arange(len(q))[:, None], np.arange(len(k))[None]
     hidden = (keys > queries) | (keys <= queries - (window or 10**9))
     weights = np.exp(np.where(hidden, -np.inf, scores))
@@ -26,7 +29,7 @@ def store(rng: np.random.Generator, attention: GatherAttention, length: int, pag
     """Writes the keys and values of one sequence, its last call padded, and returns them."""
     k, v = rng.standard_normal((2, length, NUM_KV_HEADS, HEAD_DIM)).astype(np.float32)
     padded = -(-length // 8) * 8
-    places = TokenPlaces(
+    places = PagePlaces(
         jnp.arange(padded)[None], jnp.asarray(pages)[None], jnp.asarray(np.arange(padded) < length)[None]
     )
     wide = [jnp.asarray(np.pad(part, ((0, padded - length), (0, 0), (0, 0)), constant_values=1e9)) for part in (k, v)]
@@ -35,11 +38,11 @@ def store(rng: np.random.Generator, attention: GatherAttention, length: int, pag
 
 @pytest.mark.parametrize("is_dynamic", [False, True])
 @pytest.mark.parametrize("window", [None, 5, 16])
-@pytest.mark.parametrize("num_new", [1, 7])
-def test_rows_of_any_length_over_scattered_pages(num_new: int, window: int | None, is_dynamic: bool):
+@pytest.mark.parametrize(("num_new", "scale"), [(1, HEAD_DIM**-0.5), (1, 0.1), (7, HEAD_DIM**-0.5), (7, 0.1)])
+def test_rows_of_any_length_over_scattered_pages(num_new: int, scale: float, window: int | None, is_dynamic: bool):
     rng = np.random.default_rng(num_new)
     attention = GatherAttention(PAGE, BLOCK, is_dynamic)
-    shape = attention.cache_shape(num_pages=NUM_PAGES, num_kv_heads=NUM_KV_HEADS, head_dim=HEAD_DIM)
+    shape = attention.cache_shape(CacheSpec(NUM_KV_HEADS, HEAD_DIM), num_pages=NUM_PAGES)
     cache = jnp.full(shape, 7.0)
     tables = (rng.permutation(NUM_PAGES - 1) + 1)[:36].reshape(3, 12).astype(np.int32)
     lengths = [7, 23, 48]
@@ -47,18 +50,18 @@ def test_rows_of_any_length_over_scattered_pages(num_new: int, window: int | Non
     want = []
     for row, length in enumerate(lengths):
         k, v, cache = store(rng, attention, length, tables[row], cache)
-        want.append(plain_attention(q[row], k, v, start=length - num_new, window=window))
+        want.append(plain_attention(q[row], k, v, start=length - num_new, scale=scale, window=window))
     positions = jnp.asarray(lengths)[:, None] - num_new + jnp.arange(num_new)
-    places = TokenPlaces(positions, jnp.asarray(tables), jnp.ones((3, num_new), bool))
-    got = attention.attend(jnp.asarray(q), cache, places, window=window)
+    places = PagePlaces(positions, jnp.asarray(tables), jnp.ones((3, num_new), bool))
+    got = attention.attend(jnp.asarray(q), cache, places, scale=scale, window=window)
     np.testing.assert_allclose(got, np.stack(want), rtol=0, atol=2e-6)
 
 
 def test_padding_goes_to_page_zero_and_nowhere_else():
     attention = GatherAttention(PAGE, BLOCK, is_dynamic=True)
-    cache = jnp.zeros(attention.cache_shape(num_pages=4, num_kv_heads=NUM_KV_HEADS, head_dim=HEAD_DIM))
+    cache = jnp.zeros(attention.cache_shape(CacheSpec(NUM_KV_HEADS, HEAD_DIM), num_pages=4))
     ones = jnp.ones((1, 8, NUM_KV_HEADS, HEAD_DIM))
-    places = TokenPlaces(jnp.arange(8)[None], jnp.array([[3, 2]]), jnp.arange(8)[None] < 3)
+    places = PagePlaces(jnp.arange(8)[None], jnp.array([[3, 2]]), jnp.arange(8)[None] < 3)
     written = np.asarray(attention.write(cache, ones, ones, places))
     assert written[3, :3].all()
     assert not written[3, 3:].any()

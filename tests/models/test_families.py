@@ -3,9 +3,9 @@
 import pytest
 
 from penstock.errors import ModelError
+from penstock.layers.spec import RopeSpec
 from penstock.models.hf_config import HfConfig
 from penstock.models.registry import FAMILIES, find_family
-from penstock.models.spec import RopeSpec
 from penstock.models.tree import layer_leaves, top_leaves
 
 INF, NAN = float("inf"), float("nan")
@@ -24,19 +24,42 @@ def spec_of(architecture: str, **fields):
     return find_family(config).spec(HfConfig(config))
 
 
+def attention_of(architecture: str, **fields):
+    """Of a model whose layers are all alike."""
+    (layer,) = set(spec_of(architecture, **fields).layers)
+    return layer.attention
+
+
+def windows_of(architecture: str, **fields):
+    return tuple(layer.attention.window for layer in spec_of(architecture, **fields).layers)
+
+
 def test_defaults_are_those_of_transformers():
     spec = spec_of("LlamaForCausalLM")
-    assert (spec.head_dim, spec.norm_eps, spec.is_tied, spec.rope) == (16, 1e-6, False, RopeSpec(10000.0))
-    assert spec_of("LlamaForCausalLM", num_key_value_heads=None).num_kv_heads == 4
-    assert spec_of("Qwen3ForCausalLM").head_dim == 128
-    assert spec_of("MistralForCausalLM").windows == (4096,) * 3
+    assert (spec.norm_eps, spec.is_tied, spec.num_layers) == (1e-6, False, 3)
+    attention = attention_of("LlamaForCausalLM")
+    assert (attention.head_dim, attention.scale, attention.rope) == (16, 16**-0.5, RopeSpec(10000.0))
+    assert attention_of("LlamaForCausalLM", num_key_value_heads=None).num_kv_heads == 4
+    assert attention_of("Qwen3ForCausalLM").head_dim == 128
+    assert attention_of("Qwen3ForCausalLM", rms_norm_eps=1e-5).qk_norm_eps == 1e-5
+    assert windows_of("MistralForCausalLM") == (4096,) * 3
+
+
+def test_a_head_size_of_its_own_does_not_ask_for_one_that_divides():
+    """Qwen 3 with 20 heads of 128 over a width of 100: 5 is odd, and nobody's head size."""
+    assert attention_of("Qwen3ForCausalLM", hidden_size=100, num_attention_heads=20).head_dim == 128
 
 
 def test_biases_follow_the_config_or_the_family():
-    llama = spec_of("LlamaForCausalLM", attention_bias=True, mlp_bias=True)
-    assert (llama.has_qkv_bias, llama.has_o_bias, llama.has_mlp_bias) == (True, True, True)
-    qwen2 = spec_of("Qwen2ForCausalLM")
-    assert (qwen2.has_qkv_bias, qwen2.has_o_bias, qwen2.has_mlp_bias) == (True, False, False)
+    for architecture, biases in {
+        "LlamaForCausalLM": (True, True, True),
+        "MistralForCausalLM": (False, False, False),
+        "Qwen2ForCausalLM": (True, False, False),
+        "Qwen3ForCausalLM": (True, True, False),
+    }.items():
+        (layer,) = set(spec_of(architecture, attention_bias=True, mlp_bias=True).layers)
+        got = layer.attention.has_qkv_bias, layer.attention.has_o_bias, layer.feed_forward.has_bias
+        assert got == biases, architecture
 
 
 @pytest.mark.parametrize(
@@ -57,12 +80,12 @@ def test_biases_follow_the_config_or_the_family():
     ],
 )
 def test_qwen_windows_are_on_only_where_asked_for(fields: dict, windows: tuple):
-    assert spec_of("Qwen2ForCausalLM", **fields).windows == windows
-    assert spec_of("Qwen3ForCausalLM", **fields).windows == windows
+    assert windows_of("Qwen2ForCausalLM", **fields) == windows
+    assert windows_of("Qwen3ForCausalLM", **fields) == windows
 
 
 def test_a_null_window_of_mistral_is_none():
-    assert spec_of("MistralForCausalLM", sliding_window=None).windows == (None,) * 3
+    assert windows_of("MistralForCausalLM", sliding_window=None) == (None,) * 3
 
 
 LLAMA3 = {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 32}
@@ -85,8 +108,8 @@ LLAMA3 = {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "origi
     ],
 )
 def test_both_spellings_of_rope(published: dict, saved: dict, rope: RopeSpec):
-    assert spec_of("LlamaForCausalLM", **published).rope == rope
-    assert spec_of("LlamaForCausalLM", rope_parameters=saved).rope == rope
+    assert attention_of("LlamaForCausalLM", **published).rope == rope
+    assert attention_of("LlamaForCausalLM", rope_parameters=saved).rope == rope
 
 
 @pytest.mark.parametrize(
@@ -117,15 +140,15 @@ def test_what_cannot_be_served_is_refused_by_name(fields: dict, message: str):
 def test_every_leaf_has_names_in_every_family(family):
     spec = spec_of(family.architecture, attention_bias=True, mlp_bias=True)
     assert {leaf.name for leaf in top_leaves(spec)} <= set(family.top_tensors)
-    assert {leaf.name for leaf in layer_leaves(spec)} <= set(family.layer_tensors)
+    assert {leaf.name for leaf in layer_leaves(spec, 0)} <= set(family.layer_tensors)
     assert find_family({"model_type": family.model_type}) is family
 
 
 def test_rope_scaling_goes_before_rope_parameters_as_in_transformers():
     linear = {"rope_type": "linear", "factor": 2.5}
     both = {"rope_scaling": linear, "rope_parameters": {"rope_type": "default", "rope_theta": 500.0}, "rope_theta": 7.0}
-    assert spec_of("LlamaForCausalLM", **both).rope == RopeSpec(7.0, "linear", 2.5)
-    assert spec_of("LlamaForCausalLM", **both | {"rope_scaling": {}}).rope == RopeSpec(500.0)
+    assert attention_of("LlamaForCausalLM", **both).rope == RopeSpec(7.0, "linear", 2.5)
+    assert attention_of("LlamaForCausalLM", **both | {"rope_scaling": {}}).rope == RopeSpec(500.0)
 
 
 WRONG = ([[1]], {"a": {"b": 1}}, [None], True, "x", -1, 10**400, INF, NAN)

@@ -14,7 +14,7 @@ from golden import NAMES, check_logits, golden_folder, read_prompts
 from penstock.checkpoint import Checkpoint, inspect_checkpoint
 from penstock.layers.attention import TokenPlaces
 from penstock.layers.gather_attention import GatherAttention
-from penstock.models.decoder import forward, logits
+from penstock.models.decoder import empty_caches, forward, logits
 from penstock.weights import load_weights
 
 LENGTH = 160
@@ -26,13 +26,12 @@ def compile_last_logits(checkpoint: Checkpoint, dtype=np.float32):
     """A function from prompt ids to the logits after them, compiled once for prompts of up to LENGTH tokens."""
     spec = checkpoint.spec
     weights = load_weights(checkpoint, dtype=dtype, device=jax.devices()[0])
-    shape = ATTENTION.cache_shape(num_pages=PAGES + 1, num_kv_heads=spec.num_kv_heads, head_dim=spec.head_dim)
-    caches = tuple(jnp.zeros(shape, dtype) for _ in range(spec.num_layers))
+    caches = empty_caches(spec, ATTENTION, num_pages=PAGES + 1, dtype=dtype)
     run = jax.jit(partial(forward, spec=spec, attention=ATTENTION))
 
     def last_logits(ids: np.ndarray) -> np.ndarray:
         offsets = np.arange(LENGTH)[None]
-        places = TokenPlaces(jnp.array(offsets), jnp.arange(1, PAGES + 1)[None], jnp.array(offsets < len(ids)))
+        places = TokenPlaces(jnp.array(offsets), (jnp.arange(1, PAGES + 1)[None],), jnp.array(offsets < len(ids)))
         padded = np.pad(ids, (0, LENGTH - len(ids)))[None]
         hidden, _ = run(weights, caches, padded, places)
         return np.asarray(logits(weights, hidden[:, len(ids) - 1], spec=spec))[0]

@@ -25,10 +25,10 @@ from recipes import MORE_RECIPES, RECIPES
 from penstock.checkpoint import inspect_checkpoint
 from penstock.engine import EngineOptions
 from penstock.engine.runner import Runner
-from penstock.generation import GenerationRequest, SamplingParams
+from penstock.generation import GenerationRequest, Prompt, SamplingParams
 from penstock.layers.attention import TokenPlaces
 from penstock.layers.gather_attention import GatherAttention
-from penstock.models.decoder import forward, logits
+from penstock.models.decoder import empty_caches, forward, logits
 from penstock.scheduler.step import Scheduler
 from penstock.weights import load_weights
 
@@ -53,9 +53,9 @@ def all_logits(folder: Path, ids: np.ndarray, *, dtype=np.float32) -> np.ndarray
     attention = GatherAttention(page_size=16, block_size=64, is_dynamic=True)
     num_pages = -(-len(ids) // 64) * 4
     weights = load_weights(checkpoint, dtype=dtype, device=jax.devices()[0])
-    shape = attention.cache_shape(num_pages=num_pages + 1, num_kv_heads=spec.num_kv_heads, head_dim=spec.head_dim)
-    caches = tuple(jnp.zeros(shape, dtype) for _ in range(spec.num_layers))
-    places = TokenPlaces(jnp.arange(len(ids))[None], jnp.arange(1, num_pages + 1)[None], jnp.ones((1, len(ids)), bool))
+    caches = empty_caches(spec, attention, num_pages=num_pages + 1, dtype=dtype)
+    table = jnp.arange(1, num_pages + 1)[None]
+    places = TokenPlaces(jnp.arange(len(ids))[None], (table,), jnp.ones((1, len(ids)), bool))
     run = jax.jit(partial(forward, spec=spec, attention=attention))
     hidden, _ = run(weights, caches, ids[None], places)
     return np.asarray(logits(weights, hidden[0], spec=spec), np.float32)
@@ -161,7 +161,7 @@ def test_scheduled_tokens_are_the_judges(depth: int, tmp_path: Path):
     cancelled = {3 << 16, 7 << 16}
     for key, ids in prompts.items():
         sampling = SamplingParams(max_tokens=203 - len(ids) if len(ids) > 1 else 90, temperature=0.0)
-        scheduler.submit(GenerationRequest(key, (tuple(ids.tolist()),), sampling, str(key)))
+        scheduler.submit(GenerationRequest(key, (Prompt.of_ids(ids),), sampling, str(key)))
     num_steps = 0
     while scheduler.gauges != (0, 0, 0):
         scheduler.step()

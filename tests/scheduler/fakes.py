@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from penstock.engine.interface import Capacity, PrefillSlice
-from penstock.generation import GenerationRequest, SamplingParams
+from penstock.generation import GenerationRequest, Prompt, SamplingParams
 from penstock.scheduler.sequence import sampling_key
 
 VOCAB_SIZE = 23
@@ -40,7 +40,7 @@ def naive_tokens(request: GenerationRequest, index: int, *, stop_ids: tuple[int,
     """What choice `index` makes when nothing else exists: (ids, end)."""
     prompt, choice = divmod(index, request.sampling.n)
     key = (0, 0) if request.sampling.is_greedy else sampling_key(request.sampling.seed, prompt, choice)
-    history, made = list(request.prompts[prompt]), []
+    history, made = list(request.prompts[prompt].ids), []
     while True:
         made.append(next_token(key, history))
         history.append(made[-1])
@@ -54,7 +54,7 @@ def make_request(
     stream: int, prompts: list[list[int]], max_tokens: int, *, n: int = 1, seed: int = 0, temperature: float = 1.0
 ) -> GenerationRequest:
     sampling = SamplingParams(max_tokens=max_tokens, n=n, seed=seed, temperature=temperature)
-    return GenerationRequest(stream << 12, tuple(map(tuple, prompts)), sampling, request_id=f"req_{stream}")
+    return GenerationRequest(stream << 12, tuple(map(Prompt.of_ids, prompts)), sampling, request_id=f"req_{stream}")
 
 
 @dataclass

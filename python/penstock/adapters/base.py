@@ -7,42 +7,43 @@ efficient half: ids go straight from the engine's thread into the hub, and the s
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
-if TYPE_CHECKING:
-    from penstock._core import Hub
-    from penstock.adapters.outlets import Outlets
-    from penstock.generation import EngineStatus, GenerationRequest, SamplingDefaults, SamplingParams
-    from penstock.prompt import PromptEncoder
+from penstock.abilities import Abilities
+from penstock.adapters.engine import Engine, PromptRequest
+from penstock.adapters.sample import ReturnSample
+from penstock.adapters.token_engine import generate
+from penstock.adapters.token_prompts import is_quick, read_token_prompts
+from penstock.generation import Prompt, SamplingDefaults, SamplingParams
+from penstock.prompt import PromptEncoder
 
-
-@dataclass(frozen=True, slots=True)
-class ReturnSample:
-    """One choice as an adapter hands it over: a delta when streamed, the whole text when not.
-
-    Attributes:
-        index: prompt index times n plus choice index.
-        text: new text since the last sample of this index (streamed) or all of it.
-        num_tokens: new tokens since the last sample (streamed) or all of them.
-        finish_reason: "stop", "length" or None while it goes on.
-    """
-
-    index: int
-    text: str
-    num_tokens: int
-    finish_reason: str | None = None
+__all__ = ["InferenceEngineAdapter", "ReturnSample", "TokenEngineAdapter"]
 
 
 class InferenceEngineAdapter(ABC):
-    """Any engine behind the server: Penstock's own, vLLM, TGI, a fake."""
+    """Any engine behind the server: Penstock's own, vLLM, TGI, a fake.
+
+    Attributes:
+        abilities: what it can do beside text. The fields of a request that go with them are not refused at the door and
+            come in `SamplingParams.extra`.
+        sampling_defaults: what a request gets where it says nothing.
+        max_running: requests that it works for at once, more wait for their turn; None: it takes all that come and
+            queues them itself.
+    """
+
+    abilities: Abilities = Abilities(chat=True)
+    sampling_defaults: SamplingDefaults = SamplingDefaults()
+    max_running: int | None = None
 
     @abstractmethod
     async def generate(
         self, prompts: str | list[str], sampling_params: SamplingParams, stream: bool = False
     ) -> list[ReturnSample] | AsyncIterator[list[ReturnSample]]:
-        """Generates for one or several prompts: all samples at once, or an async iterator of deltas."""
+        """Generates for one or several prompts: all samples at once, or an async iterator of deltas.
+
+        An `async def` that yields lists of samples is as good: the server takes both.
+        """
 
     @abstractmethod
     def count_tokens(self, content: str | list[dict[str, Any]]) -> int:
@@ -50,7 +51,7 @@ class InferenceEngineAdapter(ABC):
 
     @abstractmethod
     def get_model_info(self) -> dict[str, Any]:
-        """What `GET /v1/models/{id}` tells: context length, architecture, capabilities, sampling defaults."""
+        """What `GET /v1/models/{id}` tells: context length (`max_model_len`), architecture, sampling defaults."""
 
     @property
     @abstractmethod
@@ -62,60 +63,51 @@ class InferenceEngineAdapter(ABC):
     def processor(self) -> Any:
         """The tokenizer or processor of the model, for callers that need it."""
 
+    def healthy(self) -> bool:
+        """Whether it can answer now. Asked at every request and probe, on the loop: it must be cheap. False makes
+        /health and /ready answer 503, and requests too."""
+        return True
 
-class TokenEngineAdapter(InferenceEngineAdapter):
+
+class TokenEngineAdapter(InferenceEngineAdapter, Engine):
     """An engine that feeds token ids into a hub from its own thread.
 
     Attributes:
-        hub: takes this engine's tokens; the server opens streams in it.
         prompt: templates and tokenizer of the model.
-        max_model_len: prompt and new tokens of one sequence together.
-        sampling_defaults: what a request gets where it says nothing.
-        outlets: the loop's side of the hub, once `outlets.attach` has started the engine.
     """
 
-    hub: Hub
     prompt: PromptEncoder
-    max_model_len: int
-    sampling_defaults: SamplingDefaults
-    outlets: Outlets | None = None
+    max_model_len: int = 0
 
     async def generate(
         self, prompts: str | list[str], sampling_params: SamplingParams, stream: bool = False
     ) -> list[ReturnSample] | AsyncIterator[list[ReturnSample]]:
         """As the base says, through the hub; starts the engine at the first call and waits until it is ready."""
-        from penstock.adapters.token_engine import generate
-
         return await generate(self, prompts, sampling_params, stream=stream)
 
-    def count_tokens(self, content: str | list[dict[str, Any]]) -> int:
-        return self.prompt.count(content) if isinstance(content, str) else len(self.prompt.encode_chat(content))
+    @property
+    def name(self) -> str:
+        return self.model_name
+
+    @property
+    def abilities(self) -> Abilities:  # type: ignore[override]  # follows from the prompt's template
+        return Abilities(chat=self.prompt.has_chat_template, token_prompts=True)
 
     @property
     def processor(self) -> Any:
         return self.prompt.tokenizer
 
-    def note_taken(self) -> None:
-        """Frames left the hub: called on the loop, must be cheap. For engines that wait for room."""
+    def model_info(self) -> dict[str, Any]:
+        return self.get_model_info()
 
-    @abstractmethod
-    def start(self, on_step: Any) -> None:
-        """Starts the engine's thread and returns at once. `on_step()` is called on that thread after each step that
-        put frames into the hub, and on every change of state: it must be cheap and thread-safe."""
+    def count_tokens(self, content: str | list[dict[str, Any]]) -> int:
+        return self.prompt.count(content) if isinstance(content, str) else len(self.prompt.encode_chat(content))
 
-    @abstractmethod
-    def submit(self, request: GenerationRequest) -> None:
-        """Queues work; called on the event loop, never blocks. Raises ApiError "server_overloaded" when the bounded
-        queue is full, "model_loading" before READY, "engine_error" after a failure."""
+    def is_quick(self, request: PromptRequest) -> bool:
+        return is_quick(request)
 
-    @abstractmethod
-    def cancel(self, stream_key: int) -> None:
-        """Stops every sequence of a stream in the engine's next step. Idempotent; an unknown key is ignored."""
+    def read_prompts(self, request: PromptRequest) -> tuple[Prompt, ...]:
+        return read_token_prompts(self.prompt, request)
 
-    @abstractmethod
-    def status(self) -> EngineStatus:
-        """A snapshot, from any thread."""
-
-    @abstractmethod
-    def stop(self) -> None:
-        """Ends the engine's thread and waits for it, at most a few seconds. Idempotent."""
+    def check_ids(self, ids: Sequence[int], *, param: str) -> None:
+        self.prompt.check_vocabulary(ids, param=param)

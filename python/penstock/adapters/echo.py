@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from penstock import _core
 from penstock.adapters.base import TokenEngineAdapter
 from penstock.adapters.echo_batch import EchoBatch, visible_tokens
+from penstock.adapters.outlets import Outlets
 from penstock.errors import ApiError
 from penstock.generation import EngineState, EngineStatus, GenerationRequest, SamplingDefaults
 
@@ -68,6 +69,12 @@ class EchoEngine(TokenEngineAdapter):
     def get_model_info(self) -> dict[str, Any]:
         return {"architecture": "echo", "vocab_size": len(self.prompt.vocabulary)}
 
+    def attach(self) -> Outlets:
+        if self.outlets is None:
+            self.outlets = Outlets(self.hub, on_taken=self.note_taken)
+            self.start(self.outlets.wake)
+        return self.outlets
+
     def start(self, on_step: Any) -> None:
         self._on_step = on_step
         self._thread.start()
@@ -77,16 +84,19 @@ class EchoEngine(TokenEngineAdapter):
             if self._state is not EngineState.READY:
                 kind = "model_loading" if self._state is EngineState.LOADING else "engine_dead"
                 raise ApiError(kind, f"The engine is {self._state.value}.")
-            # What there is a place for waits only until the engine's thread looks, and does not count.
-            if len(self._waiting) >= self._max_queued + max(0, _MAX_LIVE - len(self._live)):
-                raise ApiError(
-                    "server_overloaded",
-                    f"The server is busy: {len(self._waiting)} requests are waiting already.",
-                    retry_after_s=max(1.0, self._interval_s),
-                )
+            self.check_has_room()
             self._waiting[request.stream_key] = request
             self._num_waiting += request.num_choices
             self._changed.notify()
+
+    def check_has_room(self) -> None:
+        # What there is a place for waits only until the engine's thread looks, and does not count.
+        if len(self._waiting) >= self._max_queued + max(0, _MAX_LIVE - len(self._live)):
+            raise ApiError(
+                "server_overloaded",
+                f"The server is busy: {len(self._waiting)} requests are waiting already.",
+                retry_after_s=max(1.0, self._interval_s),
+            )
 
     def cancel(self, stream_key: int) -> None:
         with self._changed:

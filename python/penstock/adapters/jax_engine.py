@@ -75,6 +75,10 @@ class JaxEngine(TokenEngineAdapter):
         else:
             raise ApiError("engine_dead", FAILED if state is EngineState.ERROR else "The engine has stopped.")
 
+    def check_has_room(self) -> None:
+        if self._thread.scheduler is not None:
+            self._thread.scheduler.queue.check_has_room()
+
     def cancel(self, stream_key: int) -> None:
         if self._thread.scheduler is not None:
             self._thread.scheduler.cancel(stream_key)
@@ -111,7 +115,6 @@ class JaxEngine(TokenEngineAdapter):
                 "min_p": defaults.min_p,
                 "source": defaults.source,
             },
-            "capabilities": {"chat": self.prompt.has_chat_template, "tools": False, "embeddings": False},
         }
 
     # ---- the engine's thread

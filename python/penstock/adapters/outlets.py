@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from penstock._core import Hub
-    from penstock.adapters.base import TokenEngineAdapter
+from penstock._core import Hub
 
 #: What `Hub.take` says of a stream that is gone.
 GONE = (b"", 499)
@@ -131,11 +128,3 @@ class Outlets:
             self._lagging.setdefault(stream_key, self._loop.time())
         elif not waiter.done():
             waiter.set_result(self.hub.take(stream_key))
-
-
-def attach(engine: TokenEngineAdapter) -> Outlets:
-    """The engine's outlets on the running loop; starts the engine the first time."""
-    if engine.outlets is None:
-        engine.outlets = Outlets(engine.hub, on_taken=engine.note_taken)
-        engine.start(engine.outlets.wake)
-    return engine.outlets

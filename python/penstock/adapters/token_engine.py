@@ -14,67 +14,68 @@ from typing import Any
 import orjson
 
 from penstock import _core
-from penstock.adapters.base import ReturnSample, TokenEngineAdapter
-from penstock.adapters.outlets import Outlets, attach
+from penstock.adapters.engine import Engine
+from penstock.adapters.outlets import Outlets
+from penstock.adapters.sample import ReturnSample
 from penstock.errors import ApiError
-from penstock.generation import EngineState, GenerationRequest, SamplingParams
+from penstock.generation import EngineState, GenerationRequest, Prompt, SamplingParams
 from penstock.prompt import clamp_max_tokens
+from penstock.protocol import CompletionRequest
 
 
 async def generate(
-    engine: TokenEngineAdapter, prompts: str | list[str], sampling_params: SamplingParams, *, stream: bool
+    engine: Engine, prompts: str | list[str], sampling_params: SamplingParams, *, stream: bool
 ) -> list[ReturnSample] | AsyncIterator[list[ReturnSample]]:
     """All samples at once, ordered by index, or an async iterator of deltas.
 
     Raises:
         ApiError: a prompt that is too long, or an engine that cannot answer.
     """
-    outlets = attach(engine)
+    outlets = engine.attach()
     await _until_ready(engine, outlets)
     texts = [prompts] if isinstance(prompts, str) else prompts
-    encoded = await asyncio.to_thread(lambda: [engine.prompt.encode_text(text) for text in texts])
+    encoded = await asyncio.to_thread(engine.read_prompts, CompletionRequest.model_construct(prompt=texts))
     deltas = _deltas(outlets, engine, _request(engine, encoded, sampling_params))
     if stream:
         return deltas
     return await _joined(deltas, num_choices=len(texts) * sampling_params.n)
 
 
-def _request(engine: TokenEngineAdapter, prompts: list[list[int]], sampling: SamplingParams) -> GenerationRequest:
-    longest = max(map(len, prompts))
+def _request(engine: Engine, prompts: tuple[Prompt, ...], sampling: SamplingParams) -> GenerationRequest:
+    assert engine.max_model_len is not None, "an engine that reads ids knows its context"
+    longest = max(prompt.num_tokens for prompt in prompts)
     max_tokens = clamp_max_tokens(sampling.max_tokens, num_prompt_tokens=longest, max_model_len=engine.max_model_len)
     request_id = _core.mint_id("req_")
     key = engine.hub.open(
         response_id=_core.mint_id("cmpl-"),
-        model=engine.model_name,
+        model=engine.name,
         created=int(time.time()),
         chat=False,
         streamed=True,
         num_choices=len(prompts) * sampling.n,
         include_usage=False,
         stop=list(sampling.stop),
-        prompt_tokens=sum(map(len, prompts)),
+        prompt_tokens=sum(prompt.num_tokens for prompt in prompts),
         max_tokens=max_tokens,
         request_id=request_id,
         arrival=time.monotonic(),
     )
     return GenerationRequest(
         stream_key=key,
-        prompts=tuple(map(tuple, prompts)),
+        prompts=prompts,
         sampling=replace(sampling, max_tokens=max_tokens),
         request_id=request_id,
     )
 
 
-async def _until_ready(engine: TokenEngineAdapter, outlets: Outlets) -> None:
+async def _until_ready(engine: Engine, outlets: Outlets) -> None:
     while (status := engine.status()).state is EngineState.LOADING:
         await outlets.turn()
     if status.state is not EngineState.READY:
         raise ApiError("engine_dead", f"The engine cannot answer: {status.detail or status.state.value}.")
 
 
-async def _deltas(
-    outlets: Outlets, engine: TokenEngineAdapter, request: GenerationRequest
-) -> AsyncIterator[list[ReturnSample]]:
+async def _deltas(outlets: Outlets, engine: Engine, request: GenerationRequest) -> AsyncIterator[list[ReturnSample]]:
     key, status = request.stream_key, 0
     outlets.follow(key)
     try:

@@ -29,7 +29,8 @@ class MemoryPlan:
     """Bytes on the device.
 
     Attributes:
-        num_pages: usable ones; page 0 comes on top.
+        page_bytes: of a page of every layer.
+        num_pages: usable ones of every page group; page 0 comes on top.
         max_model_len: what was wanted, or what fits where nobody asked for a length.
     """
 
@@ -51,9 +52,9 @@ def plan_memory(
     Raises:
         ConfigError: when not even one sequence of the length that was asked for fits.
     """
-    num_bytes = 4 if dtype == "float32" else 2
-    weight_bytes = num_parameters(spec) * num_bytes
-    page_bytes = page_size * 2 * spec.kv_size * spec.num_layers * num_bytes
+    weight_bytes = num_parameters(spec) * _num_bytes(dtype)
+    caches = [layer.cache for layer in spec.layers]
+    page_bytes = page_size * sum(cache.numbers_per_token * _num_bytes(cache.dtype or dtype) for cache in caches)
     pages_per_sequence = -(-max_model_len // page_size)
     budget = options.kv_cache_memory or _free_for_cache(device, weight_bytes)
     num_pages = budget // page_bytes - 1
@@ -76,6 +77,10 @@ def plan_memory(
         num_pages // pages_per_sequence, max_model_len,
     )  # fmt: skip
     return plan
+
+
+def _num_bytes(dtype: str) -> int:
+    return 4 if dtype == "float32" else 2
 
 
 def _free_for_cache(device: jax.Device, weight_bytes: int) -> int:

@@ -17,7 +17,7 @@ from penstock.engine import sampling
 from penstock.engine.interface import END_LENGTH, END_NONE, END_STOP, Capacity
 from penstock.engine.state import SlotState, empty_state, packed_size, put_progress, put_rows, take_rows, unpack_slice
 from penstock.layers.attention import PagedAttention, TokenPlaces
-from penstock.models.decoder import Caches, Weights, forward, logits
+from penstock.models.decoder import Caches, Weights, empty_caches, forward, logits
 from penstock.models.spec import DecoderSpec
 
 
@@ -40,13 +40,6 @@ class ProgramConfig:
     pages_per_sequence: int
     is_dynamic: bool
     compiler_options: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def cache_shape(self) -> tuple[int, ...]:
-        spec = self.spec
-        return self.attention.cache_shape(
-            num_pages=self.num_pages, num_kv_heads=spec.num_kv_heads, head_dim=spec.head_dim
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +123,7 @@ def _fresh_shapes(config: ProgramConfig) -> tuple[Any, Any]:
 
 def fresh(*, config: ProgramConfig) -> tuple[Caches, SlotState]:
     """An empty cache and no active slot."""
-    caches = tuple(jnp.zeros(config.cache_shape, config.cache_dtype) for _ in range(config.spec.num_layers))
+    caches = empty_caches(config.spec, config.attention, num_pages=config.num_pages, dtype=config.cache_dtype)
     return caches, empty_state(config.num_slots + 1, config.pages_per_sequence)
 
 
@@ -150,7 +143,7 @@ def prefill(
     offsets = jnp.arange(piece.tokens.shape[0])
     places = TokenPlaces(
         positions=(piece.start + offsets)[None],
-        block_table=piece.row.block_table,
+        block_tables=(piece.row.block_table,),
         is_real=(offsets < piece.num_tokens)[None],
     )
     tokens = piece.tokens[None]
@@ -184,7 +177,7 @@ def decode(
 
     def step(carry: tuple[Caches, SlotState], _: None) -> tuple[tuple[Caches, SlotState], tuple[jax.Array, jax.Array]]:
         caches, rows = carry
-        places = TokenPlaces(rows.position[:, None], rows.block_table, rows.is_active[:, None])
+        places = TokenPlaces(rows.position[:, None], (rows.block_table,), rows.is_active[:, None])
         tokens = rows.last_token[:, None]
         hidden, caches = forward(weights, caches, tokens, places, spec=config.spec, attention=config.attention)
         scores = logits(weights, hidden[:, 0], spec=config.spec)

@@ -11,11 +11,13 @@ from typing import Protocol
 import jax
 import jax.numpy as jnp
 
+from penstock.layers.spec import CacheSpec
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, slots=True)
-class TokenPlaces:
-    """Where the new tokens of a step stand.
+class PagePlaces:
+    """Where the new tokens of a step stand in the pages of one group.
 
     Attributes:
         positions: int32 [B, T], of each new token in its sequence.
@@ -28,25 +30,46 @@ class TokenPlaces:
     is_real: jax.Array
 
 
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, slots=True)
+class TokenPlaces:
+    """Where the new tokens of a step stand.
+
+    Attributes:
+        positions: int32 [B, T], of each new token in its sequence.
+        block_tables: for each page group int32 [B, P], as in `PagePlaces`.
+        is_real: bool [B, T]; the others are padding.
+    """
+
+    positions: jax.Array
+    block_tables: tuple[jax.Array, ...]
+    is_real: jax.Array
+
+    def in_group(self, page_group: int) -> PagePlaces:
+        return PagePlaces(self.positions, self.block_tables[page_group], self.is_real)
+
+
 class PagedAttention(Protocol):
-    """What the decoder asks of an implementation."""
+    """What a layer asks of an implementation."""
 
     @property
     def page_size(self) -> int:
         """Tokens per page."""
 
-    def cache_shape(self, *, num_pages: int, num_kv_heads: int, head_dim: int) -> tuple[int, ...]:
+    def cache_shape(self, spec: CacheSpec, *, num_pages: int) -> tuple[int, ...]:
         """Shape of one layer's cache. `num_pages` counts page 0."""
 
-    def write(self, cache: jax.Array, k: jax.Array, v: jax.Array, places: TokenPlaces) -> jax.Array:
+    def write(self, cache: jax.Array, k: jax.Array, v: jax.Array, places: PagePlaces) -> jax.Array:
         """Stores k, v [B, T, K, H] of the new tokens; returns the cache."""
 
-    def attend(self, q: jax.Array, cache: jax.Array, places: TokenPlaces, *, window: int | None) -> jax.Array:
-        """Causal attention of q [B, T, N, H] to all stored positions of its row, scores scaled by 1/sqrt(H);
+    def attend(
+        self, q: jax.Array, cache: jax.Array, places: PagePlaces, *, scale: float, window: int | None
+    ) -> jax.Array:
+        """Causal attention of q [B, T, N, H] to all stored positions of its row, scores multiplied by `scale`;
         a window of w lets a token see itself and the w - 1 before it. Returns [B, T, N, H]."""
 
 
-def page_rows(places: TokenPlaces, page_size: int) -> tuple[jax.Array, jax.Array]:
+def page_rows(places: PagePlaces, page_size: int) -> tuple[jax.Array, jax.Array]:
     """Page and offset in it for each new token, int32 [B, T] each; page 0 for padding."""
     index = jnp.minimum(places.positions // page_size, places.block_table.shape[1] - 1)
     pages = jnp.take_along_axis(places.block_table, index, axis=1)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
-from penstock.layers.attention import TokenPlaces, page_rows
+from penstock.layers.attention import PagePlaces, page_rows
+from penstock.layers.spec import CacheSpec
 
 #: The blocks that a loop runs over, [first, end), and what weights the values of one with exp(scores).
 Blocks = tuple[jax.Array | int, jax.Array | int]
@@ -38,25 +39,27 @@ class GatherAttention:
     block_size: int
     is_dynamic: bool
 
-    def cache_shape(self, *, num_pages: int, num_kv_heads: int, head_dim: int) -> tuple[int, ...]:
-        return num_pages, self.page_size, 2 * num_kv_heads, head_dim
+    def cache_shape(self, spec: CacheSpec, *, num_pages: int) -> tuple[int, ...]:
+        return num_pages, self.page_size, 2 * spec.num_heads, spec.head_dim
 
-    def write(self, cache: jax.Array, k: jax.Array, v: jax.Array, places: TokenPlaces) -> jax.Array:
+    def write(self, cache: jax.Array, k: jax.Array, v: jax.Array, places: PagePlaces) -> jax.Array:
         rows = jnp.stack([k, v], axis=3).reshape(*k.shape[:2], *cache.shape[2:])  # [B, T, 2K, H]
         pages, offsets = page_rows(places, self.page_size)
         stored: jax.Array = cache.at[pages, offsets].set(rows.astype(cache.dtype))
         return stored
 
-    def attend(self, q: jax.Array, cache: jax.Array, places: TokenPlaces, *, window: int | None) -> jax.Array:
+    def attend(
+        self, q: jax.Array, cache: jax.Array, places: PagePlaces, *, scale: float, window: int | None
+    ) -> jax.Array:
         batch, num_new, num_heads, head_dim = q.shape
-        scaled = (q.astype(jnp.float32) * head_dim**-0.5).astype(q.dtype)
+        scaled = (q.astype(jnp.float32) * scale).astype(q.dtype)
         grouped = scaled.reshape(batch, num_new, cache.shape[2] // 2, -1, head_dim)  # [B, T, K, G, H]
         attend = self._attend_one if num_new == 1 else self._attend_many
         out = attend(grouped, cache, places, self._block_range(places, window), window)
         return out.reshape(batch, num_new, num_heads, head_dim).astype(q.dtype)
 
     def _attend_one(
-        self, q: jax.Array, cache: jax.Array, places: TokenPlaces, blocks: Blocks, window: int | None
+        self, q: jax.Array, cache: jax.Array, places: PagePlaces, blocks: Blocks, window: int | None
     ) -> jax.Array:
         """Decode, q [B, 1, K, G, H]: products and sums instead of matrix products, which for one query only pay for
         the transposed keys and values they need (8 rows of 1900 positions on CPU: 95 ms against 190)."""
@@ -72,7 +75,7 @@ class GatherAttention:
         return _online_softmax(score, blocks, (q.shape[0], *q.shape[2:]), axis=1)
 
     def _attend_many(
-        self, q: jax.Array, cache: jax.Array, places: TokenPlaces, blocks: Blocks, window: int | None
+        self, q: jax.Array, cache: jax.Array, places: PagePlaces, blocks: Blocks, window: int | None
     ) -> jax.Array:
         """Prefill, q [B, T, K, G, H]: matrix products over all queries of a key-value head."""
         batch, num_new, num_kv_heads, num_groups, head_dim = q.shape
@@ -89,7 +92,7 @@ class GatherAttention:
         out = _online_softmax(score, blocks, queries.shape, axis=3)
         return out.reshape(batch, num_kv_heads, num_groups, num_new, head_dim).transpose(0, 3, 1, 2, 4)
 
-    def _block_range(self, places: TokenPlaces, window: int | None) -> Blocks:
+    def _block_range(self, places: PagePlaces, window: int | None) -> Blocks:
         """The blocks that hold a key which some query sees: [first, end)."""
         if not self.is_dynamic:
             return 0, -(-places.block_table.shape[1] * self.page_size // self.block_size)
@@ -108,7 +111,7 @@ class GatherAttention:
         shape = (pages.shape[0], self.block_size, *pairs.shape[2:3], cache.shape[3])
         return pairs[pages, :, :, 0].reshape(shape), pairs[pages, :, :, 1].reshape(shape)
 
-    def _visible(self, places: TokenPlaces, index: jax.Array, window: int | None) -> jax.Array:
+    def _visible(self, places: PagePlaces, index: jax.Array, window: int | None) -> jax.Array:
         """bool [B, T, S]: key position s with position - window < s <= position."""
         keys = index * self.block_size + jnp.arange(self.block_size)
         positions = places.positions[..., None]

@@ -1,4 +1,4 @@
-"""The feed-forward half of a layer."""
+"""The dense feed-forward half of a layer, and the linear layer."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from penstock.layers.spec import MlpSpec
+
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "silu": jax.nn.silu,
     "gelu_tanh": lambda x: jax.nn.gelu(x, approximate=True),
@@ -14,16 +16,13 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
 
 
 def linear(x: jax.Array, weight: jax.Array, bias: jax.Array | None = None) -> jax.Array:
-    """`x @ weight (+ bias)`: x [R, in], weight [in, out], bias [out]."""
-    out = x @ weight
+    """`x weight (+ bias)`: x [R, in], weight [in, ...out], bias [...out] → [R, ...out]."""
+    out = jnp.tensordot(x, weight, axes=1)
     return out if bias is None else out + bias
 
 
-def gated_mlp(x: jax.Array, layer: dict[str, jax.Array], *, activation: str) -> jax.Array:
-    """`(act(x gate) * (x up)) down` (Shazeer, arXiv 2002.05202).
-
-    Args:
-        x: [R, D]; layer: leaves `gate_up` [D, 2F], `down` [F, D] and their biases, if any.
-    """
-    gate, up = jnp.split(linear(x, layer["gate_up"], layer.get("gate_up_bias")), 2, axis=-1)
-    return linear(ACTIVATIONS[activation](gate) * up, layer["down"], layer.get("down_bias"))
+def gated_mlp(x: jax.Array, leaves: dict[str, jax.Array], *, spec: MlpSpec) -> jax.Array:
+    """`(act(x gate) * (x up)) down`, x [R, D], with the leaves of `spec`."""
+    gate_up = linear(x, leaves["gate_up"], leaves.get("gate_up_bias"))  # [R, 2, F]
+    inner = ACTIVATIONS[spec.activation](gate_up[:, 0]) * gate_up[:, 1]
+    return linear(inner, leaves["down"], leaves.get("down_bias"))

@@ -12,14 +12,22 @@ import jax
 import jax.numpy as jnp
 
 from penstock.layers.attention import PagedAttention, TokenPlaces
-from penstock.layers.mlp import gated_mlp, linear
+from penstock.layers.grouped_attention import grouped_attention
+from penstock.layers.mlp import gated_mlp
 from penstock.layers.norm import rms_norm
-from penstock.layers.rope import rope_angles, rotate
-from penstock.models.spec import DecoderSpec
+from penstock.models.spec import DecoderSpec, LayerSpec
+from penstock.models.tree import layers_of
 
 Weights = dict[str, Any]
 Caches = tuple[jax.Array, ...]
-Angles = tuple[jax.Array, jax.Array]
+
+
+def empty_caches(spec: DecoderSpec, attention: PagedAttention, *, num_pages: int, dtype: Any) -> Caches:
+    """A cache for each layer. `num_pages` counts page 0; `dtype` is for layers that name none."""
+    return tuple(
+        jnp.zeros(attention.cache_shape(layer.cache, num_pages=num_pages), layer.cache.dtype or dtype)
+        for layer in spec.layers
+    )
 
 
 def forward(
@@ -35,7 +43,7 @@ def forward(
 
     Args:
         weights: the tree of `penstock.models.tree`.
-        caches: one array per layer, of `attention.cache_shape`.
+        caches: of `empty_caches`.
         tokens: int32 [B, T].
 
     Returns:
@@ -43,20 +51,10 @@ def forward(
     """
     with jax.named_scope("embed"):
         x = weights["embed"][tokens.reshape(-1)]  # [R, D]
-    angles = rope_angles(spec.rope, spec.head_dim, places.positions.reshape(-1))
     written = []
-    for layer, cache, window in zip(weights["layers"], caches, spec.windows, strict=True):
-        with jax.named_scope("attention"):
-            normed = rms_norm(x, layer["attn_norm"], eps=spec.norm_eps)
-            q, k, v = _project(normed, layer, angles, spec=spec)
-            shape = (*tokens.shape, -1, spec.head_dim)
-            cache = attention.write(cache, k.reshape(shape), v.reshape(shape), places)  # noqa: PLW2901
-            mixed = attention.attend(q.reshape(shape), cache, places, window=window)
-            x = x + linear(mixed.reshape(-1, spec.q_size), layer["o"], layer.get("o_bias"))
-            written.append(cache)
-        with jax.named_scope("mlp"):
-            normed = rms_norm(x, layer["mlp_norm"], eps=spec.norm_eps)
-            x = x + gated_mlp(normed, layer, activation=spec.activation)
+    for layer, leaves, cache in zip(spec.layers, layers_of(weights, spec), caches, strict=True):
+        x, new_cache = _run_layer(x, leaves, cache, places, spec=layer, attention=attention)
+        written.append(new_cache)
     hidden = rms_norm(x, weights["final_norm"], eps=spec.norm_eps)
     return hidden.reshape(*tokens.shape, -1), tuple(written)
 
@@ -69,14 +67,21 @@ def logits(weights: Weights, hidden: jax.Array, *, spec: DecoderSpec) -> jax.Arr
         return jnp.einsum("bd,dv->bv", hidden, weights["lm_head"], preferred_element_type=jnp.float32)
 
 
-def _project(
-    x: jax.Array, layer: dict[str, jax.Array], angles: Angles, *, spec: DecoderSpec
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Rotated queries [R, N, H] and keys [R, K, H], and values [R, K, H], of x [R, D]."""
-    fused = linear(x, layer["qkv"], layer.get("qkv_bias"))
-    q, k, v = jnp.split(fused, [spec.q_size, spec.q_size + spec.kv_size], axis=-1)
-    q, k, v = (part.reshape(x.shape[0], -1, spec.head_dim) for part in (q, k, v))
-    if spec.has_qk_norm:
-        q = rms_norm(q, layer["q_norm"], eps=spec.norm_eps)
-        k = rms_norm(k, layer["k_norm"], eps=spec.norm_eps)
-    return rotate(q, angles), rotate(k, angles), v
+def _run_layer(
+    x: jax.Array,
+    leaves: dict[str, jax.Array],
+    cache: jax.Array,
+    places: TokenPlaces,
+    *,
+    spec: LayerSpec,
+    attention: PagedAttention,
+) -> tuple[jax.Array, jax.Array]:
+    """x [R, D] through one layer, and its cache."""
+    with jax.named_scope("attention"):
+        normed = rms_norm(x, leaves["attn_norm"], eps=spec.norm_eps)
+        mixed, cache = grouped_attention(normed, leaves, cache, places, spec=spec.attention, attention=attention)
+        x = x + mixed
+    with jax.named_scope("mlp"):
+        normed = rms_norm(x, leaves["mlp_norm"], eps=spec.norm_eps)
+        x = x + gated_mlp(normed, leaves, spec=spec.feed_forward)
+    return x, cache

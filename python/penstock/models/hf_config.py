@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from penstock.errors import ModelError
-from penstock.models.spec import RopeKind, RopeSpec
+from penstock.layers.spec import RopeKind, RopeSpec
 
 #: Sizes fit the int32 of shapes and positions; numbers fit float32.
 MAX_INTEGER = 2**31 - 1
@@ -53,7 +53,7 @@ class HfConfig:
         return value
 
     def activation(self) -> Any:
-        """`hidden_act` as `DecoderSpec.activation`."""
+        """`hidden_act` as `MlpSpec.activation`."""
         value = self._get("hidden_act", "silu")
         if not isinstance(value, str) or value not in ACTIVATIONS:
             known = sorted(ACTIVATIONS)

@@ -1,37 +1,50 @@
-"""What a decoder is, as data: everything that shapes the computation, hashable, and no jax.
+"""What a decoder is, as data: a sequence of layers, hashable, and no jax.
 
-A family turns a Hugging Face config into a `DecoderSpec`; the one decoder reads nothing else. Axis letters are those
-of `penstock.layers`.
+A family turns a Hugging Face config into a `DecoderSpec`; the one decoder reads nothing else. The parts of a layer
+are described in `penstock.layers.spec`, axis letters in `penstock.layers`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
-from penstock.errors import ModelError
-
-RopeKind = Literal["default", "linear", "llama3"]
+from penstock.layers.leaf import LeafSpec, vector
+from penstock.layers.spec import AttentionSpec, CacheSpec, MlpSpec
 
 
 @dataclass(frozen=True, slots=True)
-class RopeSpec:
-    """Rotary positions: base frequency and how it is stretched for long contexts.
+class LayerSpec:
+    """One layer: `x + attention(norm(x))`, then `x + feed_forward(norm(x))`.
 
     Attributes:
-        theta: base of the geometric series of frequencies.
-        factor: "linear" divides every frequency by it, "llama3" only the low ones.
-        low_freq_factor, high_freq_factor, original_max_position: "llama3": wavelengths longer than
-            original_max_position / low_freq_factor are stretched, those shorter than
-            original_max_position / high_freq_factor are kept, those between are blended.
+        norm_eps: of both RMS norms.
     """
 
-    theta: float
-    kind: RopeKind = "default"
-    factor: float = 1.0
-    low_freq_factor: float = 1.0
-    high_freq_factor: float = 4.0
-    original_max_position: int = 0
+    attention: AttentionSpec
+    feed_forward: MlpSpec
+    norm_eps: float
+
+    @property
+    def cache(self) -> CacheSpec:
+        return self.attention.cache
+
+    def leaves(self, hidden_size: int) -> tuple[LeafSpec, ...]:
+        """Of the norms and of both halves."""
+        norms = vector("attn_norm", hidden_size), vector("mlp_norm", hidden_size)
+        return (*norms, *self.attention.leaves(hidden_size), *self.feed_forward.leaves(hidden_size))
+
+
+@dataclass(frozen=True, slots=True)
+class PageGroup:
+    """Layers whose pages are handed out together.
+
+    Attributes:
+        layers: their numbers.
+        window: positions that any of them still reads; None reads all.
+    """
+
+    layers: tuple[int, ...]
+    window: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,44 +52,46 @@ class DecoderSpec:
     """One decoder-only transformer.
 
     Attributes:
-        windows: for each layer how many positions a token sees, itself included; None sees all before it.
-        activation: of the gated MLP, "silu" or "gelu_tanh".
-        has_qkv_bias, has_o_bias, has_mlp_bias: which projections add a bias.
-        has_qk_norm: an RMS norm over each head of q and of k, before rotation.
+        layers: equal ones are one object.
+        norm_eps: of the norm after the last layer.
         is_tied: the output head is the embedding, transposed.
     """
 
     vocab_size: int
     hidden_size: int
-    num_heads: int
-    num_kv_heads: int
-    head_dim: int
-    intermediate_size: int
+    layers: tuple[LayerSpec, ...]
     norm_eps: float
-    rope: RopeSpec
-    windows: tuple[int | None, ...]
-    activation: Literal["silu", "gelu_tanh"] = "silu"
-    has_qkv_bias: bool = False
-    has_o_bias: bool = False
-    has_mlp_bias: bool = False
-    has_qk_norm: bool = False
     is_tied: bool = False
 
     def __post_init__(self) -> None:
-        if self.num_heads % self.num_kv_heads or self.head_dim % 2:
-            raise ModelError(
-                f"config.json: {self.num_heads} attention heads of size {self.head_dim} over {self.num_kv_heads} "
-                "key-value heads: expected an even head size and a whole number of heads per key-value head"
-            )
+        kinds: dict[LayerSpec, LayerSpec] = {}
+        object.__setattr__(self, "layers", tuple(kinds.setdefault(layer, layer) for layer in self.layers))
+
+    def __repr__(self) -> str:
+        """Each kind of layer once, and which kind every layer is: a part of the name of every stored program."""
+        kinds = tuple(dict.fromkeys(self.layers))
+        order = tuple(kinds.index(layer) for layer in self.layers)
+        rest = (self.vocab_size, self.hidden_size, self.norm_eps, self.is_tied)
+        return f"DecoderSpec({rest}, kinds={kinds}, order={order})"
 
     @property
     def num_layers(self) -> int:
-        return len(self.windows)
+        return len(self.layers)
 
     @property
-    def q_size(self) -> int:
-        return self.num_heads * self.head_dim
+    def page_groups(self) -> tuple[PageGroup, ...]:
+        """By number; each has a block table of its own."""
+        members: dict[int, list[int]] = {}
+        for number, layer in enumerate(self.layers):
+            members.setdefault(layer.cache.page_group, []).append(number)
+        groups = []
+        for _, numbers in sorted(members.items()):
+            windows = [self.layers[number].attention.window for number in numbers]
+            widest = None if None in windows else max(window for window in windows if window is not None)
+            groups.append(PageGroup(tuple(numbers), widest))
+        return tuple(groups)
 
-    @property
-    def kv_size(self) -> int:
-        return self.num_kv_heads * self.head_dim
+
+def windowed(layer: LayerSpec, windows: tuple[int | None, ...]) -> tuple[LayerSpec, ...]:
+    """Layers that differ in their window alone."""
+    return tuple(replace(layer, attention=replace(layer.attention, window=window)) for window in windows)

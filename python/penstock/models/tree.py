@@ -1,77 +1,85 @@
-"""The leaves of a decoder's weights: their names, shapes and the parts they are put together from. No jax.
+"""The tree of a decoder's weights: which arrays there are, of which shapes. No jax.
 
-The tree is `{"embed", "final_norm", "lm_head"?, "layers": ({leaf: array}, ...)}`. Matrices lie `[in, out]`, which is
-what XLA's CPU matrix product reads fastest (12 layers of 768 x 4096 and their kin, batch 8: 28 ms against 39 for
-`[out, in]`); q, k, v and gate, up are fused along `out`.
+    {"embed", "final_norm", "lm_head"?,
+     "stacks": {(leaf, shape): array [layers, *shape]},
+     "layers": ({leaf: array}, ...)}
+
+Norms and biases of all layers lie in one array for each kind: a program's dispatch pays for every array that it is
+given. Matrices do not: slicing a stack of them costs a copy.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
+from typing import Any
 
+from penstock.layers.leaf import LeafSpec, projection
 from penstock.models.spec import DecoderSpec
 
 
 @dataclass(frozen=True, slots=True)
-class LeafSpec:
-    """One array of the tree.
+class StackSpec:
+    """A leaf of several layers in one array.
 
     Attributes:
-        shape: as the decoder uses it.
-        parts: sizes along the last axis of the tensors that may be stored apart; one entry when there is one.
-        is_projection: a linear layer's matrix, which checkpoints store `[out, in]`.
+        layers: the layer of each row.
     """
 
-    name: str
-    shape: tuple[int, ...]
-    parts: tuple[int, ...]
-    is_projection: bool = False
+    leaf: LeafSpec
+    layers: tuple[int, ...]
 
     @property
-    def size(self) -> int:
-        return prod(self.shape)
-
-
-def _vector(name: str, *parts: int) -> LeafSpec:
-    return LeafSpec(name, (sum(parts),), parts)
-
-
-def _projection(name: str, num_in: int, *parts: int) -> LeafSpec:
-    return LeafSpec(name, (num_in, sum(parts)), parts, is_projection=True)
+    def shape(self) -> tuple[int, ...]:
+        return len(self.layers), *self.leaf.shape
 
 
 def top_leaves(spec: DecoderSpec) -> tuple[LeafSpec, ...]:
     """The leaves outside the layers."""
-    embed = LeafSpec("embed", (spec.vocab_size, spec.hidden_size), (spec.hidden_size,))
-    head = () if spec.is_tied else (_projection("lm_head", spec.hidden_size, spec.vocab_size),)
-    return embed, _vector("final_norm", spec.hidden_size), *head
+    hidden = spec.hidden_size
+    embed = LeafSpec("embed", (spec.vocab_size, hidden), 1, (hidden,))
+    norm = LeafSpec("final_norm", (hidden,), 0, (hidden,))
+    return embed, norm, *(() if spec.is_tied else (projection("lm_head", hidden, spec.vocab_size),))
 
 
-def layer_leaves(spec: DecoderSpec) -> tuple[LeafSpec, ...]:
-    """The leaves of each layer."""
-    hidden, inner = spec.hidden_size, spec.intermediate_size
-    qkv = (spec.q_size, spec.kv_size, spec.kv_size)
-    leaves = [
-        _vector("attn_norm", hidden),
-        _projection("qkv", hidden, *qkv),
-        _projection("o", spec.q_size, hidden),
-        _vector("mlp_norm", hidden),
-        _projection("gate_up", hidden, inner, inner),
-        _projection("down", inner, hidden),
-    ]
-    if spec.has_qkv_bias:
-        leaves.append(_vector("qkv_bias", *qkv))
-    if spec.has_o_bias:
-        leaves.append(_vector("o_bias", hidden))
-    if spec.has_mlp_bias:
-        leaves += [_vector("gate_up_bias", inner, inner), _vector("down_bias", hidden)]
-    if spec.has_qk_norm:
-        leaves += [_vector("q_norm", spec.head_dim), _vector("k_norm", spec.head_dim)]
-    return tuple(leaves)
+def layer_leaves(spec: DecoderSpec, layer: int) -> tuple[LeafSpec, ...]:
+    """The leaves of one layer, stacked ones included."""
+    return spec.layers[layer].leaves(spec.hidden_size)
+
+
+def stacks(spec: DecoderSpec) -> tuple[StackSpec, ...]:
+    """What lies together, in the order in which it first comes up."""
+    members: dict[LeafSpec, list[int]] = {}
+    for layer in range(spec.num_layers):
+        for leaf in layer_leaves(spec, layer):
+            if leaf.is_stacked:
+                members.setdefault(leaf, []).append(layer)
+    return tuple(StackSpec(leaf, tuple(layers)) for leaf, layers in members.items())
+
+
+def build_tree(
+    spec: DecoderSpec, *, top: dict[str, Any], layers: list[dict[str, Any]], stacked: list[Any]
+) -> dict[str, Any]:
+    """The tree of its arrays.
+
+    Args:
+        layers: for each layer the leaves that are not stacked.
+        stacked: in the order of `stacks`.
+    """
+    named = {(stack.leaf.name, stack.leaf.shape): array for stack, array in zip(stacks(spec), stacked, strict=True)}
+    return {**top, "stacks": named, "layers": tuple(layers)}
+
+
+def layers_of(weights: dict[str, Any], spec: DecoderSpec) -> tuple[dict[str, Any], ...]:
+    """For each layer all its leaves by name, those in stacks picked out of them."""
+    layers = tuple(dict(layer) for layer in weights["layers"])
+    for stack in stacks(spec):
+        array = weights["stacks"][stack.leaf.name, stack.leaf.shape]
+        for row, layer in enumerate(stack.layers):
+            layers[layer][stack.leaf.name] = array[row]
+    return layers
 
 
 def num_parameters(spec: DecoderSpec) -> int:
     """How many numbers the tree holds."""
-    per_layer = sum(leaf.size for leaf in layer_leaves(spec))
-    return sum(leaf.size for leaf in top_leaves(spec)) + spec.num_layers * per_layer
+    in_layers = sum(leaf.size for layer in range(spec.num_layers) for leaf in layer_leaves(spec, layer))
+    return sum(leaf.size for leaf in top_leaves(spec)) + in_layers

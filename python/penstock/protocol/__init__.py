@@ -4,6 +4,7 @@ from penstock.protocol.chat import ChatCompletionRequest
 from penstock.protocol.common import GenerationFields, Limits, Parsed, StreamOptions
 from penstock.protocol.completions import CompletionRequest
 from penstock.protocol.errors import ErrorResponse
+from penstock.protocol.fields import fields_of
 from penstock.protocol.messages import ChatMessage
 from penstock.protocol.models import ModelCapabilities, ModelList, ModelObject, ModelSamplingDefaults
 from penstock.protocol.sampling import sampling_params
@@ -39,6 +40,7 @@ __all__ = [
     "ToolExecutionRequest",
     "ToolExecutionResponse",
     "ToolList",
+    "fields_of",
     "parse_chat",
     "parse_completion",
     "parse_tool_call",

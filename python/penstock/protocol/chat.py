@@ -35,7 +35,7 @@ class ChatCompletionRequest(GenerationFields):
     def parse(cls, body: bytes, limits: Limits) -> Parsed[Self]:
         """Reads the body of POST /v1/chat/completions. Raises ApiError, with `param`, on anything wrong."""
         request = read(cls, body, limits)
-        warnings = check_fields(request, NOT_BUILT_IN_CHAT)
+        warnings = check_fields(request, NOT_BUILT_IN_CHAT, limits.engine_reads(request.model))
         check_generation(request, limits, num_prompts=1)
         request._check_chat()
         request.messages = template_messages(request.messages)

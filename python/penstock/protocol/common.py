@@ -6,6 +6,7 @@ Fields that are not declared here are kept aside in `model_extra`; `fields` deci
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Self, TypeVar
 
@@ -112,12 +113,15 @@ class Limits:
         max_stop_strings: stop strings.
         max_json_members: object members, objects and arrays of its body. A thousand take the GIL for about 1 ms.
         max_json_items: items of all arrays of its body, as token ids. Ten thousand take about 1 ms.
+        engine_reads: from the name of a model, as the request gives it, to the fields that its engine reads by itself
+            (`fields.fields_of`): they are neither refused nor named in a warning.
     """
 
     max_choices: int = 128
     max_stop_strings: int = 16
     max_json_members: int = 20_000
     max_json_items: int = 262_144
+    engine_reads: Callable[[str | None], frozenset[str]] = lambda _: frozenset()
 
 
 RequestT = TypeVar("RequestT", bound=GenerationFields)

@@ -48,7 +48,7 @@ class CompletionRequest(GenerationFields):
     def parse(cls, body: bytes, limits: Limits) -> Parsed[Self]:
         """Reads the body of POST /v1/completions. Raises ApiError, with `param`, on anything wrong."""
         request = read(cls, body, limits)
-        warnings = check_fields(request, NOT_BUILT_IN_COMPLETIONS)
+        warnings = check_fields(request, NOT_BUILT_IN_COMPLETIONS, limits.engine_reads(request.model))
         prompts = request.prompts
         if not prompts:
             raise invalid("prompt", "must not be an empty array")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from penstock.abilities import Abilities
 from penstock.errors import ApiError
 from penstock.protocol.common import GenerationFields
 
@@ -103,11 +104,34 @@ NOT_BUILT_IN_COMPLETIONS: dict[str, tuple[Any, ...]] = _NOT_BUILT | {
 _HINTS = {"max_completion_tokens": " here; give 'max_tokens'", "max_output_tokens": " here; give 'max_tokens'"}
 
 
-def check_fields(request: GenerationFields, not_built: dict[str, tuple[Any, ...]]) -> list[str]:
-    """The names, fit for a header, of fields that are accepted and not acted on. Raises ApiError on one not built."""
+#: What an engine that has an ability reads by itself, from `SamplingParams.extra`.
+_FIELDS_OF_ABILITY = {
+    "tools": ("tools", "tool_choice", "functions", "function_call", "parallel_tool_calls"),
+    "json": ("response_format", "structured_outputs", "json_schema", "guided_json", "guided_regex", "guided_choice"),
+    "logprobs": ("logprobs", "top_logprobs", "prompt_logprobs"),
+    "penalties": ("presence_penalty", "frequency_penalty", "repetition_penalty"),
+    "logit_bias": ("logit_bias",),
+    "reasoning": ("reasoning_effort", "separate_reasoning", "thinking_token_budget"),
+}
+
+
+def fields_of(abilities: Abilities) -> frozenset[str]:
+    """The fields of a request that an engine with `abilities` reads by itself: not refused, and not checked."""
+    known = [name for ability, names in _FIELDS_OF_ABILITY.items() if getattr(abilities, ability) for name in names]
+    return abilities.fields.union(known)
+
+
+def check_fields(
+    request: GenerationFields, not_built: dict[str, tuple[Any, ...]], engine_reads: frozenset[str] = frozenset()
+) -> list[str]:
+    """The names, fit for a header, of fields that are accepted and not acted on. Raises ApiError on one not built.
+
+    Args:
+        engine_reads: fields that are the engine's affair (`fields_of`).
+    """
     ignored: list[str] = []
     for name, value in (request.model_extra or {}).items():
-        if value is None:
+        if value is None or name in engine_reads:
             continue
         neutral = not_built.get(name)
         if neutral is None:

@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from penstock.abilities import Abilities
 from penstock.generation import SamplingDefaults
 
 
 class ModelCapabilities(BaseModel):
-    """What requests to a model may use."""
+    """What requests to a model may use, beside text: what its engine says (`Abilities`)."""
 
     completions: bool = True
     chat: bool = False
     tool_calling: bool = False
     streaming: bool = True
+    token_prompts: bool = False
+    structured_outputs: bool = False
+    logprobs: bool = False
+    penalties: bool = False
+    logit_bias: bool = False
+    vision: bool = False
+    reasoning: bool = False
+    embeddings: bool = False
+
+    @classmethod
+    def of(cls, abilities: Abilities) -> ModelCapabilities:
+        """Under the names that clients know."""
+        names = cls.model_fields.keys() & {field.name for field in fields(abilities)}
+        told = {name: getattr(abilities, name) for name in names}
+        return cls(tool_calling=abilities.tools, structured_outputs=abilities.json, **told)
 
 
 class ModelSamplingDefaults(BaseModel):

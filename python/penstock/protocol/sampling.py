@@ -10,14 +10,21 @@ from penstock.protocol.common import GenerationFields
 _SEED_MASK = 2**63 - 1
 
 
-def sampling_params(request: GenerationFields, defaults: SamplingDefaults) -> SamplingParams:
+def sampling_params(
+    request: GenerationFields, defaults: SamplingDefaults, engine_reads: frozenset[str] = frozenset()
+) -> SamplingParams:
     """How this request samples. `max_tokens` is None when the client gave none; the room decides then.
 
     A negative seed is folded into [0, 2**63), so that what follows may pack it as it likes.
+
+    Args:
+        engine_reads: fields that the engine reads by itself (`fields.fields_of`): they become `extra`.
     """
     given: dict[str, Any] = {}
     if request.seed is not None:
         given["seed"] = request.seed & _SEED_MASK
+    if engine_reads and request.model_extra:
+        given["extra"] = {name: value for name, value in request.model_extra.items() if name in engine_reads}
     return SamplingParams(
         max_tokens=request.new_token_limit,
         temperature=defaults.temperature if request.temperature is None else request.temperature,

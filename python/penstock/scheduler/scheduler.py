@@ -67,10 +67,10 @@ class Schedule:
         """Refuses what could never be admitted. The server's door has checked the rest."""
         capacity, max_tokens = self._capacity, request.sampling.max_tokens
         assert max_tokens is not None, "the server sets max_tokens before it submits"
-        if max_tokens < 1 or not all(request.prompts):
+        if max_tokens < 1 or not all(prompt.num_tokens for prompt in request.prompts):
             raise ApiError("invalid_request", "Each prompt needs at least one token, and max_tokens at least 1.")
         limit = min(capacity.max_model_len, capacity.num_pages * capacity.page_size)
-        num_tokens = max(map(len, request.prompts)) + max_tokens
+        num_tokens = max(prompt.num_tokens for prompt in request.prompts) + max_tokens
         if num_tokens > limit:
             raise ApiError(
                 "context_length_exceeded",

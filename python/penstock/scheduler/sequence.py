@@ -64,7 +64,7 @@ class Generation:
         """Prompt and new tokens of choice `index` together: what it must have room for."""
         request = self.request
         assert request.sampling.max_tokens is not None, "the server sets max_tokens before it submits"
-        return len(request.prompts[index // request.sampling.n]) + request.sampling.max_tokens
+        return request.prompts[index // request.sampling.n].num_tokens + request.sampling.max_tokens
 
 
 @dataclass(slots=True, eq=False)
@@ -96,7 +96,7 @@ class Sequence:
         return cls(
             generation,
             row_key=request.stream_key | index,
-            prompt_ids=np.asarray(request.prompts[prompt_index], np.int32),
+            prompt_ids=np.asarray(request.prompts[prompt_index].ids, np.int32),
             key=sampling_key(request.sampling.seed, prompt_index, choice_index),
             slot=slot,
             pages=pages,

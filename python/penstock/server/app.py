@@ -9,6 +9,7 @@ from typing import Any
 
 from penstock import _core
 from penstock.adapters.base import InferenceEngineAdapter
+from penstock.adapters.foreign_engine import engine_of
 from penstock.config import Settings
 from penstock.errors import ApiError
 from penstock.generation import EngineState, SamplingParams
@@ -65,18 +66,26 @@ class PenstockServer(BaseInferenceApiServer):
             max_stop_strings=settings.max_stop_strings,
             max_json_members=settings.max_json_members,
             max_json_items=settings.max_json_items,
+            engine_reads=self._engine_reads,
         )
-        self.models = {
-            name: ServedModel(
-                name,
-                adapter,
-                self.counters,
-                max_queued_requests=settings.max_queued_requests,
-                max_pending_bytes=settings.max_pending_bytes,
-                keep_alive_s=settings.keep_alive_s,
-            )
-            for name, adapter in adapters.items()
-        }
+        self.models = {name: self._serve(name, adapter) for name, adapter in adapters.items()}
+
+    def _serve(self, name: str, adapter: InferenceEngineAdapter) -> ServedModel:
+        engine = engine_of(
+            adapter,
+            self.counters,
+            max_requests=self.settings.max_queued_requests,
+            max_pending_bytes=self.settings.max_pending_bytes,
+            determine_finish_reason=self._determine_finish_reason,
+        )
+        return ServedModel(name, engine, keep_alive_s=self.settings.keep_alive_s)
+
+    def _engine_reads(self, name: str | None) -> frozenset[str]:
+        """The fields that the engine of the model which a request names reads by itself."""
+        if name is None and len(self.models) == 1:
+            (name,) = self.models
+        model = None if name is None else self.models.get(name)
+        return frozenset() if model is None else model.engine_reads
 
     # ---- handlers
 
@@ -94,7 +103,8 @@ class PenstockServer(BaseInferenceApiServer):
 
     async def _generate(self, request: ChatCompletionRequest | CompletionRequest, raw_request: Request) -> Response:
         model = self._find(request.model)
-        model.check_ids(request.stop_token_ids or (), param="stop_token_ids")
+        if request.stop_token_ids:
+            model.engine.check_ids(request.stop_token_ids, param="stop_token_ids")
         sampling = self._create_sampling_params(request)
         return await generate(request, raw_request, model=model, sampling=sampling, pool=self.pool)
 
@@ -111,10 +121,11 @@ class PenstockServer(BaseInferenceApiServer):
         return model
 
     def _create_sampling_params(self, request: GenerationFields) -> SamplingParams:
-        return sampling_params(request, self._find(request.model).sampling_defaults)
+        model = self._find(request.model)
+        return sampling_params(request, model.engine.sampling_defaults, model.engine_reads)
 
     def _count_tokens(self, content: str | list[dict[str, Any]], model_name: str | None = None) -> int:
-        return self._find(model_name).adapter.count_tokens(content)
+        return self._find(model_name).engine.count_tokens(content)
 
     # ---- state
 
@@ -154,12 +165,12 @@ class PenstockServer(BaseInferenceApiServer):
 
 def _describe(model: ServedModel) -> ModelObject:
     """OpenAI's object and what the server knows itself; what only the adapter can tell goes into `info`."""
-    told = model.adapter.get_model_info().items()
+    told = model.engine.model_info().items()
     return ModelObject(
         id=model.name,
         created=model.created,
-        max_model_len=model.max_model_len,
-        capabilities=ModelCapabilities(chat=model.has_chat_template),
-        sampling_defaults=ModelSamplingDefaults.of(model.sampling_defaults),
+        max_model_len=model.engine.max_model_len,
+        capabilities=ModelCapabilities.of(model.engine.abilities),
+        sampling_defaults=ModelSamplingDefaults.of(model.engine.sampling_defaults),
         info={name: value for name, value in told if name not in _SAID_OUTSIDE_INFO},
     )

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
 
 from penstock import _core
-from penstock.adapters.base import InferenceEngineAdapter, TokenEngineAdapter
-from penstock.adapters.outlets import Outlets, attach
-from penstock.adapters.text_engine import TextEngine
+from penstock.adapters.engine import Engine
+from penstock.adapters.outlets import Outlets
 from penstock.delivery.delivery import Delivery
 from penstock.errors import ApiError
-from penstock.generation import EngineState, EngineStatus, SamplingDefaults
+from penstock.generation import EngineState, EngineStatus
 from penstock.http.request import Request
-
-Engine = TokenEngineAdapter | TextEngine
+from penstock.protocol import fields_of
 
 #: A stream whose reader took nothing for so many keep-alive intervals is let go.
 _STALL_INTERVALS = 3
@@ -28,22 +25,15 @@ class ServedModel:
     """A model that requests may name.
 
     Attributes:
-        adapter: as it was given; engine: the same, or what puts a foreign one behind a hub.
+        engine_reads: the fields of a request that the engine reads by itself.
         created: Unix seconds at which the server began to serve it.
         deliveries: the open streams, by stream key.
     """
 
-    def __init__(
-        self, name: str, adapter: InferenceEngineAdapter, counters: _core.Metrics, *,
-        max_queued_requests: int, max_pending_bytes: int, keep_alive_s: float,
-    ) -> None:  # fmt: skip
+    def __init__(self, name: str, engine: Engine, *, keep_alive_s: float) -> None:
         self.name = name
-        self.adapter = adapter
-        self.engine: Engine = (
-            adapter
-            if isinstance(adapter, TokenEngineAdapter)
-            else TextEngine(adapter, counters, max_requests=max_queued_requests, max_pending_bytes=max_pending_bytes)
-        )
+        self.engine = engine
+        self.engine_reads = fields_of(engine.abilities)
         self.created = int(time.time())
         self.deliveries: dict[int, Delivery] = {}
         self._keep_alive_s = keep_alive_s
@@ -58,27 +48,6 @@ class ServedModel:
         assert self.engine.outlets is not None, "the server has been started"
         return self.engine.outlets
 
-    @property
-    def sampling_defaults(self) -> SamplingDefaults:
-        return getattr(self.adapter, "sampling_defaults", SamplingDefaults())
-
-    @property
-    def max_model_len(self) -> int | None:
-        """Prompt and new tokens together; None where a foreign engine does not tell."""
-        if isinstance(self.engine, TokenEngineAdapter):
-            return self.engine.max_model_len
-        told = self.adapter.get_model_info().get("max_model_len")
-        return told if isinstance(told, int) else None
-
-    @property
-    def has_chat_template(self) -> bool:
-        return self.engine.prompt.has_chat_template if isinstance(self.engine, TokenEngineAdapter) else True
-
-    def check_ids(self, ids: Sequence[int], *, param: str) -> None:
-        """Raises ApiError on token ids that the model does not have; a foreign engine's are its own affair."""
-        if ids and isinstance(self.engine, TokenEngineAdapter):
-            self.engine.prompt.check_vocabulary(ids, param=param)
-
     def deliver(self, stream_key: int, request: Request, *, is_streamed: bool) -> Delivery:
         """The answer to `request`: what comes of a stream that the engine works for."""
         delivery = Delivery(
@@ -92,10 +61,7 @@ class ServedModel:
 
     def start(self) -> None:
         """Starts the engine and the pulse, on the running loop. Idempotent."""
-        if isinstance(self.engine, TokenEngineAdapter):
-            attach(self.engine)
-        else:
-            self.engine.attach()
+        self.engine.attach()
         if self._pulse is None:
             self._beat()
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from penstock.layers.spec import AttentionSpec, MlpSpec
 from penstock.models.hf_config import HfConfig
-from penstock.models.spec import DecoderSpec
+from penstock.models.spec import DecoderSpec, LayerSpec, windowed
 
 TOP_TENSORS = {
     "embed": ("model.embed_tokens.weight",),
@@ -28,24 +31,40 @@ LAYER_TENSORS = {
 }
 
 
-def spec(config: HfConfig) -> DecoderSpec:
-    """LlamaConfig of transformers, with its defaults."""
+def attention(config: HfConfig, *, head_dim: int | None = None) -> AttentionSpec:
+    """Of LlamaConfig of transformers, with its defaults. `head_dim`: where the config names none."""
     num_heads = config.integer("num_attention_heads")
-    hidden_size = config.integer("hidden_size")
-    has_attention_bias = config.flag("attention_bias")
-    return DecoderSpec(
-        vocab_size=config.integer("vocab_size"),
-        hidden_size=hidden_size,
+    has_bias = config.flag("attention_bias")
+    return AttentionSpec(
         num_heads=num_heads,
         num_kv_heads=config.integer("num_key_value_heads", default=num_heads),
-        head_dim=config.integer("head_dim", default=hidden_size // num_heads),
-        intermediate_size=config.integer("intermediate_size"),
-        norm_eps=config.number("rms_norm_eps", default=1e-6),
+        head_dim=config.integer("head_dim", default=head_dim or config.integer("hidden_size") // num_heads),
         rope=config.rope(),
-        windows=config.windows(None),
-        activation=config.activation(),
-        has_qkv_bias=has_attention_bias,
-        has_o_bias=has_attention_bias,
-        has_mlp_bias=config.flag("mlp_bias"),
+        has_qkv_bias=has_bias,
+        has_o_bias=has_bias,
+    )
+
+
+def feed_forward(config: HfConfig) -> MlpSpec:
+    """Without biases, as in all families but this one."""
+    return MlpSpec(config.integer("intermediate_size"), config.activation())
+
+
+def decoder(
+    config: HfConfig, attention: AttentionSpec, feed_forward: MlpSpec, *, windows: tuple[int | None, ...]
+) -> DecoderSpec:
+    """Layers that differ in their window alone."""
+    norm_eps = config.number("rms_norm_eps", default=1e-6)
+    return DecoderSpec(
+        vocab_size=config.integer("vocab_size"),
+        hidden_size=config.integer("hidden_size"),
+        layers=windowed(LayerSpec(attention, feed_forward, norm_eps), windows),
+        norm_eps=norm_eps,
         is_tied=config.flag("tie_word_embeddings"),
     )
+
+
+def spec(config: HfConfig) -> DecoderSpec:
+    """LlamaConfig of transformers."""
+    mlp = replace(feed_forward(config), has_bias=config.flag("mlp_bias"))
+    return decoder(config, attention(config), mlp, windows=config.windows(None))

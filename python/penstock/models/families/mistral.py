@@ -11,10 +11,6 @@ from penstock.models.spec import DecoderSpec
 
 def spec(config: HfConfig) -> DecoderSpec:
     """MistralConfig of transformers."""
-    return replace(
-        llama.spec(config),
-        windows=config.windows(config.sliding_window()),
-        has_qkv_bias=False,
-        has_o_bias=False,
-        has_mlp_bias=False,
-    )
+    attention = replace(llama.attention(config), has_qkv_bias=False, has_o_bias=False)
+    windows = config.windows(config.sliding_window())
+    return llama.decoder(config, attention, llama.feed_forward(config), windows=windows)

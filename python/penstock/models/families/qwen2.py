@@ -19,4 +19,5 @@ def windows(config: HfConfig) -> tuple[int | None, ...]:
 
 def spec(config: HfConfig) -> DecoderSpec:
     """Qwen2Config of transformers."""
-    return replace(llama.spec(config), windows=windows(config), has_qkv_bias=True, has_o_bias=False, has_mlp_bias=False)
+    attention = replace(llama.attention(config), has_qkv_bias=True, has_o_bias=False)
+    return llama.decoder(config, attention, llama.feed_forward(config), windows=windows(config))

@@ -17,10 +17,6 @@ LAYER_TENSORS = {
 
 def spec(config: HfConfig) -> DecoderSpec:
     """Qwen3Config of transformers."""
-    return replace(
-        llama.spec(config),
-        head_dim=config.integer("head_dim", default=128),
-        windows=qwen2.windows(config),
-        has_mlp_bias=False,
-        has_qk_norm=True,
-    )
+    norm_eps = config.number("rms_norm_eps", default=1e-6)
+    attention = replace(llama.attention(config, head_dim=128), qk_norm_eps=norm_eps)
+    return llama.decoder(config, attention, llama.feed_forward(config), windows=qwen2.windows(config))

@@ -1,0 +1,105 @@
+"""Engine: all that the server asks of an engine, whichever it is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+from penstock._core import Hub
+from penstock.abilities import Abilities
+from penstock.adapters.outlets import Outlets
+from penstock.generation import EngineStatus, GenerationRequest, Prompt, SamplingDefaults
+from penstock.protocol import ChatCompletionRequest, CompletionRequest
+
+PromptRequest: TypeAlias = ChatCompletionRequest | CompletionRequest
+
+
+class Engine(ABC):
+    """Something that turns prompts into tokens of a hub's streams.
+
+    Attributes:
+        hub: takes this engine's tokens or texts; the server opens streams in it.
+        sampling_defaults: what a request gets where it says nothing.
+        outlets: the loop's side of the hub, once `attach` has started the engine.
+    """
+
+    hub: Hub
+    sampling_defaults: SamplingDefaults
+    outlets: Outlets | None = None
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """For logs; the server's own name of the model may be another."""
+
+    @property
+    @abstractmethod
+    def abilities(self) -> Abilities:
+        """What it can do. Does not change."""
+
+    @property
+    @abstractmethod
+    def max_model_len(self) -> int | None:
+        """Prompt and new tokens of one sequence together; None where it does not tell."""
+
+    @abstractmethod
+    def model_info(self) -> dict[str, Any]:
+        """What `GET /v1/models/{id}` tells beside the above."""
+
+    @abstractmethod
+    def count_tokens(self, content: str | list[dict[str, Any]]) -> int:
+        """Tokens of a text, or of a chat as the model's template renders it. Blocks."""
+
+    # ---- a request
+
+    @abstractmethod
+    def is_quick(self, request: PromptRequest) -> bool:
+        """Whether `read_prompts` takes so little time that it may run on the loop."""
+
+    @abstractmethod
+    def read_prompts(self, request: PromptRequest) -> tuple[Prompt, ...]:
+        """Renders, encodes and counts; blocks. Raises ApiError on a prompt that this engine cannot continue."""
+
+    def unread_options(self, request: PromptRequest) -> list[str]:
+        """Names of the request's fields that `read_prompts` cannot act on, for a warning."""
+        return []
+
+    @abstractmethod
+    def check_ids(self, ids: Sequence[int], *, param: str) -> None:
+        """Raises ApiError on token ids, at least one, that the model does not have."""
+
+    @abstractmethod
+    def check_has_room(self) -> None:
+        """Raises ApiError "server_overloaded" where `submit` would: a cheap look before a body is read."""
+
+    @abstractmethod
+    def submit(self, request: GenerationRequest) -> None:
+        """Queues work; called on the event loop, never blocks. Raises ApiError "server_overloaded" when the bounded
+        queue is full, "model_loading" before READY, "engine_dead" after a failure."""
+
+    @abstractmethod
+    def cancel(self, stream_key: int) -> None:
+        """Stops every sequence of a stream in the engine's next step. Idempotent; an unknown key is ignored."""
+
+    # ---- its life
+
+    def attach(self) -> Outlets:
+        """The engine's outlets on the running loop; starts the engine the first time."""
+        if self.outlets is None:
+            self.outlets = Outlets(self.hub)
+            self.start(self.outlets.wake)
+        return self.outlets
+
+    @abstractmethod
+    def start(self, on_step: Callable[[], None]) -> None:
+        """Starts the engine and returns at once. `on_step()` is called, from any thread, after each step that put
+        frames into the hub, and on every change of state: it must be cheap and thread-safe."""
+
+    @abstractmethod
+    def status(self) -> EngineStatus:
+        """A snapshot, from any thread."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Ends the engine and waits for it, at most a few seconds, from any thread. Idempotent."""

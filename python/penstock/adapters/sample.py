@@ -1,0 +1,33 @@
+"""ReturnSample: what an adapter gives, a piece of one choice at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnSample:
+    """One choice as an adapter hands it over: a delta when streamed, the whole text when not.
+
+    The last three are there for engines that have them; until answers can show them, a sample that has one ends its
+    request with an error that says so.
+
+    Attributes:
+        index: prompt index times n plus choice index.
+        text: new text since the last sample of this index (streamed) or all of it.
+        num_tokens: new tokens since the last sample (streamed) or all of them.
+        finish_reason: "stop", "length" or None while it goes on; "abort" or "error" fails the request.
+        tool_calls: OpenAI's objects, or their deltas.
+        reasoning: new text of the reasoning.
+        logprobs: of the new tokens, in OpenAI's shape.
+    """
+
+    index: int
+    text: str
+    num_tokens: int
+    finish_reason: str | None = None
+    tool_calls: Sequence[Mapping[str, Any]] | None = None
+    reasoning: str | None = None
+    logprobs: Any = None

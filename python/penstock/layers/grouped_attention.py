@@ -1,0 +1,53 @@
+"""The attention half of a layer: grouped query heads with rotary positions, over the layer's paged cache."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from penstock.layers.attention import PagedAttention, TokenPlaces
+from penstock.layers.mlp import linear
+from penstock.layers.norm import rms_norm
+from penstock.layers.rope import rope_angles, rotate
+from penstock.layers.spec import AttentionSpec
+
+
+def grouped_attention(
+    x: jax.Array,
+    leaves: dict[str, jax.Array],
+    cache: jax.Array,
+    places: TokenPlaces,
+    *,
+    spec: AttentionSpec,
+    attention: PagedAttention,
+) -> tuple[jax.Array, jax.Array]:
+    """Stores the keys and values of the new tokens, then lets each attend to what its sequence has stored.
+
+    Args:
+        x: [R, D], R = B * T; leaves: those of `spec`.
+        cache: of `attention.cache_shape(spec.cache)`.
+
+    Returns:
+        [R, D], and the cache.
+    """
+    heads = (*places.positions.shape, -1, spec.head_dim)
+    q, k, v = (part.reshape(heads) for part in _project(x, leaves, places, spec=spec))
+    pages = places.in_group(spec.page_group)
+    cache = attention.write(cache, k, v, pages)
+    mixed = attention.attend(q, cache, pages, scale=spec.scale, window=spec.window)
+    return linear(mixed.reshape(x.shape[0], -1), leaves["o"], leaves.get("o_bias")), cache
+
+
+def _project(
+    x: jax.Array, leaves: dict[str, jax.Array], places: TokenPlaces, *, spec: AttentionSpec
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Rotated queries [R, N, H] and keys [R, K, H], and values [R, K, H], of x [R, D]."""
+    fused = linear(x, leaves["qkv"], leaves.get("qkv_bias"))  # [R, K, (G + 2) * H]
+    size = spec.num_groups * spec.head_dim
+    q, k, v = jnp.split(fused, [size, size + spec.head_dim], axis=-1)
+    q = q.reshape(x.shape[0], spec.num_heads, spec.head_dim)
+    if spec.qk_norm_eps is not None:
+        q = rms_norm(q, leaves["q_norm"], eps=spec.qk_norm_eps)
+        k = rms_norm(k, leaves["k_norm"], eps=spec.qk_norm_eps)
+    angles = rope_angles(spec.rope, spec.head_dim, places.positions.reshape(-1))
+    return rotate(q, angles), rotate(k, angles), v
