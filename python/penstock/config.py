@@ -76,7 +76,9 @@ class Settings(BaseModel):
 
     max_queued_requests: int = Field(512, ge=1, description="requests waiting for a slot; more get 503")
     max_request_size: Size = Field(10 * 1024 * 1024, ge=1, description="bytes of a request body (suffixes K, M, G)")
-    max_header_count: int = Field(100, ge=1, description="headers of a request")
+    max_header_count: int = Field(
+        100, ge=1, le=100, description="headers of a request; the host itself refuses more than 100"
+    )
     max_choices: int = Field(128, ge=1, le=4096, description="n times prompts of one request")
     max_stop_strings: int = Field(16, ge=1, description="stop strings of one request")
     max_json_members: int = Field(20_000, ge=16, description="object members, objects and arrays of a request body")

@@ -106,7 +106,9 @@ def test_token_ids_are_counted_as_they_are(client: openai.OpenAI) -> None:
 
 def test_max_tokens_is_clamped_to_the_room(client: openai.OpenAI) -> None:
     limit = client.models.retrieve("echo").max_model_len  # type: ignore[attr-defined]
-    answer = client.completions.create(model="echo", prompt=[5] * (limit - 10), max_tokens=1000)
+    raw = client.completions.with_raw_response.create(model="echo", prompt=[5] * (limit - 10), max_tokens=1000)
+    assert raw.headers["x-penstock-warnings"] == "max_tokens"
+    answer = raw.parse()
     assert answer.usage is not None
     assert answer.usage.completion_tokens == 10
     assert answer.choices[0].finish_reason == "length"

@@ -67,7 +67,7 @@ class EchoEngine(TokenEngineAdapter):
         return self._model_name
 
     def get_model_info(self) -> dict[str, Any]:
-        return {"architecture": "echo", "vocab_size": len(self.prompt.vocabulary)}
+        return {"architecture": "echo", "vocab_size": self.prompt.vocab_size}
 
     def attach(self) -> Outlets:
         if self.outlets is None:
