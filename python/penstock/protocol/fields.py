@@ -97,12 +97,11 @@ NOT_BUILT_IN_COMPLETIONS: dict[str, tuple[Any, ...]] = _NOT_BUILT | {
     "logprobs": (False,),
     "response_format": (_TEXT_ONLY,),
     "add_special_tokens": (True,),
-    "max_completion_tokens": (),
     "messages": (),
     "prompt_embeds": (),
 }
 
-_HINTS = {"max_completion_tokens": "give 'max_tokens'", "max_output_tokens": "give 'max_tokens'"}
+_HINTS = {"max_output_tokens": "give 'max_tokens'"}
 
 
 #: What an engine that has an ability reads by itself, from `SamplingParams.extra`.

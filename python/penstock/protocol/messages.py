@@ -94,11 +94,13 @@ def _template_message(message: ChatMessage, *, at: str) -> ChatMessage:
 
 
 def _absent_content(message: ChatMessage, *, at: str) -> str:
-    """Of an assistant that only called tools or only thought: "", which all templates can handle; some cannot null."""
+    """Of an assistant that only called tools or only thought, and where an assistant or a tool gave null: "", which all
+    templates can handle; some cannot null."""
+    role, is_null = message["role"], "content" in message
     spoke_otherwise = any(message.get(name) for name in ("tool_calls", "reasoning_content", "reasoning", "refusal"))
-    if message["role"] == "assistant" and spoke_otherwise:
+    if (role == "assistant" and spoke_otherwise) or (role in ("assistant", "tool") and is_null):
         return ""
-    if "content" in message:
+    if is_null:
         raise ApiError("invalid_type", f"'{at}.content' must be a string or an array of parts, not null.",
                        param=f"{at}.content")  # fmt: skip
     raise ApiError("missing_parameter", f"'{at}.content' is required.", param=f"{at}.content")

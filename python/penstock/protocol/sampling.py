@@ -25,11 +25,15 @@ def sampling_params(
         given["seed"] = request.seed & _SEED_MASK
     if engine_reads and request.model_extra:
         given["extra"] = {name: value for name, value in request.model_extra.items() if name in engine_reads}
+    top_p = defaults.top_p if request.top_p is None else request.top_p
+    top_k = max(defaults.top_k if request.top_k is None else request.top_k, 0)
+    if top_p == 0:  # the smallest nucleus is the likeliest token
+        top_p, top_k = 1.0, 1
     return SamplingParams(
         max_tokens=request.new_token_limit,
         temperature=defaults.temperature if request.temperature is None else request.temperature,
-        top_p=defaults.top_p if request.top_p is None else request.top_p,
-        top_k=max(defaults.top_k if request.top_k is None else request.top_k, 0),
+        top_p=top_p,
+        top_k=top_k,
         min_p=defaults.min_p if request.min_p is None else request.min_p,
         n=request.n or 1,
         stop=request.stop_strings,
