@@ -110,12 +110,15 @@ $(VENV)/.bench: pyproject.toml | $(VENV)/.made
 	$(PIP) -r $(VENV)/bench.txt
 	@touch $@
 
+# Both name the same interpreter: PyO3 is built for a path of it, and cargo would build all of Rust once for each.
+RELEASE := --release --locked -q
+
 # Editable: a change of Python needs no step, a change of Rust this one.
 $(INSTALLED): $(RUST_SOURCES) | $(VENV)/.build
-	PIP_QUIET=1 VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop --release --locked -q
+	PIP_QUIET=1 VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/maturin develop $(RELEASE)
 	@touch $@
 
 $(WHEEL): $(RUST_SOURCES) $(PACKAGE) README.md LICENSE | $(VENV)/.build
 	rm -rf dist
-	$(BIN)/maturin build --release --locked -q --out dist
+	$(BIN)/maturin build $(RELEASE) --interpreter $(CURDIR)/$(BIN)/python --out dist
 	@touch $@

@@ -1,7 +1,7 @@
 """CPU of the engine's thread per step, at 1, 8 and 64 rows: scheduling, the hub's work and nothing of the device.
 
-A runner that has every token ready stands for the device. With the hub: detokenization, stop strings, events, frames
-and counters of every row are in the figure; without: the scheduler's own share.
+The echo engine's runner, which has every token ready, stands for the device; its numpy calls are in the figures. With
+the hub: detokenization, stop strings, events, frames and counters of every row, too; without: the scheduler's share.
 """
 
 from __future__ import annotations
@@ -14,43 +14,14 @@ import numpy as np
 
 import table
 from penstock import _core
+from penstock.adapters.echo_runner import EchoRunner, echo_capacity
 from penstock.demo import model_path
-from penstock.engine.interface import Capacity, PrefillSlice
+from penstock.engine.interface import StepOutput
 from penstock.generation import GenerationRequest, Prompt, SamplingParams
-from penstock.scheduler.step import Scheduler, StepHub
+from penstock.scheduler.scheduler import Scheduler, StepHub
 
 ROWS = (1, 8, 64)
 NUM_STEPS = 1000
-
-
-class ReadyResult:
-    def __init__(self, ids: np.ndarray) -> None:
-        self._ids, self._ends = ids, np.zeros(len(ids), np.uint8)
-
-    def fetch(self) -> tuple[np.ndarray, np.ndarray]:
-        return self._ids, self._ends
-
-
-class ReadyRunner:
-    """A device whose tokens are always there: `ids` in turn, the same for every row."""
-
-    def __init__(self, capacity: Capacity, ids: list[int]) -> None:
-        self.capacity = capacity
-        self._results: dict[int, list[ReadyResult]] = {}
-        self._ids, self._next = ids, 0
-
-    def prefill(self, piece: PrefillSlice) -> ReadyResult:
-        return ReadyResult(np.array([[self._ids[0]]], np.int32))
-
-    def decode(self, slots: np.ndarray, *, tokens: int = 1) -> ReadyResult:
-        num = len(slots)
-        if num not in self._results:
-            self._results[num] = [ReadyResult(np.full((num, 1), token, np.int32)) for token in self._ids]
-        self._next = (self._next + 1) % len(self._ids)
-        return self._results[num][self._next]
-
-    def reset(self) -> None:
-        raise AssertionError("a step of the bench failed")
 
 
 class NoHub:
@@ -59,7 +30,7 @@ class NoHub:
     def mark_scheduled(self, row_key: int) -> None:
         pass
 
-    def push_step(self, keys: np.ndarray, ids: np.ndarray, ends: np.ndarray, **_: int) -> list[int]:
+    def push_step(self, keys: np.ndarray, output: StepOutput, **_: int) -> list[int]:
         return []
 
     def fail(self, stream_key: int, kind: str, message: str, *, param: str | None = None) -> bool:
@@ -67,39 +38,30 @@ class NoHub:
 
 
 def open_stream(hub: _core.Hub, number: int) -> int:
-    return hub.open(
+    opening = _core.Opening(
+        dialect="chat",
         response_id=f"chatcmpl-{number}",
         model="m",
         created=0,
-        chat=True,
-        streamed=True,
+        is_streamed=True,
         num_choices=1,
-        include_usage=False,
         stop=["never in the text"],
         prompt_tokens=4,
         max_tokens=4000,
         request_id=f"req_{number}",
         arrival=time.monotonic(),
     )
+    return hub.open(opening)
 
 
 def measure(hub: StepHub, stream_keys: list[int], *, ids: list[int], depth: int) -> float:
     """Microseconds of this thread per step in steady decode; what the loop would take is taken outside the clock."""
     num_rows = len(stream_keys)
-    capacity = Capacity(
-        num_slots=num_rows,
-        num_pages=num_rows * 256,
-        page_size=16,
-        max_model_len=4096,
-        max_prefill_tokens=256,
-        tokens_per_dispatch=1,
-        pipeline_depth=depth,
-    )
-    scheduler = Scheduler(ReadyRunner(capacity, ids), hub)
+    capacity = echo_capacity(num_slots=num_rows, max_model_len=4096, pipeline_depth=depth)
+    scheduler = Scheduler(EchoRunner(capacity, np.array(ids, np.int32)), hub)
     for stream_key in stream_keys:
-        scheduler.submit(
-            GenerationRequest(stream_key, (Prompt.of_ids([1, 2, 3, 4]),), SamplingParams(max_tokens=4000), "r")
-        )
+        prompt = Prompt.of_ids([1, 2, 3, 4])
+        scheduler.submit(GenerationRequest(stream_key, (prompt,), SamplingParams(max_tokens=4000), "r"))
     while scheduler.gauges[1]:
         scheduler.step()
     for _ in range(100):
@@ -132,7 +94,7 @@ def main() -> None:
             for depth in (1, 2):
                 keys = [number << _core.CHOICE_BITS for number in range(1, num_rows + 1)]
                 cells.setdefault((False, depth), []).append(measure(NoHub(), keys, ids=ids, depth=depth))
-                hub = _core.Hub(vocabulary, _core.Metrics("m"), max_pending_bytes=1 << 24)
+                hub = _core.Hub(vocabulary, _core.Metrics().model("m"), max_pending_bytes=1 << 24)
                 keys = [open_stream(hub, number) for number in range(num_rows)]
                 cells.setdefault((True, depth), []).append(measure(hub, keys, ids=ids, depth=depth))
         rows.append([str(num_rows), *(table.spread(cells[key]) for key in sorted(cells))])

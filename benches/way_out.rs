@@ -8,11 +8,11 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use _core::detokenize::Detokenizer;
-use _core::event::push_escaped;
+use _core::dialect::{Dialect, push_escaped};
 use _core::hub::{EngineGauges, Hub, Rows};
-use _core::metrics::Metrics;
+use _core::metrics::ModelMetrics;
+use _core::opening::Opening;
 use _core::stop::{StopStrings, StopWatch};
-use _core::stream::{End, Opening};
 use _core::vocabulary::Vocabulary;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 
@@ -40,13 +40,15 @@ fn opening(stop: &[&str], is_streamed: bool) -> Opening {
         response_id: "chatcmpl-0198f3c2a4b87c1e9d4f6a8b2c3d4e5f".to_owned(),
         model: "demo".to_owned(),
         created: 1_700_000_000,
-        is_chat: true,
+        dialect: Dialect::Chat,
         is_streamed,
         num_choices: 1,
         include_usage: false,
         stop: stop.iter().map(ToString::to_string).collect(),
         prompt_tokens: 10,
+        cached_tokens: 0,
         max_tokens: 1000,
+        keep_alive_s: Some(10.0),
         request_id: "req_0".to_owned(),
         arrival: 0.0,
     }
@@ -54,14 +56,14 @@ fn opening(stop: &[&str], is_streamed: bool) -> Opening {
 
 /// Steps of one token for each of 256 streams, taken after every step, as the server does.
 fn steps(hub: &Hub, keys: &[u64]) {
-    let ends = [End::None; NUM_ROWS];
+    let ends = [None; NUM_ROWS];
     let mut ids = [0; NUM_ROWS];
     for step in 0..NUM_STEPS {
         for (row, id) in (0_i32..).zip(&mut ids) {
             *id = (row + i32::try_from(step).unwrap_or(0)) & 7;
         }
         let rows = Rows {
-            keys,
+            row_keys: keys,
             ids: &ids,
             ends: &ends,
         };
@@ -86,11 +88,11 @@ fn push_step(c: &mut Criterion) {
             let open = || {
                 let hub = Hub::new(
                     vocabulary.clone(),
-                    Arc::new(Metrics::new("demo", 4096)),
+                    Arc::new(ModelMetrics::new("demo", 4096)),
                     1 << 20,
                 );
                 let keys: Vec<u64> = (0..NUM_ROWS)
-                    .map(|_| hub.open(opening(stop, is_streamed), 0.0))
+                    .map(|_| hub.open(Arc::new(opening(stop, is_streamed)), 0.0))
                     .collect();
                 (hub, keys)
             };

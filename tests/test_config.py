@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock import _core
 from penstock.config import Settings, load_settings, unknown_variables
 from penstock.errors import ConfigError
 
@@ -92,7 +93,22 @@ def test_secrets_are_never_shown() -> None:
 
 def test_handed_on_settings_come_back_whole() -> None:
     settings = load_settings({"api_key": ["k1", "k2"], "model": "/m", "kv_cache_memory": "2G"}, {})
-    assert Settings.model_validate_json(settings.to_json()) == settings
+    assert Settings.from_json(settings.to_json()) == settings
+
+
+def test_a_keys_id_is_its_place_and_outlives_the_key() -> None:
+    old, new = (load_settings({"api_key": ["one", key]}, {}).api_key for key in ("two", "too"))
+    assert [key.id for key in old] == [key.id for key in new] == ["key_1", "key_2"]
+    assert old[1].digest != new[1].digest
+    assert bytes.fromhex(old[1].digest) == _core.key_digest(b"two")
+
+
+def test_changes_are_checked_and_named() -> None:
+    settings = load_settings({"api_key": ["k"], "model_name": "m"}, {})
+    changed = settings.replace(port=1234)
+    assert (changed.port, changed.model_name, changed.api_key) == (1234, "m", settings.api_key)
+    with pytest.raises(ConfigError, match="port 0 should be greater"):
+        settings.replace(port=0)
 
 
 def test_a_variable_that_names_no_setting_is_found() -> None:

@@ -18,29 +18,30 @@ RUST = Path(__file__).parents[1] / "rust" / "src"
 #: Low to high. A room imports its own floor and those below.
 FLOORS = (
     ("_core",),
-    ("abilities", "errors", "config", "generation"),
+    ("abilities", "errors", "config", "generation", "console"),
     ("protocol", "prompt", "layers", "safetensors_header", "generation_config"),
     ("http",),
+    ("life",),
     ("models", "weights", "checkpoint"),
     ("engine",),
     ("scheduler",),
     ("adapters",),
     ("delivery",),
     ("server",),
-    ("asgi", "serve", "cli", "demo", "preflight", "worker", "console", "__main__"),
+    ("asgi", "serve", "supervisor", "handover", "cli", "demo", "preflight", "__main__"),
 )
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 #: Modules that only some rooms or files may import, as prefixes of their path in the package.
 FENCES = {
     "jax": ("layers", "models/decoder.py", "weights", "engine", "demo/make"),
-    "asyncio": ("http", "adapters", "delivery", "server"),
-    "granian": ("serve.py",),
+    "asyncio": ("http", "life", "adapters", "delivery", "server", "asgi.py"),
+    "granian": ("serve.py", "supervisor.py"),
     "penstock._core": (
         "errors.py",
         "protocol/parse.py",
         "prompt",
-        "scheduler/step.py",
+        "scheduler/scheduler.py",
         "http",
         "adapters",
         "delivery",

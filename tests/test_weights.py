@@ -7,12 +7,15 @@ import jax
 import ml_dtypes
 import numpy as np
 import pytest
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from penstock.checkpoint import inspect_checkpoint
 from penstock.errors import ModelError
+from penstock.layers.leaf import LeafSpec
+from penstock.layers.spec import AttentionSpec, MlpSpec, RopeSpec
 from penstock.models.tree import layers_of
-from penstock.weights import load_weights, weight_shapes
+from penstock.weights import assemble, load_weights, weight_shapes
 
 DATA = Path(__file__).parent / "data"
 
@@ -73,3 +76,33 @@ def test_a_file_that_shrinks_after_the_check_is_refused(tmp_path: Path):
     file.write_bytes(file.read_bytes()[:50_000])
     with pytest.raises(ModelError, match="cannot be read any more"):
         load_weights(checkpoint, dtype=np.float32, device=jax.devices()[0])
+
+
+@pytest.mark.parametrize(
+    "leaf",
+    MlpSpec(12, has_bias=True).leaves(8) + AttentionSpec(4, 2, 6, RopeSpec(1e4), has_qkv_bias=True).leaves(8),
+    ids=lambda leaf: leaf.name,
+)
+def test_a_leaf_is_the_same_from_its_parts_and_from_one_tensor_that_holds_them(leaf: LeafSpec):
+    """As Phi-3 stores q, k and v: one below the other."""
+    rng = np.random.default_rng(0)
+    parts = [rng.standard_normal(shape).astype(np.float32) for shape in leaf.stored_shapes(len(leaf.parts))]
+    whole = np.concatenate(parts)
+    assert leaf.stored_shapes(1) == (whole.shape,)
+    np.testing.assert_array_equal(assemble(leaf, [whole], dtype=np.float32), assemble(leaf, parts, dtype=np.float32))
+
+
+@pytest.mark.parametrize(("name", "num_files"), [("qwen3", 1), ("llama_tied", 3)])
+def test_each_file_is_opened_once_however_many_tensors_it_holds(
+    name: str, num_files: int, monkeypatch: pytest.MonkeyPatch
+):
+    """Opening parses the header, which names every tensor: once per tensor was a square."""
+    opened = []
+
+    def open_and_count(file: Path, **options):
+        opened.append(file)
+        return safe_open(file, **options)
+
+    monkeypatch.setattr("penstock.weights.safe_open", open_and_count)
+    load(DATA / name)
+    assert len(opened) == len(set(opened)) == num_files

@@ -9,7 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from penstock.abilities import Abilities
     from penstock.adapters.base import InferenceEngineAdapter, ReturnSample
+    from penstock.adapters.jax_engine import JaxEngine
     from penstock.config import Settings
     from penstock.errors import ApiError, ConfigError, ModelError, PenstockError
     from penstock.generation import FinishReason, SamplingParams
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from penstock.server.status import ServerMetrics, ServerStatus
 
 __all__ = [
+    "Abilities",
     "ApiError",
     "BaseInferenceApiServer",
     "ConfigError",
@@ -32,6 +35,7 @@ __all__ = [
     "FunctionCallFormat",
     "InferenceEngineAdapter",
     "JSONResponse",
+    "JaxEngine",
     "ModelError",
     "PenstockError",
     "PenstockServer",
@@ -47,7 +51,9 @@ __all__ = [
 ]
 
 _HOMES = {
+    "abilities": ("Abilities",),
     "adapters.base": ("InferenceEngineAdapter", "ReturnSample"),
+    "adapters.jax_engine": ("JaxEngine",),
     "config": ("Settings",),
     "errors": ("ApiError", "ConfigError", "ModelError", "PenstockError"),
     "generation": ("FinishReason", "SamplingParams"),

@@ -3,10 +3,10 @@
 import os
 import sys
 
-from penstock.serve import HANDED_ON
+from penstock.handover import VARIABLE
 
 if __name__ == "__main__":
-    if HANDED_ON in os.environ:
+    if VARIABLE in os.environ:
         from penstock.serve import supervise
 
         supervise(os.environ)

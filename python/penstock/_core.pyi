@@ -11,12 +11,16 @@ from typing_extensions import Buffer
 __all__ = [
     "CHOICE_BITS",
     "DONE",
+    "END_ERROR",
     "END_LENGTH",
     "END_NONE",
     "END_STOP",
     "PING",
     "Hub",
     "Metrics",
+    "ModelMetrics",
+    "Opening",
+    "Receipt",
     "RequestHead",
     "Router",
     "Vocabulary",
@@ -143,6 +147,57 @@ CHOICE_BITS: int
 END_NONE: int
 END_STOP: int
 END_LENGTH: int
+END_ERROR: int
+
+@final
+class Opening:
+    """What a stream is opened with: one response of one request."""
+
+    def __new__(
+        cls,
+        *,
+        dialect: str,
+        response_id: str,
+        model: str,
+        created: int,
+        is_streamed: bool,
+        num_choices: int,
+        prompt_tokens: int,
+        max_tokens: int,
+        request_id: str,
+        arrival: float,
+        include_usage: bool = False,
+        stop: list[str] = ...,
+        cached_tokens: int = 0,
+        keep_alive_s: float | None = None,
+    ) -> Opening:
+        """`dialect`: the API it speaks: "chat" (chat.completion and its chunks), "completions" (text_completion), or
+        "deltas": no wire at all, for `Hub.take_deltas`. `is_streamed`: events as the tokens come, else one body at the
+        end. `num_choices`: prompts times n. `prompt_tokens`, and `cached_tokens` of them: of all prompts together, for
+        usage. `max_tokens`: per choice, for metrics. `arrival`: when the request came. `stop`: stop strings; empty
+        ones are ignored. `keep_alive_s`: a stream that sent nothing for so long gets a comment; None: never.
+        ValueError when `dialect` is none of these, `num_choices` not 1 to 2**CHOICE_BITS or `keep_alive_s` not
+        positive."""
+
+@final
+class Receipt:
+    """What a stream came to."""
+
+    #: Of all prompts together.
+    @property
+    def prompt_tokens(self) -> int: ...
+    #: Of all choices together, shown or not.
+    @property
+    def completion_tokens(self) -> int: ...
+    #: From `arrival` to the first token of any choice; None where none came.
+    @property
+    def time_to_first_token_s(self) -> float | None: ...
+    #: Of the first choice: "stop", "length", "abort" (the client left) or "error".
+    @property
+    def finish_reason(self) -> str | None: ...
+    #: The row of the error table that it failed of.
+    @property
+    def error(self) -> str | None: ...
 
 @final
 class Hub:
@@ -151,41 +206,24 @@ class Hub:
     A stream is one HTTP response; it has `num_choices` choices, each fed by one sequence of the engine.
     """
 
-    def __new__(cls, vocabulary: Vocabulary, metrics: Metrics, *, max_pending_bytes: int = ...) -> Hub:
+    def __new__(cls, vocabulary: Vocabulary, metrics: ModelMetrics, *, max_pending_bytes: int = ...) -> Hub:
         """`max_pending_bytes`: frames a slow reader may leave unread; past it the stream ends with an error frame."""
 
-    def open(
-        self,
-        *,
-        response_id: str,
-        model: str,
-        created: int,
-        chat: bool,
-        streamed: bool,
-        num_choices: int,
-        include_usage: bool,
-        stop: list[str],
-        prompt_tokens: int,
-        max_tokens: int,
-        request_id: str,
-        arrival: float,
-    ) -> int:
-        """Opens a stream and returns its key. `chat`: chat.completion(.chunk) events, else text_completion.
-        `prompt_tokens`: of all prompts together, for usage. `max_tokens`: per choice, for metrics.
-        `arrival`: when the request came. Special tokens never reach the text. ValueError when `num_choices` is not 1 to
-        2**CHOICE_BITS."""
+    def open(self, opening: Opening) -> int:
+        """Opens a stream and returns its key. Special tokens never reach the text."""
 
     def mark_scheduled(self, row_key: int) -> None:
         """A choice left the queue (its prefill begins): ends its queue time. Unknown keys are ignored."""
 
     def push_step(
-        self, keys: Buffer, ids: Buffer, ends: Buffer, *, num_running: int, num_waiting: int, num_pages_in_use: int
+        self, keys: Buffer, output: Any, *, num_running: int, num_waiting: int, num_pages_in_use: int
     ) -> list[int]:
-        """One engine step. `keys`: uint64 [B] row keys; `ids`: int32 [B, N], -1 = no token; `ends`: uint8 [B] END_*,
-        which applies after the row's ids (a stop token is the row's last id: counted, not shown). A key may appear
+        """One engine step. `keys`: uint64 [B] row keys. `output` has a column per attribute: `ids`: int32 [B, N], -1 =
+        no token; `ends`: uint8 [B] END_*, which applies after the row's ids (a stop token is the row's last id:
+        counted, not shown; END_ERROR fails the row's stream with "engine_error", and no other). A key may appear
         twice. Unknown or ended keys are ignored. Returns the row keys that Rust ended by text (stop string), by a slow
         reader, or whose stream is gone: the scheduler frees those. Detached from the GIL. The three numbers set the
-        engine's gauges. ValueError when the buffers do not fit each other."""
+        engine's gauges. ValueError when the columns do not fit each other."""
 
     def push_text(self, row_key: int, text: str, *, num_tokens: int, end: int = 0) -> bool:
         """Text from a foreign engine, through the same stop strings, events and counters. True if the engine must stop:
@@ -195,23 +233,31 @@ class Hub:
         """Ends a stream with an error (a row of the error table): an error frame and [DONE], or the plain answer's
         body and status. False if it had ended or is gone. KeyError on `kind`."""
 
-    def cancel(self, stream_key: int) -> bool:
+    def cancel(self, stream_key: int) -> Receipt | None:
         """The client is gone: drops the stream and, unless it had ended, counts it as cancelled and its tokens as
-        wasted. False if it was not there."""
+        wasted. What it came to; None if it was not there."""
 
     def withdraw(self, stream_key: int) -> bool:
         """Forgets a stream whose work no engine has taken: nothing of it is counted. False if it was not there."""
 
-    def take(self, stream_key: int) -> tuple[bytes, int]:
-        """What is ready to send, and 0 while more will come, else the final HTTP status (200, or an error's: for a
-        plain answer `bytes` is then the whole body). A stream whose end was taken is closed; an unknown key gives
-        (b"", 499)."""
+    def take(self, stream_key: int) -> tuple[bytes, int, Receipt | None]:
+        """What is ready to send; 0 while more will come, else the final HTTP status (200, or an error's: for a plain
+        answer `bytes` is then the whole body); and at the end what the stream came to. A stream whose end was taken is
+        closed; an unknown key gives (b"", 499, None)."""
+
+    def take_deltas(
+        self, stream_key: int
+    ) -> tuple[list[tuple[int, str, int, str | None]], int, tuple[str, str, str | None] | None]:
+        """`take` for a stream that was opened with the dialect "deltas": rows of (choice, new text, new tokens, finish
+        reason or None), the status, and the error that ended it (row of the error table, message, param). The tokens
+        of a choice's rows add up to all that it cost. ValueError when the stream speaks another dialect."""
 
     def take_ready(self) -> list[int]:
         """Keys of the streams that got something to take since the last call, each once."""
 
-    def ping_idle(self, idle_s: float) -> bool:
-        """Appends a keep-alive comment to every streamed stream that sent nothing for `idle_s`. True if any did."""
+    def ping_idle(self) -> bool:
+        """Appends a keep-alive comment to every streamed stream that sent nothing for its own `keep_alive_s`. True if
+        any did."""
 
     def rows_with_room(self, keys: Buffer, max_pending_bytes: int) -> bytes:
         """uint8 [B]: 1 where the stream of that row is open and holds at most `max_pending_bytes` unread."""
@@ -223,22 +269,32 @@ class Hub:
 # ---- metrics
 
 @final
-class Metrics:
-    """Counters, gauges and histograms in atomics, under vLLM's names and `penstock_`'s."""
+class ModelMetrics:
+    """Counters, gauges and histograms of one model, in atomics, under vLLM's names and `penstock_`'s. Made by
+    `Metrics.model`."""
 
-    def __new__(cls, model_name: str, *, max_model_len: int = ...) -> Metrics: ...
     def add(self, name: str, amount: int = 1) -> None:
-        """Adds to a counter, named as in the table of metrics.rs. KeyError if there is none."""
+        """Adds to a counter, named as in the tables of metrics/names.rs. KeyError if there is none."""
     def set(self, name: str, value: float) -> None:
         """Sets a gauge. KeyError if there is none."""
     def get(self, name: str) -> float:
         """A counter's or gauge's value. KeyError if there is none."""
     def observe(self, name: str, value: float) -> None:
         """Adds an observation to a histogram. KeyError if there is none."""
-    def count_request(self, handler: str, method: str, status: int, seconds: float) -> None:
-        """One HTTP answer: http_requests_total and http_request_duration_seconds. `handler` is a path template."""
+
+@final
+class Metrics:
+    """What is counted in one process: HTTP answers, and the metrics of every model."""
+
+    def __new__(cls) -> Metrics: ...
+    def model(self, name: str, *, max_model_len: int = ...) -> ModelMetrics:
+        """The metrics with the label `model_name=name`: the same ones for the same name. `max_model_len` bounds the
+        token-count buckets; it is looked at the first time only."""
+    def count_request(self, handler: str, method: str, status: int, seconds: float, *, is_work: bool = False) -> None:
+        """One HTTP answer: http_requests_total and http_request_duration_seconds. `handler` is a path template;
+        `is_work`: it counts in `snapshot`, too."""
     def render(self) -> bytes:
         """Prometheus text format 0.0.4."""
     def snapshot(self) -> dict[str, float]:
-        """The seed's counters: total_requests, successful_requests, failed_requests, total_tokens_generated,
-        average_tokens_per_second, uptime_seconds."""
+        """The seed's counters, of all models together: total_requests, successful_requests, failed_requests,
+        total_tokens_generated, average_tokens_per_second, uptime_seconds."""

@@ -6,21 +6,19 @@ the engine loads in its own thread while the server already answers.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
-import sys
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING
 
 from penstock import preflight
 from penstock._core import Hub, Metrics
 from penstock.config import Settings, load_settings, unknown_variables
-from penstock.console import start_logging
-from penstock.errors import ConfigError, ModelError
-from penstock.serve import HANDED_ON
-from penstock.server.lifecycle import Lifecycle, block_signals
-from penstock.server.loading import follow_loading
-from penstock.worker import OnlyWorker, is_worker, refuse_forked_engine
+from penstock.http.types import Receive, Scope, Send
+from penstock.life.lifecycle import block_signals
+from penstock.life.lifespan import serve_lifespan
+from penstock.life.only_worker import is_worker
 
 if TYPE_CHECKING:
     from penstock.adapters.base import TokenEngineAdapter
@@ -28,104 +26,66 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("penstock.asgi")
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-#: How long one thread may hold the interpreter while another wants it: the event loop and the engine share it.
-_SWITCH_INTERVAL_S = 0.0005
-#: What a worker that replaces a draining one waits for it beyond the drain's own limit.
-_REPLACE_WAIT_S = 15.0
-
 if is_worker():
     block_signals()  # before anything else here can start a thread
 
 
 class Application:
-    """The server of one worker, built when the worker starts."""
+    """The server of one worker, built when the worker starts.
 
-    def __init__(self) -> None:
+    Args:
+        handed_on: the settings that `penstock serve` has checked, as JSON; default: those of `PENSTOCK_*`.
+    """
+
+    def __init__(self, handed_on: str | None = None) -> None:
+        self._handed_on = handed_on
         self._server: PenstockServer | None = None
-        self._only_worker = OnlyWorker()
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         # No coroutine of its own around a request: the server's is handed out as it is.
-        if self._server is None or scope["type"] == "lifespan":
-            return self._lifespan(scope, receive, send)
+        if scope["type"] == "lifespan":
+            return serve_lifespan(receive, send, read_settings=self._read_settings, build=self._build)
+        if self._server is None:
+            raise RuntimeError("Penstock is built at start-up: run it with --interface asgi, not asginl.")
         return self._server(scope, receive, send)
 
-    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "lifespan":
-            raise RuntimeError("Penstock is built at start-up: run it with --interface asgi, not asginl.")
-        await receive()
-        try:
-            server, lifecycle = await self._start()
-        except Exception as error:
-            # An exception that escaped would make Granian go on without us, and without lifespan.
-            self._only_worker.release()
-            await send({"type": "lifespan.startup.failed", "message": _reason(error)})
-            return
-        self._server = server
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        await server.shutdown()
-        self._only_worker.release()
-        await send({"type": "lifespan.shutdown.complete"})
-        lifecycle.finish()
+    def _read_settings(self) -> Settings:
+        if self._handed_on is not None:
+            return Settings.from_json(self._handed_on)
+        if unknown := unknown_variables(os.environ):
+            logger.warning("No setting is named by %s", ", ".join(unknown))
+        return load_settings({}, os.environ)
 
-    async def _start(self) -> tuple[PenstockServer, Lifecycle]:
-        """Checks, puts the parts together, and starts them. Returns while the engine loads."""
-        from penstock.server.app import PenstockServer  # late: what it imports starts threads
-
-        refuse_forked_engine()
-        settings = _take_settings()
-        console = start_logging(settings.log_level)
-        if is_worker():
-            self._only_worker.claim(wait_s=settings.drain_timeout_s + _REPLACE_WAIT_S)
-        sys.setswitchinterval(_SWITCH_INTERVAL_S)
-        inspected = preflight.inspect_model(settings)
-        engine, metrics = _build_engine(settings, inspected)
-        server = PenstockServer(settings, {inspected.name: engine}, metrics)
-        lifecycle = Lifecycle(server, drain_timeout_s=settings.drain_timeout_s)
-        lifecycle.install()
-        await server.startup()
-        follow_loading([engine], show=console.show_progress, stop=lifecycle.stop)
-        return server, lifecycle
+    async def _build(self, settings: Settings) -> PenstockServer:
+        """Checks the model again and puts the parts together. The engine is not started yet."""
+        inspected = await asyncio.to_thread(preflight.inspect_model, settings)
+        self._server = await asyncio.to_thread(_assemble, settings, inspected)
+        return self._server
 
 
-def _reason(error: Exception) -> str:
-    """Why the server does not start, in one sentence."""
-    if isinstance(error, ConfigError | ModelError):
-        return str(error)
-    logger.error("Start-up failed", exc_info=error)
-    return "Penstock could not start; the log says why."
+def _assemble(settings: Settings, inspected: preflight.Inspected) -> PenstockServer:
+    """The server of the one engine that `settings` name. Blocks: imports take their time."""
+    from penstock.server.app import PenstockServer  # late: what it imports starts threads
 
-
-def _take_settings() -> Settings:
-    """The settings `penstock serve` handed on, else those of `PENSTOCK_*`. Handed-on keys leave the environment."""
-    handed = os.environ.pop(HANDED_ON, None)
-    if handed is not None:
-        return Settings.model_validate_json(handed)
-    unknown = unknown_variables(os.environ)
-    if unknown:
-        logger.warning("No setting is named by %s", ", ".join(unknown))
-    return load_settings({}, os.environ)
+    engine, metrics = _build_engine(settings, inspected)
+    return PenstockServer(settings, {inspected.name: engine}, metrics)
 
 
 def _build_engine(settings: Settings, inspected: preflight.Inspected) -> tuple[TokenEngineAdapter, Metrics]:
     """The engine that `settings` name, not yet started, with a hub of its own."""
     checkpoint = inspected.checkpoint
     length = settings.max_model_len or (checkpoint.max_position_embeddings if checkpoint else None)
-    metrics = Metrics(inspected.name) if length is None else Metrics(inspected.name, max_model_len=length)
-    hub = Hub(inspected.prompt.vocabulary, metrics, max_pending_bytes=settings.max_pending_bytes)
+    metrics, name = Metrics(), inspected.name
+    counters = metrics.model(name) if length is None else metrics.model(name, max_model_len=length)
+    hub = Hub(inspected.prompt.vocabulary, counters, max_pending_bytes=settings.max_pending_bytes)
     if checkpoint is None:
         from penstock.adapters.echo import EchoEngine
 
-        return EchoEngine(settings, inspected.prompt, hub, metrics, inspected.name), metrics
+        return EchoEngine(settings, inspected.prompt, hub, counters, name), metrics
 
     from penstock.adapters.jax_engine import JaxEngine
 
-    return JaxEngine(settings, checkpoint, inspected.prompt, hub, metrics, inspected.name), metrics
+    return JaxEngine(settings, checkpoint, inspected.prompt, hub, counters, name), metrics
 
 
 app = Application()

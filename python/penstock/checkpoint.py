@@ -51,7 +51,6 @@ class Checkpoint:
         config: config.json as parsed.
         stop_ids: end-of-text ids, of generation_config.json and config.json together, ascending.
         max_position_embeddings: the longest sequence the model was made for.
-        weight_bytes: of the tensors that will be loaded, as stored.
         tensors: every stored tensor by name.
         sources: for each leaf of the weight tree its tensors.
         stored_dtype: "float32", "bfloat16" or "float16": what most of the stored bytes are.
@@ -64,7 +63,6 @@ class Checkpoint:
     sampling_defaults: SamplingDefaults
     max_position_embeddings: int
     vocab_size: int
-    weight_bytes: int
     architecture: str
     tensors: Mapping[str, TensorInfo]
     sources: tuple[LeafSource, ...]
@@ -99,7 +97,6 @@ def inspect_checkpoint(path: Path) -> Checkpoint:
         sampling_defaults=sampling_defaults(generation),
         max_position_embeddings=reader.integer("max_position_embeddings", default=2048),
         vocab_size=spec.vocab_size,
-        weight_bytes=sum(by_dtype.values()),
         architecture=family.architecture,
         tensors=tensors,
         sources=sources,

@@ -17,10 +17,9 @@ from penstock import preflight, serve
 from penstock.config import Settings, flag_of, is_list, is_size, load_settings, unknown_variables
 from penstock.console import start_logging
 from penstock.errors import ConfigError, ModelError
+from penstock.serve import EXIT_REFUSED
 
 logger = logging.getLogger("penstock.cli")
-
-EXIT_REFUSED = 2
 
 
 class _Parser(argparse.ArgumentParser):

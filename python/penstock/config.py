@@ -6,15 +6,26 @@ Knows names, types and bounds; what a setting does is told by its description an
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    SecretStr,
+    ValidationError,
+)
 from pydantic_core import PydanticCustomError
 
 from penstock.errors import ConfigError
@@ -35,13 +46,38 @@ def _parse_size(value: Any) -> Any:
 Size = Annotated[int, BeforeValidator(_parse_size)]
 
 
-def _check_key(key: SecretStr) -> SecretStr:
-    if not re.fullmatch(r"[!-~]{1,1024}", key.get_secret_value()):
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """An accepted key, as what is kept of it.
+
+    Attributes:
+        id: what names it in logs and counters. It goes with the key's place, so it survives a change of the key itself.
+        digest: its SHA-256, in hexadecimal digits.
+    """
+
+    id: str
+    digest: str = field(repr=False)
+
+
+def number_keys(keys: Iterable[str | ApiKey]) -> list[ApiKey]:
+    """Keys with ids by their place: key_1, key_2, ... Those that have an id keep it."""
+    return [
+        key if isinstance(key, ApiKey) else ApiKey(f"key_{place}", hashlib.sha256(key.encode()).hexdigest())
+        for place, key in enumerate(keys, 1)
+    ]
+
+
+def _check_key(key: Any) -> Any:
+    text = key.get_secret_value() if isinstance(key, SecretStr) else key
+    if not isinstance(text, ApiKey) and not (isinstance(text, str) and re.fullmatch(r"[!-~]{1,1024}", text)):
         raise PydanticCustomError("api_key", "be 1 to 1024 visible ASCII characters")
-    return key
+    return text
 
 
-ApiKey = Annotated[SecretStr, AfterValidator(_check_key)]
+#: In come keys in the clear; what the settings hold are digests.
+ApiKeys = Annotated[
+    list[Annotated[ApiKey, PlainValidator(_check_key), PlainSerializer(asdict)]], AfterValidator(number_keys)
+]
 
 
 class Settings(BaseModel):
@@ -88,19 +124,39 @@ class Settings(BaseModel):
     )
     request_timeout_s: float = Field(300.0, gt=0, description="a request's time limit")
     keep_alive_s: float = Field(10.0, gt=0, description="silence after which a stream gets a `: ping` comment")
+    idle_timeout_s: float = Field(75.0, gt=0, description="time a connection may stay open between requests")
+    head_timeout_s: float = Field(30.0, gt=0, description="time a new connection has to send its first request's head")
     drain_timeout_s: float = Field(30.0, ge=0, description="time that streams get to finish after SIGTERM")
+    restart: int = Field(
+        0, ge=0, le=100, description="how often within ten minutes a worker that was killed is started again"
+    )
     tokenizer_threads: int = Field(2, ge=1, le=64, description="threads that render templates and encode prompts")
 
-    api_key: list[ApiKey] = Field(
+    api_key: ApiKeys = Field(
         default_factory=list, description="accepted API key, may be repeated; none: no authentication"
     )
     cors_origin: list[str] = Field(default_factory=list, description="allowed origin, may be repeated; none: CORS off")
+    docs: Literal["on", "off"] = Field("on", description="serve /openapi.json and the page /docs")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="of Penstock's own log")
 
     def to_json(self) -> str:
-        """Everything as JSON, API keys in the clear: for handing on to the worker, never for a log."""
-        keys = [key.get_secret_value() for key in self.api_key]
-        return json.dumps(self.model_dump(mode="json") | {"api_key": keys})
+        """Everything as JSON, for handing on to the worker; of API keys only what is kept of them."""
+        return self.model_dump_json()
+
+    def replace(self, **changes: Any) -> Settings:
+        """These settings with `changes`, which are checked.
+
+        Raises:
+            ConfigError: a value that cannot be used.
+        """
+        given = {name: _Given(name, value) for name, value in changes.items()}
+        return _validate(given, base={name: getattr(self, name) for name in self.model_fields_set})
+
+    @classmethod
+    def from_json(cls, text: str) -> Settings:
+        """What `to_json` made."""
+        fields = json.loads(text)
+        return cls.model_validate(fields | {"api_key": [ApiKey(**key) for key in fields["api_key"]]})
 
 
 def is_list(name: str) -> bool:
@@ -139,8 +195,12 @@ def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str]) -> Setti
         for name, value in flags.items()
         if value is not None and name in Settings.model_fields
     )
+    return _validate(given)
+
+
+def _validate(given: Mapping[str, _Given], *, base: Mapping[str, Any] | None = None) -> Settings:
     try:
-        return Settings.model_validate({name: one.value for name, one in given.items()})
+        return Settings.model_validate(dict(base or {}) | {name: one.value for name, one in given.items()})
     except ValidationError as error:
         raise ConfigError(_sentence(error, given)) from None
 

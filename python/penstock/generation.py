@@ -24,11 +24,39 @@ class FinishReason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class RowParameter:
+    """How one of a sequence's parameters travels to its row on the device: a row of the table that packing, unpacking,
+    the device's state and the tests derive from (`engine.row_parameters`).
+
+    Attributes:
+        dtype: "int32", "uint32" or "float32".
+        neutral: the value with which the parameter does nothing.
+        size: values.
+        is_for_draws: without meaning in a greedy row, which gets the neutral value.
+        is_plain: a row with another value than the neutral one still needs no more than the plain sampler, which
+            knows temperatures alone.
+    """
+
+    dtype: str
+    neutral: float
+    size: int = 1
+    is_for_draws: bool = False
+    is_plain: bool = False
+
+    def default(self, value: Any) -> Any:
+        """A dataclass field that travels as this."""
+        return field(default=value, metadata={"row": self})
+
+
+@dataclass(frozen=True, slots=True)
 class SamplingParams:
     """How tokens are chosen and when a choice ends. Bounds are checked at the door (`protocol`).
 
+    A field with a `RowParameter` is known to the device, under its name.
+
     Attributes:
-        max_tokens: new tokens per choice; None fills the context.
+        max_tokens: new tokens per choice; None fills the context. With 0 the prompt is computed and nothing more.
+        min_tokens: stop tokens cannot be drawn before so many others were. Stop strings are not held back by it.
         temperature: 0 is greedy.
         top_p: nucleus mass, in (0, 1]; 1 keeps all.
         top_k: keep the k likeliest tokens; 0 keeps all.
@@ -36,18 +64,21 @@ class SamplingParams:
         n: choices per prompt.
         stop: stop strings, matched on text, not shown.
         stop_token_ids: stop ids beside the model's own.
+        ignore_eos: the model's own stop ids do not stop.
         seed: the same seed, prompt and choice give the same tokens; drawn at random when the client gave none.
         extra: fields of the request, as sent and not checked, that a foreign engine said it reads (`Abilities`).
     """
 
-    max_tokens: int | None = None
-    temperature: float = 1.0
-    top_p: float = 1.0
-    top_k: int = 0
-    min_p: float = 0.0
+    max_tokens: int | None = RowParameter("int32", 0, is_plain=True).default(None)
+    min_tokens: int = RowParameter("int32", 0).default(0)
+    temperature: float = RowParameter("float32", 0.0, is_plain=True).default(1.0)
+    top_p: float = RowParameter("float32", 1.0, is_for_draws=True).default(1.0)
+    top_k: int = RowParameter("int32", 0, is_for_draws=True).default(0)
+    min_p: float = RowParameter("float32", 0.0, is_for_draws=True).default(0.0)
     n: int = 1
     stop: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()
+    ignore_eos: bool = False
     seed: int = field(default_factory=lambda: random.getrandbits(63))
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from penstock.config import Settings
 from penstock.errors import ConfigError
-from penstock.serve import resolve
+from penstock.life.port_claim import PortClaim
 
 if TYPE_CHECKING:
     from penstock.checkpoint import Checkpoint
@@ -85,30 +84,18 @@ def _check_cache_memory(settings: Settings, checkpoint: Checkpoint) -> None:
         )
 
 
-def check(settings: Settings) -> None:
-    """What must hold before a server is started: a model that can be served and an address that can be bound.
+def check(settings: Settings) -> PortClaim:
+    """What must hold before a server is started: a model that can be served, and a port that is now ours.
 
     Raises:
         ModelError, ConfigError: it does not; one sentence says what.
     """
     inspect_model(settings)
-    address = resolve(settings.host)
-    _check_bindable(settings, address)
-    if not settings.api_key and not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
+    claim = PortClaim(settings.host, settings.port)
+    if not settings.api_key and not ipaddress.ip_address(claim.address.partition("%")[0]).is_loopback:
         logger.warning(
             "Binding %s without an API key: anyone who reaches port %d can use this server (see --api-key)",
             settings.host,
             settings.port,
         )
-
-
-def _check_bindable(settings: Settings, address: str) -> None:
-    """Binds once and lets go. The host binds with SO_REUSEPORT, which would share a port in use without a word."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address, settings.port))
-            probe.listen(1)
-        except OSError as error:
-            raise ConfigError(f"Cannot bind {settings.host}:{settings.port}: {error.strerror}.") from None
+    return claim

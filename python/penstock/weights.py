@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import ml_dtypes  # noqa: F401 - makes bfloat16 a dtype that numpy knows by name
 import numpy as np
 from safetensors import SafetensorError, safe_open
 

@@ -8,22 +8,25 @@ mod table;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::dialect::Dialect;
 use crate::error::ErrorKind;
-use crate::metrics::{Counter, Gauge, Histogram, Metrics};
-use crate::stream::{End, Opening, Step, Stream, count_ids};
+use crate::finish_reason::FinishReason;
+use crate::metrics::{Counter, Gauge, Histogram, ModelMetrics};
+use crate::opening::Opening;
+use crate::stream::{Receipt, Step, Stream, Taken, count_ids};
 use crate::vocabulary::Vocabulary;
 pub use table::CHOICE_BITS;
-use table::{ReadyList, Slot, Table, choice_of};
+use table::{OpenStream, ReadyList, Table, choice_of};
 
 /// The rows of one engine step.
 #[derive(Clone, Copy, Debug)]
 pub struct Rows<'a> {
-    /// Row keys `[B]`.
-    pub keys: &'a [u64],
+    /// `[B]`.
+    pub row_keys: &'a [u64],
     /// Token ids `[B, N]`; a negative one is none.
     pub ids: &'a [i32],
-    /// Ends `[B]`, each after its row's ids.
-    pub ends: &'a [End],
+    /// Why the engine ended the row after its ids, if it did, `[B]`.
+    pub ends: &'a [Option<FinishReason>],
 }
 
 /// What the engine looks like after a step.
@@ -41,7 +44,7 @@ pub struct EngineGauges {
 #[derive(Debug)]
 pub struct Hub {
     vocabulary: Arc<Vocabulary>,
-    metrics: Arc<Metrics>,
+    metrics: Arc<ModelMetrics>,
     max_pending_bytes: usize,
     num_opened: AtomicU64,
     table: Table,
@@ -61,7 +64,7 @@ impl Hub {
     #[must_use]
     pub fn new(
         vocabulary: Arc<Vocabulary>,
-        metrics: Arc<Metrics>,
+        metrics: Arc<ModelMetrics>,
         max_pending_bytes: usize,
     ) -> Self {
         let table = Table::new(metrics.clone());
@@ -77,17 +80,17 @@ impl Hub {
     }
 
     /// Opens a stream and gives its key; the low [`CHOICE_BITS`] of it are zero.
-    pub fn open(&self, opening: Opening, now: f64) -> u64 {
-        let key = (self.num_opened.fetch_add(1, Ordering::Relaxed) + 1) << CHOICE_BITS;
-        self.table
-            .insert(Slot::new(key, Stream::open(opening, &self.vocabulary, now)));
-        key
+    pub fn open(&self, opening: Arc<Opening>, now: f64) -> u64 {
+        let stream_key = (self.num_opened.fetch_add(1, Ordering::Relaxed) + 1) << CHOICE_BITS;
+        let stream = Stream::open(opening, &self.vocabulary, now);
+        self.table.insert(OpenStream::new(stream_key, stream));
+        stream_key
     }
 
     /// A choice's prefill begins.
     pub fn mark_scheduled(&self, row_key: u64, now: f64) {
-        if let Some(slot) = self.table.find(row_key) {
-            slot.lock().mark_scheduled(choice_of(row_key), now);
+        if let Some(open) = self.table.find(row_key) {
+            open.lock().mark_scheduled(choice_of(row_key), now);
         }
     }
 
@@ -96,21 +99,22 @@ impl Hub {
     pub fn push_step(&self, rows: Rows<'_>, gauges: EngineGauges, now: f64) -> Vec<u64> {
         let mut step = Step::new(&self.vocabulary, &self.metrics, now);
         let (mut freed, mut ready) = (Vec::new(), Vec::new());
-        let width = rows.ids.len().checked_div(rows.keys.len()).unwrap_or(0);
-        let slots = self.table.find_all(rows.keys).into_iter();
-        for (row, (slot, (key, end))) in slots.zip(rows.keys.iter().zip(rows.ends)).enumerate() {
+        let width = rows.ids.len().checked_div(rows.row_keys.len()).unwrap_or(0);
+        let streams = self.table.find_all(rows.row_keys).into_iter();
+        let keys_and_ends = rows.row_keys.iter().zip(rows.ends);
+        for (row, (open, (row_key, end))) in streams.zip(keys_and_ends).enumerate() {
             let ids = &rows.ids[row * width..(row + 1) * width];
-            let Some(slot) = slot else {
+            let Some(open) = open else {
                 step.waste(count_ids(ids));
-                freed.push(*key);
+                freed.push(*row_key);
                 continue;
             };
             let push = |stream: &mut Stream, step: &mut Step<'_>| {
-                stream.push(choice_of(*key), ids, *end, step)
+                stream.push(choice_of(*row_key), ids, *end, step)
             };
-            let pushed = self.push_into(&slot, &mut step, push);
-            freed.extend(pushed.is_freed.then_some(*key));
-            ready.extend(pushed.is_ready.then_some(slot));
+            let pushed = self.push_into(&open, &mut step, push);
+            freed.extend(pushed.is_freed.then_some(*row_key));
+            ready.extend(pushed.is_ready.then_some(open));
         }
         self.ready.add(ready);
         self.count_step(&step, gauges);
@@ -119,14 +123,21 @@ impl Hub {
 
     /// Text of a foreign engine. True if the engine must stop: ended by a stop string or a slow reader, or nobody is
     /// there to take it.
-    pub fn push_text(&self, row_key: u64, text: &str, num_tokens: u32, end: End, now: f64) -> bool {
+    pub fn push_text(
+        &self,
+        row_key: u64,
+        text: &str,
+        num_tokens: u32,
+        end: Option<FinishReason>,
+        now: f64,
+    ) -> bool {
         let mut step = Step::new(&self.vocabulary, &self.metrics, now);
-        let is_freed = if let Some(slot) = self.table.find(row_key) {
+        let is_freed = if let Some(open) = self.table.find(row_key) {
             let push = |stream: &mut Stream, step: &mut Step<'_>| {
                 stream.push_text(choice_of(row_key), text, num_tokens, end, step)
             };
-            let pushed = self.push_into(&slot, &mut step, push);
-            self.ready.add(pushed.is_ready.then_some(slot));
+            let pushed = self.push_into(&open, &mut step, push);
+            self.ready.add(pushed.is_ready.then_some(open));
             pushed.is_freed
         } else {
             step.waste(num_tokens as usize);
@@ -145,21 +156,20 @@ impl Hub {
         param: Option<&str>,
         now: f64,
     ) -> bool {
-        let Some(slot) = self.table.find(stream_key) else {
+        let Some(open) = self.table.find(stream_key) else {
             return false;
         };
-        let has_failed = slot.lock().fail(kind, message, param, &self.metrics, now);
-        self.ready.add(has_failed.then_some(slot));
+        let has_failed = open.lock().fail(kind, message, param, &self.metrics, now);
+        self.ready.add(has_failed.then_some(open));
         has_failed
     }
 
-    /// Drops a stream whose client is gone. False if it was not there.
-    pub fn cancel(&self, stream_key: u64, now: f64) -> bool {
-        let Some(slot) = self.table.remove(stream_key) else {
-            return false;
-        };
-        slot.lock().cancel(&self.metrics, now);
-        true
+    /// Drops a stream whose client is gone, and tells what it came to. None if it was not there.
+    pub fn cancel(&self, stream_key: u64, now: f64) -> Option<Receipt> {
+        let open = self.table.remove(stream_key)?;
+        let mut stream = open.lock();
+        stream.cancel(&self.metrics, now);
+        Some(stream.receipt())
     }
 
     /// Forgets a stream whose work no engine has taken: nothing of it is counted. False if it was not there.
@@ -167,17 +177,27 @@ impl Hub {
         self.table.remove(stream_key).is_some()
     }
 
-    /// Hands what is ready to `read`, with 0 while more will come, else the final status; then the stream is closed.
-    /// For an unknown key: nothing, 499.
-    pub fn take<R>(&self, stream_key: u64, read: impl FnOnce(&[u8]) -> R) -> (R, u16) {
-        let Some(slot) = self.table.find(stream_key) else {
-            return (read(b""), ErrorKind::ClientClosed.status());
+    /// Hands what is ready to `read`. A stream whose end was taken is closed. For an unknown key: nothing, 499.
+    pub fn take<R>(&self, stream_key: u64, read: impl FnOnce(&[u8]) -> R) -> Taken<R> {
+        let Some(open) = self.table.find(stream_key) else {
+            return Taken {
+                read: read(b""),
+                status: ErrorKind::ClientClosed.status(),
+                receipt: None,
+            };
         };
-        let taken = slot.lock().take(read);
-        if taken.1 != 0 {
+        let taken = open.lock().take(read);
+        if taken.status != 0 {
             self.table.remove(stream_key);
         }
         taken
+    }
+
+    /// The dialect of an open stream.
+    pub fn dialect_of(&self, stream_key: u64) -> Option<Dialect> {
+        let open = self.table.find(stream_key)?;
+        let dialect = open.lock().dialect();
+        Some(dialect)
     }
 
     /// Keys of the streams that got something to take since the last call, each once.
@@ -185,22 +205,22 @@ impl Hub {
         self.ready.take()
     }
 
-    /// Keep-alive comments for the streams that wrote nothing for `idle_s`. True if there was one.
-    pub fn ping_idle(&self, idle_s: f64, now: f64) -> bool {
-        let mut slots = self.table.all();
-        slots.retain(|slot| slot.lock().ping_if_idle(idle_s, now));
-        let has_pinged = !slots.is_empty();
-        self.ready.add(slots);
+    /// Signs of life for the streams that were silent for as long as their openings allow. True if there was one.
+    pub fn ping_idle(&self, now: f64) -> bool {
+        let mut streams = self.table.all();
+        streams.retain(|open| open.lock().ping_if_idle(now));
+        let has_pinged = !streams.is_empty();
+        self.ready.add(streams);
         has_pinged
     }
 
     /// By row: whether its stream is open and holds at most `max_pending_bytes` unread.
-    pub fn rows_with_room(&self, keys: &[u64], max_pending_bytes: usize) -> Vec<bool> {
+    pub fn rows_with_room(&self, row_keys: &[u64], max_pending_bytes: usize) -> Vec<bool> {
         let has_room =
             |stream: &Stream| stream.is_open() && stream.num_unread() <= max_pending_bytes;
-        let slots = self.table.find_all(keys).into_iter();
-        slots
-            .map(|slot| slot.is_some_and(|slot| has_room(&slot.lock())))
+        let streams = self.table.find_all(row_keys).into_iter();
+        streams
+            .map(|open| open.is_some_and(|open| has_room(&open.lock())))
             .collect()
     }
 
@@ -211,16 +231,16 @@ impl Hub {
 
     fn push_into(
         &self,
-        slot: &Slot,
+        open: &OpenStream,
         step: &mut Step<'_>,
         push: impl FnOnce(&mut Stream, &mut Step<'_>) -> bool,
     ) -> Pushed {
-        let mut stream = slot.lock();
+        let mut stream = open.lock();
         let is_freed = push(&mut stream, step)
             | stream.end_if_unread(self.max_pending_bytes, &self.metrics, step.now);
         Pushed {
             is_freed,
-            is_ready: stream.num_unread() > 0,
+            is_ready: stream.num_unread() > 0 || !stream.is_open(),
         }
     }
 

@@ -4,15 +4,19 @@
 //! `bindings` knows Python, behind the `python` feature.
 
 pub mod api_key;
+pub mod delta;
 pub mod detokenize;
+pub mod dialect;
 pub mod error;
-pub mod event;
+pub mod finish_reason;
 pub mod hub;
 pub mod json_shape;
 pub mod metrics;
+pub mod opening;
 pub mod request_head;
 pub mod request_id;
 pub mod sse;
+pub mod stage;
 pub mod stop;
 pub mod stream;
 pub mod vocabulary;

@@ -1,7 +1,14 @@
 //! Lets text through, holding back what may be the start of a stop string.
 //!
 //! A generation stops at the first character that completes a stop string; of several completed by the same character
-//! the longest counts. So the cut does not depend on how the text was split. Knows no tokens and no events.
+//! the longest counts. So the cut does not depend on how the text was split. `StopStage` is the watch as a stage of a
+//! choice: it stands before whatever splits the text, and sees all of it.
+
+use std::sync::Arc;
+
+use crate::delta::{Delta, Kind};
+use crate::finish_reason::FinishReason;
+use crate::stage::{Flow, Next, Stage};
 
 /// Stop strings, prepared once per stream for all its choices.
 #[derive(Debug, Default)]
@@ -160,6 +167,61 @@ impl StopWatch {
             self.held.drain(..num_out);
             self.held.push_str(text);
         }
+    }
+}
+
+/// Ends a choice at its first stop string.
+#[derive(Debug)]
+pub struct StopStage {
+    strings: Arc<StopStrings>,
+    watch: StopWatch,
+    /// What a delta lets out; between calls empty.
+    shown: String,
+    num_tokens_seen: u32,
+    num_tokens_given: u32,
+}
+
+impl StopStage {
+    /// For a text that begins.
+    #[must_use]
+    pub fn new(strings: Arc<StopStrings>) -> Self {
+        Self {
+            watch: StopWatch::new(&strings),
+            strings,
+            shown: String::new(),
+            num_tokens_seen: 0,
+            num_tokens_given: 0,
+        }
+    }
+
+    /// Gives `shown`, with all tokens since the last time.
+    fn give(&mut self, next: &mut Next<'_>) -> Flow {
+        if self.shown.is_empty() {
+            return Flow::Continue(());
+        }
+        let tokens = self.num_tokens_given..self.num_tokens_seen;
+        self.num_tokens_given = tokens.end;
+        let (kind, text) = (Kind::Text, self.shown.as_str());
+        let flow = next.push(&Delta { kind, text, tokens });
+        self.shown.clear();
+        flow
+    }
+}
+
+impl Stage for StopStage {
+    fn push(&mut self, delta: &Delta<'_>, next: &mut Next<'_>) -> Flow {
+        self.num_tokens_seen = delta.tokens.end;
+        let is_stopped = self.watch.push(&self.strings, delta.text, &mut self.shown);
+        self.give(next)?;
+        if is_stopped {
+            return next.end(FinishReason::Stop);
+        }
+        Flow::Continue(())
+    }
+
+    fn finish(&mut self, next: &mut Next<'_>) -> Flow {
+        self.watch.finish(&mut self.shown);
+        self.give(next)
     }
 }
 

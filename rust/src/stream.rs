@@ -1,30 +1,34 @@
-//! One response's way out: ids → text → stop strings → events → frames; and its one-body twin.
+//! One response's way out: tokens → deltas, through every choice's chain of stages → the dialect's events.
 //!
-//! The order of events is decided here. Per choice: role, one event per token that yields text, what was held back,
-//! finish. After the last choice: usage if asked, `[DONE]`. Plain answers take the same way and are written at its
-//! end. Times are handed in; nothing here locks or sends.
+//! Every token that yields text is an event. Plain answers are the sum of the same deltas, written at the end. Times
+//! are handed in; nothing here locks or sends, and nothing knows what an event looks like.
 
 mod choice;
 mod frames;
-mod opening;
+mod receipt;
 mod step;
 
+use std::sync::Arc;
+
+use crate::dialect::{Dialect, Failure, Usage};
 use crate::error::ErrorKind;
-use crate::event::{FinishReason, Usage};
-use crate::metrics::{Counter, FinishedReason, Metrics, RequestSizes};
-use crate::sse;
+use crate::finish_reason::FinishReason;
+use crate::metrics::{Counter, ModelMetrics, RequestSizes};
+use crate::opening::Opening;
 use crate::stop::StopStrings;
 use crate::vocabulary::Vocabulary;
 use choice::Choice;
 use frames::Frames;
-pub use opening::Opening;
-pub use step::{End, Step, count_ids};
+pub use receipt::{Receipt, StreamError, Taken};
+pub use step::{Step, count_ids};
+
+const ENGINE_FAILED: &str =
+    "The engine failed on this request: the model gave values that are not numbers.";
 
 /// One HTTP response in the making.
 #[derive(Debug)]
 pub struct Stream {
-    opening: Opening,
-    stops: StopStrings,
+    opening: Arc<Opening>,
     choices: Vec<Choice>,
     num_ended: usize,
     /// Whether the engine gave any: its prefill is done.
@@ -35,19 +39,20 @@ pub struct Stream {
     opened: f64,
     /// The final HTTP status; none while more will come.
     status: Option<u16>,
+    /// What it failed of.
+    error: Option<StreamError>,
 }
 
 impl Stream {
     /// Opens a stream at `now`.
     #[must_use]
-    pub fn open(opening: Opening, vocabulary: &Vocabulary, now: f64) -> Self {
-        let stops = StopStrings::new(&opening.stop);
+    pub fn open(opening: Arc<Opening>, vocabulary: &Vocabulary, now: f64) -> Self {
+        let stops = Arc::new(StopStrings::new(&opening.stop));
         let frames = Frames::new(&opening);
         let choice = |index| Choice::new(index, vocabulary, &stops, opening.arrival);
         let choices = (0..opening.num_choices as usize).map(choice).collect();
         Self {
             opening,
-            stops,
             choices,
             num_ended: 0,
             has_tokens: false,
@@ -55,30 +60,36 @@ impl Stream {
             last_written: now,
             opened: now,
             status: None,
+            error: None,
         }
     }
 
-    /// Takes one row of an engine step: ids (negative ones are none), then its end. True if the engine must free the
-    /// row because a stop string ended it, or because there is nobody to take it.
-    pub fn push(&mut self, index: usize, ids: &[i32], end: End, step: &mut Step<'_>) -> bool {
+    /// Takes one row of an engine step: ids (negative ones are none), then why the engine ended it, if it did. A stop
+    /// token is the row's last id: counted, not shown. True if the engine must free the row because a stop string
+    /// ended it, or because there is nobody to take it.
+    pub fn push(
+        &mut self,
+        index: usize,
+        ids: &[i32],
+        end: Option<FinishReason>,
+        step: &mut Step<'_>,
+    ) -> bool {
         let num_ids = count_ids(ids);
-        if !self.begin(index, num_ids, num_ids > 0 || end != End::None, step) {
-            return self.status.is_some() || index >= self.choices.len();
+        if !self.begin(index, num_ids, num_ids > 0 || end.is_some(), step) {
+            return self.has_nobody(index);
         }
-        let choice = &mut self.choices[index];
-        let num_shown = num_ids - usize::from(end == End::Stop && num_ids > 0);
-        let ids = ids.iter().filter_map(|id| u32::try_from(*id).ok());
-        for (num_seen, id) in (1..).zip(ids) {
-            choice.num_tokens += 1;
-            if num_seen <= num_shown
-                && choice.push_id(id, step.vocabulary, &self.stops, &mut self.frames)
-            {
+        let has_hidden = end == Some(FinishReason::Stop) && num_ids > 0;
+        let shown = ids.iter().filter_map(|id| u32::try_from(*id).ok());
+        let (choice, frames) = (&mut self.choices[index], &mut self.frames);
+        for (num_seen, id) in (1..).zip(shown.take(num_ids - usize::from(has_hidden))) {
+            let flow = choice.push_id(id, step.vocabulary, &mut step.text, frames);
+            if let Some(reason) = flow.break_value() {
                 step.num_wasted += (num_ids - num_seen) as u64;
-                self.end_choice(index, FinishReason::Stop, step);
+                self.end_choice(index, reason, step);
                 return true;
             }
         }
-        self.maybe_end(index, end, step);
+        self.maybe_end(index, end, has_hidden, step);
         false
     }
 
@@ -88,20 +99,19 @@ impl Stream {
         index: usize,
         text: &str,
         num_tokens: u32,
-        end: End,
+        end: Option<FinishReason>,
         step: &mut Step<'_>,
     ) -> bool {
-        let has_something = num_tokens > 0 || !text.is_empty() || end != End::None;
+        let has_something = num_tokens > 0 || !text.is_empty() || end.is_some();
         if !self.begin(index, num_tokens as usize, has_something, step) {
-            return self.status.is_some() || index >= self.choices.len();
+            return self.has_nobody(index);
         }
-        let choice = &mut self.choices[index];
-        choice.num_tokens = choice.num_tokens.saturating_add(num_tokens);
-        if choice.push_text(text, &self.stops, &mut self.frames) {
-            self.end_choice(index, FinishReason::Stop, step);
+        let flow = self.choices[index].push_text(text, num_tokens, &mut self.frames);
+        if let Some(reason) = flow.break_value() {
+            self.end_choice(index, reason, step);
             return true;
         }
-        self.maybe_end(index, end, step);
+        self.maybe_end(index, end, false, step);
         false
     }
 
@@ -118,33 +128,42 @@ impl Stream {
         kind: ErrorKind,
         message: &str,
         param: Option<&str>,
-        metrics: &Metrics,
+        metrics: &ModelMetrics,
         now: f64,
     ) -> bool {
         if self.status.is_some() {
             return false;
         }
-        self.abandon(FinishedReason::Error, metrics, now);
+        self.abandon(FinishReason::Error, metrics, now);
+        let failure = Failure {
+            kind,
+            message,
+            param,
+            request_id: &self.opening.request_id,
+            timestamp: self.unix_time(now),
+        };
         if self.opening.is_streamed {
             self.frames
-                .pending
-                .extend_from_slice(&kind.frame(message, param));
-            self.frames.pending.extend_from_slice(sse::DONE);
+                .write(|writer, out| writer.push_error(&failure, out));
         } else {
-            let (request_id, timestamp) =
-                (Some(self.opening.request_id.as_str()), self.unix_time(now));
-            self.frames.pending = kind.body(message, param, request_id, timestamp);
+            self.frames
+                .write(|writer, out| writer.push_error_body(&failure, out));
         }
+        self.error = Some(StreamError {
+            kind,
+            message: message.to_owned(),
+            param: param.map(str::to_owned),
+        });
         self.close(kind.status(), metrics);
         true
     }
 
     /// The client is gone. False if the stream had ended.
-    pub fn cancel(&mut self, metrics: &Metrics, now: f64) -> bool {
+    pub fn cancel(&mut self, metrics: &ModelMetrics, now: f64) -> bool {
         if self.status.is_some() {
             return false;
         }
-        self.abandon(FinishedReason::Abort, metrics, now);
+        self.abandon(FinishReason::Abort, metrics, now);
         metrics.add(Counter::CancelledRequests, 1);
         metrics.add(Counter::TokensWasted, self.usage().completion_tokens);
         self.close(ErrorKind::ClientClosed.status(), metrics);
@@ -152,31 +171,65 @@ impl Stream {
     }
 
     /// Ends the stream if its reader left more than `max_bytes` unread. True if it did.
-    pub fn end_if_unread(&mut self, max_bytes: usize, metrics: &Metrics, now: f64) -> bool {
+    pub fn end_if_unread(&mut self, max_bytes: usize, metrics: &ModelMetrics, now: f64) -> bool {
         let num_unread = self.num_unread();
-        self.opening.is_streamed && num_unread > max_bytes && {
+        num_unread > max_bytes && self.frames.is_streamed && {
             let message =
                 format!("The client left {num_unread} bytes unread; the limit is {max_bytes}.");
             self.fail(ErrorKind::SlowReader, &message, None, metrics, now)
         }
     }
 
-    /// Appends a keep-alive comment if nothing was written for `idle_s`, and all that was is taken. True if it did.
-    pub fn ping_if_idle(&mut self, idle_s: f64, now: f64) -> bool {
-        let is_idle = self.is_open() && self.num_unread() == 0 && now - self.last_written >= idle_s;
-        if self.opening.is_streamed && is_idle {
-            self.frames.pending.extend_from_slice(sse::PING);
+    /// Appends a sign of life if nothing was written for the opening's `keep_alive_s`, and all that was is taken. True
+    /// if it did.
+    pub fn ping_if_idle(&mut self, now: f64) -> bool {
+        let has_silence = |keep_alive_s| now - self.last_written >= keep_alive_s;
+        let is_idle = self.is_open()
+            && self.opening.is_streamed
+            && self.num_unread() == 0
+            && self.opening.keep_alive_s.is_some_and(has_silence);
+        if is_idle && self.frames.ping() {
             self.last_written = now;
             return true;
         }
         false
     }
 
-    /// Hands what is ready to `read`. The second value is 0 while more will come, else the final status.
-    pub fn take<R>(&mut self, read: impl FnOnce(&[u8]) -> R) -> (R, u16) {
-        let taken = read(&self.frames.pending);
+    /// Hands what is ready to `read`.
+    pub fn take<R>(&mut self, read: impl FnOnce(&[u8]) -> R) -> Taken<R> {
+        let read = read(&self.frames.pending);
         self.frames.clear();
-        (taken, self.status.unwrap_or(0))
+        Taken {
+            read,
+            status: self.status.unwrap_or(0),
+            receipt: self.status.map(|_| self.receipt()),
+        }
+    }
+
+    /// What it has come to.
+    #[must_use]
+    pub fn receipt(&self) -> Receipt {
+        let Usage {
+            prompt_tokens,
+            completion_tokens,
+            ..
+        } = self.usage();
+        let first_tokens = self.choices.iter().filter_map(|it| it.times.first_token);
+        Receipt {
+            prompt_tokens,
+            completion_tokens,
+            time_to_first_token_s: first_tokens
+                .reduce(f64::min)
+                .map(|first| first - self.opening.arrival),
+            finish_reason: self.choices.first().and_then(|choice| choice.reason),
+            error: self.error.clone(),
+        }
+    }
+
+    /// The API that it speaks.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.opening.dialect
     }
 
     /// Whether more can be pushed.
@@ -194,6 +247,11 @@ impl Stream {
     /// Whether a choice takes nothing any more.
     fn is_closed(&self, index: usize) -> bool {
         self.status.is_some() || self.choices.get(index).is_none_or(Choice::has_ended)
+    }
+
+    /// Whether the engine must hear that a choice's row, which gave nothing to do, has nobody to take it.
+    fn has_nobody(&self, index: usize) -> bool {
+        self.status.is_some() || index >= self.choices.len()
     }
 
     /// Opens a row of a step: first events and times. False if there is nothing to do for it.
@@ -222,41 +280,60 @@ impl Stream {
         true
     }
 
-    fn maybe_end(&mut self, index: usize, end: End, step: &mut Step<'_>) {
-        let reason = match end {
-            End::None => return,
-            End::Stop => FinishReason::Stop,
-            End::Length => FinishReason::Length,
-        };
+    /// Ends a choice if the engine did. `has_hidden`: with a token that counts and is not shown.
+    fn maybe_end(
+        &mut self,
+        index: usize,
+        end: Option<FinishReason>,
+        has_hidden: bool,
+        step: &mut Step<'_>,
+    ) {
+        let Some(end) = end else { return };
+        if end == FinishReason::Error {
+            self.fail(
+                ErrorKind::EngineError,
+                ENGINE_FAILED,
+                None,
+                step.metrics,
+                step.now,
+            );
+            return;
+        }
         let choice = &mut self.choices[index];
-        let was_stopped = choice.flush(step.vocabulary, &self.stops, &mut self.frames);
-        let reason = if was_stopped {
-            FinishReason::Stop
-        } else {
-            reason
-        };
-        self.end_choice(index, reason, step);
+        let flow = choice.flush(step.vocabulary, &mut self.frames);
+        choice.num_tokens += u32::from(has_hidden);
+        self.end_choice(index, flow.break_value().unwrap_or(end), step);
     }
 
     fn end_choice(&mut self, index: usize, reason: FinishReason, step: &mut Step<'_>) {
         self.choices[index].end(reason, step, &mut self.frames);
         self.num_ended += 1;
         if self.num_ended == self.choices.len() {
-            let usage = self.usage();
-            let texts = self.choices.iter().filter_map(Choice::outcome);
-            self.frames.end(texts, usage, self.opening.include_usage);
-            self.close(200, step.metrics);
+            self.end(step.metrics);
         }
     }
 
+    /// All choices have ended.
+    fn end(&mut self, metrics: &ModelMetrics) {
+        let usage = self.usage();
+        if self.opening.is_streamed {
+            self.frames.write(|writer, out| writer.push_end(usage, out));
+        } else {
+            let mut outcomes = self.choices.iter().filter_map(Choice::outcome);
+            self.frames
+                .write(|writer, out| writer.push_body(&mut outcomes, usage, out));
+        }
+        self.close(200, metrics);
+    }
+
     /// Counts the choices that will not get to their end.
-    fn abandon(&mut self, reason: FinishedReason, metrics: &Metrics, now: f64) {
+    fn abandon(&mut self, reason: FinishReason, metrics: &ModelMetrics, now: f64) {
         for choice in self.choices.iter_mut().filter(|choice| !choice.has_ended()) {
             choice.count_end(reason, metrics, now);
         }
     }
 
-    fn close(&mut self, status: u16, metrics: &Metrics) {
+    fn close(&mut self, status: u16, metrics: &ModelMetrics) {
         self.status = Some(status);
         let longest = self.choices.iter().map(|choice| choice.num_tokens).max();
         metrics.finish_request(&RequestSizes {
@@ -271,6 +348,7 @@ impl Stream {
         let num_tokens = |choice: &Choice| u64::from(choice.num_tokens);
         Usage {
             prompt_tokens: u64::from(self.opening.prompt_tokens),
+            cached_tokens: u64::from(self.opening.cached_tokens),
             completion_tokens: self.choices.iter().map(num_tokens).sum(),
         }
     }

@@ -18,25 +18,28 @@ def load_prompt() -> PromptEncoder:
 
 
 def make_hub(prompt: PromptEncoder, **options: Any) -> tuple[_core.Hub, _core.Metrics]:
-    metrics = _core.Metrics("m")
-    return _core.Hub(prompt.vocabulary, metrics, **options), metrics
+    """A hub of the model "echo", and the metrics of the process."""
+    metrics = _core.Metrics()
+    return _core.Hub(prompt.vocabulary, metrics.model("echo"), **options), metrics
 
 
-def open_stream(hub: _core.Hub, *, num_choices: int = 1, streamed: bool = False, max_tokens: int = 16) -> int:
-    return hub.open(
+def open_stream(
+    hub: _core.Hub, *, num_choices: int = 1, streamed: bool = False, max_tokens: int = 16, stop: list[str] | None = None
+) -> int:
+    opening = _core.Opening(
+        dialect="completions",
         response_id="cmpl-1",
         model="m",
         created=0,
-        chat=False,
-        streamed=streamed,
+        is_streamed=streamed,
         num_choices=num_choices,
-        include_usage=False,
-        stop=[],
+        stop=stop or [],
         prompt_tokens=1,
         max_tokens=max_tokens,
         request_id="req_1",
         arrival=time.monotonic(),
     )
+    return hub.open(opening)
 
 
 def request_for(key: int, *, num_choices: int = 1, max_tokens: int = 16) -> GenerationRequest:

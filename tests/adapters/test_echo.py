@@ -2,16 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import orjson
 import pytest
 from hubs import load_prompt, make_hub, open_stream, request_for, settings
 
+from penstock import _core
 from penstock.adapters.base import ReturnSample
 from penstock.adapters.echo import EchoEngine
-from penstock.adapters.echo_batch import TEXT
+from penstock.adapters.echo_text import TEXT
 from penstock.errors import ApiError
 from penstock.generation import EngineState, SamplingParams
 from penstock.prompt import PromptEncoder
@@ -26,7 +27,7 @@ def prompt() -> PromptEncoder:
 
 def play(prompt: PromptEncoder, scene: Scene, **given: Any) -> None:
     hub, metrics = make_hub(prompt)
-    engine = EchoEngine(settings(engine="echo", **given), prompt, hub, metrics, "echo")
+    engine = EchoEngine(settings(engine="echo", **given), prompt, hub, metrics.model("echo"), "echo")
 
     async def run() -> None:
         engine.attach()
@@ -45,7 +46,7 @@ def play(prompt: PromptEncoder, scene: Scene, **given: Any) -> None:
 async def whole(engine: EchoEngine, key: int) -> dict[str, Any]:
     outlets, status, body = engine.attach(), 0, b""
     while not status:
-        body, status = await outlets.next(key)
+        body, status, _ = await outlets.next(key)
     assert status == 200
     answer: dict[str, Any] = orjson.loads(body)
     return answer
@@ -73,7 +74,7 @@ def test_every_token_shows_text(prompt: PromptEncoder) -> None:
         engine.submit(request_for(key, max_tokens=300))
         outlets, status, events = engine.attach(), 0, 0
         while not status:
-            frames, status = await outlets.next(key)
+            frames, status, _ = await outlets.next(key)
             events += sum(b'"text":""' not in frame for frame in frames.split(b"\n\n") if b'"text"' in frame)
         assert events == 300
 
@@ -101,7 +102,7 @@ def test_unpaced_it_waits_for_a_slow_reader_without_spinning(prompt: PromptEncod
         before = time.process_time()
         await asyncio.sleep(0.3)
         assert time.process_time() - before < 0.05
-        frames, _ = await engine.attach().next(key)
+        frames, *_ = await engine.attach().next(key)
         assert 0 < len(frames) < 10_000
         await asyncio.sleep(0.05)
         assert engine.hub.take(key)[0], "room was made, so there is more"
@@ -118,9 +119,9 @@ def test_cancel_frees_what_runs_and_what_waits(prompt: PromptEncoder) -> None:
         keys = [open_stream(engine.hub, num_choices=600) for _ in range(3)]
         for key in keys:
             engine.submit(request_for(key, num_choices=600, max_tokens=10_000))
-        await asyncio.sleep(0.1)
-        assert engine.status().num_running == 600
-        assert engine.status().num_waiting == 1200
+        while engine.status().num_running < 1024:
+            await asyncio.sleep(0.001)
+        assert engine.status().num_waiting == 1800 - 1024
         for key in keys:
             engine.cancel(key)
             engine.hub.cancel(key)
@@ -134,7 +135,8 @@ def test_a_full_queue_refuses_with_a_time_to_come_back(prompt: PromptEncoder) ->
     async def scene(engine: EchoEngine) -> None:
         keys = [open_stream(engine.hub, num_choices=1024) for _ in range(3)]
         engine.submit(request_for(keys[0], num_choices=1024, max_tokens=10_000))
-        await asyncio.sleep(0.05)
+        while engine.status().num_running < 1024:
+            await asyncio.sleep(0.001)
         engine.submit(request_for(keys[1], num_choices=1024))
         with pytest.raises(ApiError) as refused:
             engine.submit(request_for(keys[2]))
@@ -162,6 +164,45 @@ def test_generate_gives_samples_without_a_server(prompt: PromptEncoder) -> None:
         deltas: list[ReturnSample] = [sample async for batch in streamed for sample in batch]
         assert "".join(delta.text for delta in deltas) == samples[0].text
         assert [delta.finish_reason for delta in deltas if delta.finish_reason] == ["length"]
+
+    play(prompt, scene)
+
+
+@pytest.mark.parametrize("stop", ["turns the stone!", "the wheel, and"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_generate_counts_tokens_whose_text_is_held_back(prompt: PromptEncoder, stop: str, stream: bool) -> None:
+    """All that the wire's usage counts, while text waits for what may become a stop string, and what it ate."""
+
+    async def scene(engine: EchoEngine) -> None:
+        key = open_stream(engine.hub, stop=[stop])
+        engine.attach().follow(key)
+        engine.submit(request_for(key, max_tokens=40))
+        answer = await whole(engine, key)
+        given = await engine.generate("a", SamplingParams(max_tokens=40, stop=(stop,)), stream=stream)
+        samples = given if isinstance(given, list) else [sample async for batch in given for sample in batch]
+        assert "".join(sample.text for sample in samples) == answer["choices"][0]["text"]
+        assert sum(sample.num_tokens for sample in samples) == answer["usage"]["completion_tokens"]
+
+    play(prompt, scene)
+
+
+async def _consume(samples: AsyncIterator[list[ReturnSample]]) -> None:
+    async for _ in samples:
+        pass
+
+
+def test_generate_raises_the_error_that_ended_its_stream(prompt: PromptEncoder) -> None:
+    async def scene(engine: EchoEngine) -> None:
+        streamed = await engine.generate("a", SamplingParams(max_tokens=10_000), stream=True)
+        assert not isinstance(streamed, list)
+        await anext(streamed)
+        key = 1 << _core.CHOICE_BITS
+        engine.cancel(key)
+        engine.hub.fail(key, "deadline_exceeded", "no luck", param="p")
+        engine.attach().wake()
+        with pytest.raises(ApiError, match="no luck") as raised:
+            await _consume(streamed)
+        assert (raised.value.kind, raised.value.param) == ("deadline_exceeded", "p")
 
     play(prompt, scene)
 

@@ -14,7 +14,7 @@ from fakes import FakeHub, FakeRunner, make_request, naive_tokens, small_capacit
 from penstock.adapters.engine_thread import EngineThread
 from penstock.errors import ApiError, ModelError
 from penstock.generation import EngineState
-from penstock.scheduler.step import Scheduler
+from penstock.scheduler.scheduler import Scheduler
 
 
 class Engine:
@@ -110,8 +110,8 @@ def test_stopping_in_the_middle_of_loading_is_quick(engine):
 
 def test_stopping_fails_what_runs_and_waits(engine):
     goes_on = threading.Event()
-    decode = engine.runner.decode
-    engine.runner.decode = lambda *args, **kwargs: (goes_on.wait(5), decode(*args, **kwargs))[1]
+    dispatch = engine.runner.dispatch
+    engine.runner.dispatch = lambda plan: (goes_on.wait(5), dispatch(plan))[1]
     engine.start()
     engine.wait_until(lambda: EngineState.READY in engine.calls)
     for stream in range(1, 8):
@@ -140,8 +140,8 @@ def test_an_idle_engine_sleeps_and_is_not_stuck_but_a_hanging_step_is(engine):
     assert len(steps) == 1
 
     goes_on = threading.Event()
-    prefill = engine.runner.prefill
-    engine.runner.prefill = lambda piece: (goes_on.wait(5), prefill(piece))[1]
+    dispatch = engine.runner.dispatch
+    engine.runner.dispatch = lambda plan: (goes_on.wait(5), dispatch(plan))[1]
     engine.thread.scheduler.submit(make_request(1, [[1]], 4))
     time.sleep(0.1)
     assert engine.thread.heartbeat_age_s > 0.05
@@ -152,7 +152,7 @@ def test_an_idle_engine_sleeps_and_is_not_stuck_but_a_hanging_step_is(engine):
 
 
 def test_an_engine_beyond_repair_refuses_from_then_on(engine, caplog):
-    engine.runner.faults = ["prefill"] * 3
+    engine.runner.faults = ["span"] * 3
     engine.start()
     engine.wait_until(lambda: EngineState.READY in engine.calls)
     with pytest.raises(ApiError) as refusal:  # noqa: PT012 - which of them comes too late is a race
@@ -161,6 +161,6 @@ def test_an_engine_beyond_repair_refuses_from_then_on(engine, caplog):
             time.sleep(0.002)
     assert refusal.value.kind == "engine_dead"
     engine.wait_until(lambda: engine.calls[-1] is EngineState.ERROR)
-    assert "fault injected into prefill" in engine.thread.detail
+    assert "fault injected into span" in engine.thread.detail
     assert set(engine.hub.failed.values()) <= {"engine_error", "engine_dead"}
     assert engine.hub.gauges == (0, 0, 0)

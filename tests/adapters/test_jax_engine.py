@@ -32,7 +32,7 @@ class Client:
 
     def __init__(self, folder):
         checkpoint, prompt = inspect_checkpoint(folder), PromptEncoder.load(folder)
-        self.metrics = _core.Metrics("golden")
+        self.metrics = _core.Metrics().model("golden")
         self.hub = _core.Hub(prompt.vocabulary, self.metrics)
         # One prefill program and two of decode: long prompts come in slices, and compiling them all takes seconds.
         settings = Settings(max_num_seqs=4, max_prefill_tokens=16, max_model_len=256, compile_cache=folder / "cache")
@@ -58,20 +58,20 @@ class Client:
     def submit(self, ids, *, streamed=True, stop=(), **sampling):
         sampling = SamplingParams(**{"max_tokens": 24, "temperature": 0.0} | sampling)
         self.num_opened += 1
-        key = self.hub.open(
+        opening = _core.Opening(
+            dialect="completions",
             response_id=f"cmpl-{self.num_opened}",
             model="golden",
             created=0,
-            chat=False,
-            streamed=streamed,
+            is_streamed=streamed,
             num_choices=sampling.n,
-            include_usage=False,
             stop=list(stop),
             prompt_tokens=len(ids),
             max_tokens=sampling.max_tokens,
             request_id=f"req_{self.num_opened}",
             arrival=time.monotonic(),
         )
+        key = self.hub.open(opening)
         self.engine.submit(GenerationRequest(key, (Prompt.of_ids(ids),), sampling, f"req_{self.num_opened}"))
         return Answer(self, key, streamed)
 
@@ -90,7 +90,7 @@ class Answer:
 
     def collect(self):
         def is_over():
-            new, self.status = self.client.hub.take(self.key)
+            new, self.status, _ = self.client.hub.take(self.key)
             self.body += new
             return self.status
 
@@ -195,14 +195,14 @@ def test_cancels_at_every_moment_leave_nothing_and_nobody_notices(client, prompt
 def test_a_failed_step_fails_its_request_and_the_next_one_is_right(client, prompts, monkeypatch, caplog):
     runner = client.engine._runner
     fails = iter([True])
-    decode = runner.decode
+    dispatch = runner.dispatch
 
-    def decode_or_fail(slots, *, tokens=1):
-        if next(fails, False):
+    def dispatch_or_fail(plan):
+        if len(plan.decode_slots) and next(fails, False):
             raise RuntimeError("injected")
-        return decode(slots, tokens=tokens)
+        return dispatch(plan)
 
-    monkeypatch.setattr(runner, "decode", decode_or_fail)
+    monkeypatch.setattr(runner, "dispatch", dispatch_or_fail)
     failed = client.submit(prompts[0]["ids"], streamed=False)
     assert json.loads(failed.collect())["error"]["type"] == "server_error"
     assert failed.status == 500

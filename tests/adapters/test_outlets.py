@@ -4,6 +4,7 @@ import asyncio
 import threading
 from array import array
 from collections.abc import Callable, Coroutine
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -46,7 +47,7 @@ def test_a_waiting_stream_gets_what_another_thread_pushed(hub: _core.Hub) -> Non
             outlets.wake()
 
         threading.Thread(target=engine).start()
-        frames, status = await outlets.next(key)
+        frames, status, _ = await outlets.next(key)
         assert b'"hello"' in frames
         assert status == 0
         hub.cancel(key)
@@ -61,14 +62,14 @@ def test_a_stream_that_was_sending_finds_its_frames_joined(hub: _core.Hub) -> No
             push(hub, key, text)
             outlets.wake()
             await asyncio.sleep(0.01)  # nobody waits
-        frames, _ = await outlets.next(key)
+        frames, *_ = await outlets.next(key)
         assert frames.count(b"data: ") == 2
         waiting = outlets.next(key)
         await asyncio.sleep(0.01)
         assert not waiting.done()
         push(hub, key, "three", end=_core.END_STOP)
         outlets.wake()
-        frames, status = await waiting
+        frames, status, _ = await waiting
         assert (frames.endswith(_core.DONE), status) == (True, 200)
 
     play(hub, scene)
@@ -86,7 +87,14 @@ def test_many_wakes_are_one_look(hub: _core.Hub) -> None:
         await outlets.turn()
         assert len(looks) == 2
 
-    play(hub, scene, on_taken=lambda: looks.append(None))
+    class Looked:
+        take = hub.take
+
+        def take_ready(self) -> list[int]:
+            looks.append(None)
+            return hub.take_ready()
+
+    play(Looked(), scene)  # type: ignore[arg-type]  # all that a look needs
 
 
 def test_closing_ends_the_wait(hub: _core.Hub) -> None:
@@ -135,13 +143,17 @@ def test_tokens_of_a_step_reach_all_streams(hub: _core.Hub) -> None:
         waiting = [outlets.next(key) for key in keys]
         ids = array("i", [40] * 50)
         freed = hub.push_step(
-            array("Q", keys), ids, bytes([_core.END_LENGTH] * 50), num_running=50, num_waiting=0, num_pages_in_use=0
+            array("Q", keys),
+            SimpleNamespace(ids=ids, ends=bytes([_core.END_LENGTH] * 50)),
+            num_running=50,
+            num_waiting=0,
+            num_pages_in_use=0,
         )
         assert freed == []
         outlets.wake()
         answers = await asyncio.gather(*waiting)
-        assert {status for _, status in answers} == {200}
-        assert len({body for body, _ in answers}) == 1
+        assert {status for _, status, _ in answers} == {200}
+        assert len({body for body, *_ in answers}) == 1
         assert hub.num_open == 0
 
     play(hub, scene)
@@ -150,10 +162,10 @@ def test_tokens_of_a_step_reach_all_streams(hub: _core.Hub) -> None:
 def test_a_sink_is_poured_into_while_it_is_open(hub: _core.Hub) -> None:
     async def scene(outlets: Outlets, hub: _core.Hub) -> None:
         key = followed(outlets, streamed=True)
-        poured: list[tuple[bytes, int]] = []
+        poured: list[tuple[bytes, int, _core.Receipt | None]] = []
 
-        def sink(frames: bytes, status: int) -> bool:
-            poured.append((frames, status))
+        def sink(frames: bytes, status: int, receipt: _core.Receipt | None) -> bool:
+            poured.append((frames, status, receipt))
             return len(poured) != 2
 
         push(hub, key, "before")

@@ -56,10 +56,16 @@ def value_of(metrics, name, **labels):
 
 @pytest.fixture
 def metrics():
-    made = _core.Metrics("org/tiny", max_model_len=200)
-    made.set("penstock_num_pages", 8)
-    made.set("penstock_page_size_tokens", 16)
+    made = _core.Metrics()
+    model = made.model("org/tiny", max_model_len=200)
+    model.set("penstock_num_pages", 8)
+    model.set("penstock_page_size_tokens", 16)
     return made
+
+
+@pytest.fixture
+def model(metrics):
+    return metrics.model("org/tiny")
 
 
 def test_boards_find_every_name(metrics):
@@ -102,11 +108,11 @@ def test_boundaries_contain_vllms_and_go_below(metrics):
     assert boundaries("vllm:request_prompt_tokens") == [1, 2, 5, 10, 20, 50, 100, 200, float("inf")]
 
 
-def test_what_is_observed_is_read(metrics):
+def test_what_is_observed_is_read(metrics, model):
     name = "vllm:inter_token_latency_seconds"
     values = [0.0004, 0.002, 0.002, 0.3, 99.0]
     for value in values:
-        metrics.observe(name, value)
+        model.observe(name, value)
     assert value_of(metrics, f"{name}_count") == len(values)
     assert value_of(metrics, f"{name}_sum") == pytest.approx(sum(values))
     for sample in families_of(metrics)[name].samples:
@@ -114,38 +120,36 @@ def test_what_is_observed_is_read(metrics):
             assert sample.value == sum(value <= float(sample.labels["le"]) for value in values)
 
 
-def test_names_are_the_expositions(metrics):
+def test_names_are_the_expositions(metrics, model):
     stop = 'vllm:request_success_total{finished_reason="stop"}'
-    metrics.add(stop)
-    metrics.add("vllm:generation_tokens_total", 41)
-    metrics.set("vllm:num_requests_running", 3)
-    metrics.set("penstock_pages_in_use", 2)
-    assert value_of(metrics, "vllm:request_success_total", finished_reason="stop") == metrics.get(stop) == 1
+    model.add(stop)
+    model.add("vllm:generation_tokens_total", 41)
+    model.set("vllm:num_requests_running", 3)
+    model.set("penstock_pages_in_use", 2)
+    assert value_of(metrics, "vllm:request_success_total", finished_reason="stop") == model.get(stop) == 1
     assert value_of(metrics, "vllm:generation_tokens_total") == 41
-    assert value_of(metrics, "vllm:num_requests_running") == metrics.get("vllm:num_requests_running") == 3
+    assert value_of(metrics, "vllm:num_requests_running") == model.get("vllm:num_requests_running") == 3
     assert value_of(metrics, "vllm:kv_cache_usage_perc") == 0.25
     assert value_of(metrics, "vllm:cache_config_info", block_size="16", kv_cache_size_tokens="128") == 1
 
 
-def test_unknown_names_are_key_errors(metrics):
+def test_unknown_names_are_key_errors(metrics, model):
     for call in (
-        lambda: metrics.add("vllm:num_requests_running"),
-        lambda: metrics.set("vllm:generation_tokens_total", 1.0),
-        lambda: metrics.get("vllm:inter_token_latency_seconds"),
-        lambda: metrics.observe("no_such_metric", 1.0),
+        lambda: model.add("vllm:num_requests_running"),
+        lambda: model.set("vllm:generation_tokens_total", 1.0),
+        lambda: model.get("vllm:inter_token_latency_seconds"),
+        lambda: model.observe("no_such_metric", 1.0),
     ):
         with pytest.raises(KeyError, match="named"):
             call()
 
 
-def test_http_answers_are_counted_without_probes(metrics):
+def test_http_answers_are_counted(metrics):
     for handler, method, status in (
         ("/v1/models/{model_id}", "GET", 404),
         ("/v1/chat/completions", "POST", 200),
         ("/v1/chat/completions", "POST", 201),
         ("/v1/chat/completions", "POST", 499),
-        ("/health", "GET", 200),
-        ("/metrics", "GET", 200),
         ('odd"\\\nhandler', "BREW", 503),
     ):
         metrics.count_request(handler, method, status, 0.25)
@@ -154,26 +158,54 @@ def test_http_answers_are_counted_without_probes(metrics):
     assert value_of(metrics, "http_requests_total", status="4xx", **chat) == 1
     assert value_of(metrics, "http_requests_total", handler='odd"\\\nhandler', method="other", status="5xx") == 1
     assert value_of(metrics, "http_request_duration_seconds_count", **chat) == 3
-    assert not any(sample.labels.get("handler") in ("/health", "/metrics") for sample in samples_of(metrics))
 
 
 def test_odd_model_names_are_escaped():
     odd = 'a "quoted"\\ \nname'
-    assert {sample.labels["model_name"] for sample in samples_of(_core.Metrics(odd))} == {odd}
+    metrics = _core.Metrics()
+    metrics.model(odd)
+    assert {sample.labels["model_name"] for sample in samples_of(metrics)} == {odd}
 
 
-def test_snapshot_counts_work_only(metrics):
-    for handler, method, status in (
-        ("/v1/chat/completions", "POST", 200),
-        ("/v1/completions", "POST", 499),
-        ("/v1/models", "GET", 200),
-        ("none", "POST", 404),
-        ("/health", "GET", 200),
+def test_two_models_never_overwrite_one_another(metrics, model):
+    other = metrics.model("org/other", max_model_len=100)
+    stop = 'vllm:request_success_total{finished_reason="stop"}'
+    for counters, num in ((model, 3), (other, 5)):
+        counters.set("vllm:num_requests_running", num)
+        counters.add(stop, num)
+        counters.observe("vllm:time_to_first_token_seconds", num)
+        counters.add("vllm:generation_tokens_total", num)
+    other.set("penstock_num_pages", 40)
+    tokenizer = b'{"model": {"type": "BPE", "vocab": {}, "merges": []}, "decoder": {"type": "ByteLevel"}}'
+    hub = _core.Hub(_core.Vocabulary.from_json(tokenizer), other)
+    opening = _core.Opening(
+        dialect="chat", response_id="r", model="org/other", created=0, is_streamed=True, num_choices=1,
+        prompt_tokens=1, max_tokens=1, request_id="r", arrival=0.0,
+    )  # fmt: skip
+    hub.open(opening)
+    for name, num, num_pages, num_open in (("org/tiny", 3, 8, 0), ("org/other", 5, 40, 1)):
+        assert value_of(metrics, "vllm:num_requests_running", model_name=name) == num
+        assert value_of(metrics, "vllm:request_success_total", model_name=name, finished_reason="stop") == num
+        assert value_of(metrics, "vllm:time_to_first_token_seconds_sum", model_name=name) == num
+        assert value_of(metrics, "penstock_num_pages", model_name=name) == num_pages
+        assert value_of(metrics, "penstock_streams_open", model_name=name) == num_open
+    text = metrics.render().decode()
+    typed = [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")]
+    assert len(typed) == len(set(typed)), "one head for each family, however many models"
+    assert metrics.snapshot()["total_tokens_generated"] == 8
+
+
+def test_snapshot_counts_work_only(metrics, model):
+    for handler, status, is_work in (
+        ("/v1/chat/completions", 200, True),
+        ("/own", 499, True),
+        ("/v1/models", 200, False),
+        ("none", 404, False),
     ):
-        metrics.count_request(handler, method, status, 0.1)
-    metrics.add("vllm:generation_tokens_total", 7)
-    metrics.observe("vllm:request_generation_tokens", 6)
-    metrics.observe("vllm:e2e_request_latency_seconds", 2.0)
+        metrics.count_request(handler, "POST", status, 0.1, is_work=is_work)
+    model.add("vllm:generation_tokens_total", 7)
+    model.observe("vllm:request_generation_tokens", 6)
+    model.observe("vllm:e2e_request_latency_seconds", 2.0)
     snapshot = metrics.snapshot()
     assert snapshot.pop("uptime_seconds") > 0
     assert snapshot == {

@@ -12,7 +12,7 @@ from golden import golden_folder
 
 from penstock.checkpoint import Checkpoint, inspect_checkpoint
 from penstock.engine import EngineOptions
-from penstock.engine.runner import Runner
+from penstock.engine.runner import JaxRunner
 
 
 @pytest.fixture(scope="session")
@@ -26,17 +26,17 @@ def program_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def loaded(checkpoint: Checkpoint, program_cache: Path) -> tuple[Runner, list[str]]:
+def loaded(checkpoint: Checkpoint, program_cache: Path) -> tuple[JaxRunner, list[str]]:
     """Slices of up to 32 tokens, up to 6 rows, 1 or 4 tokens per dispatch; and the progress it told."""
     progress: list[str] = []
     options = EngineOptions(
         max_num_seqs=6, max_prefill_tokens=32, max_model_len=256, tokens_per_dispatch=4, compile_cache=program_cache
     )
-    return Runner.load(checkpoint, options, on_progress=progress.append), progress
+    return JaxRunner.load(checkpoint, options, on_progress=progress.append), progress
 
 
 @pytest.fixture
-def runner(loaded: tuple[Runner, list[str]]) -> Iterator[Runner]:
+def runner(loaded: tuple[JaxRunner, list[str]]) -> Iterator[JaxRunner]:
     """The shared runner, emptied before each test; a test may compile nothing."""
     runner = loaded[0]
     runner.reset()

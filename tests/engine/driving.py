@@ -1,23 +1,19 @@
-"""Drives a Runner as a scheduler would: slots, pages in shuffled order, slices of any length."""
+"""Drives a JaxRunner as a scheduler would: slots, pages in shuffled order, spans of any length."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from penstock.engine import PrefillSlice
-from penstock.engine.runner import Runner
+from penstock.engine import BlockTableChange, Join, Span, StepPlan, Yields
+from penstock.engine.row_parameters import pack_row
+from penstock.engine.runner import JaxRunner
+from penstock.generation import SamplingParams
 
-
-@dataclass(frozen=True)
-class Sampling:
-    temperature: float = 0.0
-    top_k: int = 0
-    top_p: float = 1.0
-    min_p: float = 0.0
-    key: tuple[int, int] = (1, 2)
+GREEDY = SamplingParams(temperature=0.0)
+NO_SLOTS = np.empty(0, np.int32)
 
 
 @dataclass
@@ -26,6 +22,8 @@ class Live:
 
     slot: int
     pages: np.ndarray
+    num_stored: int
+    num_pages: int = 0  # of `pages`, those that the device knows
     tokens: list[int] = field(default_factory=list)
     end: int = 0
 
@@ -33,7 +31,7 @@ class Live:
 class Driver:
     """Hands out slots and pages; pages come in random order, so that no sequence has them in a row."""
 
-    def __init__(self, runner: Runner, *, seed: int = 0) -> None:
+    def __init__(self, runner: JaxRunner, *, seed: int = 0) -> None:
         self.runner = runner
         self.free_slots = list(range(runner.capacity.num_slots))
         self.free_pages = list(np.random.default_rng(seed).permutation(runner.capacity.num_pages) + 1)
@@ -43,47 +41,63 @@ class Driver:
         ids: Sequence[int] | np.ndarray,
         *,
         max_new: int,
-        slices: Iterable[int] = (),
-        sampling: Sampling | None = None,
+        spans: Iterable[int] = (),
+        sampling: SamplingParams = GREEDY,
+        rng_key: tuple[int, int] = (1, 2),
         stop_ids: tuple[int, ...] = (),
         slot: int | None = None,
+        pages_at_once: bool = True,
     ) -> Live:
-        """Prefills `ids` in slices of the given lengths, then of the longest, and takes the first token."""
-        ids, sampling = np.asarray(ids, np.int32), sampling or Sampling()
+        """Prefills `ids` in spans of the given lengths, then of the longest, and takes the first token.
+
+        Args:
+            pages_at_once: give the row all its pages now, or each only when its first token is about to be stored.
+        """
+        ids = np.asarray(ids, np.int32)
         num_pages = -(-(len(ids) + max_new) // self.runner.capacity.page_size)
         pages = np.array([self.free_pages.pop() for _ in range(num_pages)], np.int32)
-        live = Live(self.free_slots.pop(0) if slot is None else slot, pages)
+        live = Live(self.free_slots.pop(0) if slot is None else slot, pages, num_stored=0)
         if slot is not None:
             self.free_slots.remove(slot)
-        begin, lengths = 0, iter(slices)
-        while begin < len(ids):
+        params = self.params(max_new=max_new, sampling=sampling, rng_key=rng_key, stop_ids=stop_ids)
+        joins, lengths = (Join(live.slot, params),), iter(spans)
+        while live.num_stored < len(ids):
+            begin = live.num_stored
             end = min(begin + next(lengths, self.runner.capacity.max_prefill_tokens), len(ids))
-            piece = PrefillSlice(
-                slot=live.slot,
-                tokens=ids[begin:end],
-                start=begin,
-                pages=pages,
-                is_last=end == len(ids),
-                temperature=sampling.temperature,
-                top_k=sampling.top_k,
-                top_p=sampling.top_p,
-                min_p=sampling.min_p,
-                key=sampling.key,
-                max_new_tokens=max_new,
-                stop_ids=stop_ids,
-            )
-            result = self.runner.prefill(piece)
-            begin = end
-        new, ends = result.fetch()
-        self._take(live, new[0], ends[0])
+            yields = Yields.TOKEN if end == len(ids) else Yields.NOTHING
+            span = Span(live.slot, ids[begin:end], begin, yields)
+            changes = self._pages_for(live, num_pages * self.runner.capacity.page_size if pages_at_once else end)
+            output = self.runner.dispatch(StepPlan(joins, (span,), changes, NO_SLOTS)).fetch()
+            live.num_stored, joins = end, ()
+            assert len(output.ids) == len(output.ends) == (yields is Yields.TOKEN)
+        self._take(live, output.ids[0], output.ends[0])
         return live
+
+    @staticmethod
+    def params(
+        *,
+        max_new: int,
+        sampling: SamplingParams = GREEDY,
+        rng_key: tuple[int, int] = (1, 2),
+        stop_ids: tuple[int, ...] = (),
+    ) -> np.ndarray:
+        return pack_row(replace(sampling, max_tokens=max_new), rng_key=rng_key, stop_ids=stop_ids)
+
+    def _pages_for(self, live: Live, num_tokens: int) -> tuple[BlockTableChange, ...]:
+        """The pages that a sequence lacks to store `num_tokens` tokens."""
+        first, end = live.num_pages, min(-(-num_tokens // self.runner.capacity.page_size), len(live.pages))
+        live.num_pages = max(first, end)
+        return (BlockTableChange(live.slot, 0, first, live.pages[first:end]),) if end > first else ()
 
     def step(self, lives: Sequence[Live], *, tokens: int = 1) -> None:
         """One decode dispatch over the slots of `lives`, ended ones included."""
         slots = np.array([live.slot for live in lives], np.int32)
-        ids, ends = self.runner.decode(slots, tokens=tokens).fetch()
-        assert ids.shape == (len(lives), tokens)
-        for live, row, end in zip(lives, ids, ends, strict=True):
+        changes = [change for live in lives for change in self._pages_for(live, live.num_stored + tokens)]
+        output = self.runner.dispatch(StepPlan((), (), tuple(changes), slots, tokens)).fetch()
+        assert output.ids.shape == (len(lives), tokens)
+        assert output.ids.flags.c_contiguous
+        for live, row, end in zip(lives, output.ids, output.ends, strict=True):
+            live.num_stored += tokens
             self._take(live, row, end)
 
     def finish(self, lives: Sequence[Live], *, tokens: int = 1) -> list[list[int]]:

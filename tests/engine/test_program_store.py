@@ -1,6 +1,13 @@
 """A second start reads what the first compiled; whatever is wrong with a stored file, the engine compiles anew."""
 
+import errno
 import logging
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -8,12 +15,13 @@ import pytest
 from driving import Driver
 from golden import golden_folder, read_prompts
 
+import penstock
 from penstock.checkpoint import Checkpoint
 from penstock.engine import EngineOptions
 from penstock.engine.compiler import default_cache_folder
-from penstock.engine.program_store import ProgramStore
+from penstock.engine.program_store import SOURCES, ProgramStore
 from penstock.engine.programs import ProgramKey, program
-from penstock.engine.runner import Runner, plan_engine
+from penstock.engine.runner import JaxRunner, plan_engine
 
 FRESH = ProgramKey("fresh")
 
@@ -33,7 +41,7 @@ def stored(tmp_path: Path, checkpoint: Checkpoint) -> Path:
 
 
 def test_a_second_start_compiles_nothing_and_computes_the_same(
-    loaded: tuple[Runner, list[str]], checkpoint: Checkpoint, program_cache: Path, caplog: pytest.LogCaptureFixture
+    loaded: tuple[JaxRunner, list[str]], checkpoint: Checkpoint, program_cache: Path, caplog: pytest.LogCaptureFixture
 ):
     first = loaded[0]
     options = EngineOptions(
@@ -41,7 +49,7 @@ def test_a_second_start_compiles_nothing_and_computes_the_same(
     )
     before = first.num_compiles_after_ready
     with caplog.at_level(logging.INFO, logger="penstock.engine"):
-        second = Runner.load(checkpoint, options, on_progress=lambda _: None)
+        second = JaxRunner.load(checkpoint, options, on_progress=lambda _: None)
     assert first.num_compiles_after_ready == before
     assert sum(": read in" in message for message in caplog.messages) == 9
     driver = Driver(second)
@@ -90,3 +98,88 @@ def test_the_cache_folder_follows_the_users(monkeypatch: pytest.MonkeyPatch):
     assert default_cache_folder() == Path("/somewhere/penstock/xla")
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert default_cache_folder() == Path.home() / ".cache" / "penstock" / "xla"
+
+
+def refuse(*_: object, **__: object) -> None:
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+
+def test_a_cache_on_a_read_only_file_system_is_read(
+    stored: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr("os.utime", refuse)
+    monkeypatch.setattr("os.access", lambda _, mode: not mode & os.W_OK)
+    with caplog.at_level(logging.WARNING, logger="penstock.engine"):
+        store = open_store(stored, checkpoint)
+    assert len(store.load(FRESH)()[0]) == 3
+    assert [message for message in caplog.messages if f"read from {stored}" in message and "not kept" in message]
+
+
+def test_a_cache_that_became_read_only_stops_no_start(
+    stored: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+):
+    """The clean-up after a write that failed raised, and so did the time stamp after a read that had not."""
+    store = open_store(stored, checkpoint)
+    (stored / "old.program").touch()
+    monkeypatch.setattr("penstock.engine.program_store.MAX_PROGRAMS", 1)
+    for name in ("os.utime", "os.open", "pathlib.Path.unlink", "pathlib.Path.write_bytes"):
+        monkeypatch.setattr(name, refuse)
+    store.save(ProgramKey("decode", 1), program(FRESH, store._config, [])[0].lower().compile())
+    assert store.load(FRESH) is not None
+    store.prune()
+
+
+@pytest.fixture
+def shared_folder(stored: Path) -> Iterator[Path]:
+    """What `stored` holds, where every user can come."""
+    folder = Path(tempfile.mkdtemp())
+    shutil.copytree(stored, folder, dirs_exist_ok=True)
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+def test_another_user_reads_roots_cache(shared_folder: Path):
+    """The folder is for root to write, and the process becomes another user once all its modules are there."""
+    code = """if True:
+        import os, sys, pathlib
+        from golden import golden_folder
+        from penstock.checkpoint import inspect_checkpoint
+        from test_program_store import FRESH, open_store
+        folder, checkpoint = pathlib.Path(sys.argv[1]), inspect_checkpoint(golden_folder("qwen3"))
+        open_store(folder, checkpoint).load(FRESH)
+        os.setgroups([]), os.setresgid(65534, 65534, 65534), os.setresuid(65534, 65534, 65534)
+        store = open_store(folder, checkpoint)
+        print(len(store.load(FRESH)()[0]), store._access.name)
+        store.save(FRESH, None)
+        store.prune()"""
+    rooms = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "parity")]
+    done = subprocess.run(
+        [sys.executable, "-c", code, shared_folder], env=os.environ | {"PYTHONPATH": os.pathsep.join(rooms)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout.strip() == "3 READ", done.stderr
+    assert len(list(shared_folder.iterdir())) == 1
+
+
+def test_a_file_that_others_can_write_to_is_not_read(stored: Path, checkpoint: Checkpoint):
+    (file,) = stored.glob("*.program")
+    file.chmod(0o666)
+    assert open_store(stored, checkpoint).load(FRESH) is None
+
+
+def test_a_programs_name_follows_from_every_source_that_it_is_made_of():
+    """`generation.py` was left out, and with another MAX_STOP_IDS every step failed."""
+    code = "import sys, penstock.engine.programs as _; print(*(m for m in sys.modules if m.startswith('penstock.')))"
+    names = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    root = Path(penstock.__file__).parent
+    files = {Path(sys.modules[name].__file__).relative_to(root) for name in names if name in sys.modules}
+    others = {file.as_posix() for file in files if file.parts[0] not in SOURCES}
+    assert all(file.startswith("_core.") for file in others), "it knows nothing of programs, and all else is named"
+    assert len(files) > 10
+
+
+def test_other_row_parameters_are_other_programs(stored: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("penstock.engine.program_store.ROW_PARAMETERS", {})
+    assert open_store(stored, checkpoint).load(FRESH) is None

@@ -1,16 +1,23 @@
 """Steps on the device: ends, several tokens per dispatch, cancel by leaving out, nothing compiled later."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from driving import Driver, Sampling
+from driving import NO_SLOTS, Driver
 from golden import golden_folder, read_prompts
 
-from penstock.engine import PrefillSlice
-from penstock.engine.interface import END_LENGTH, END_STOP
-from penstock.engine.runner import Runner
+from penstock.engine import BlockTableChange, Join, Span, StepOutput, StepPlan, Yields
+from penstock.engine.interface import END_ERROR, END_LENGTH, END_STOP
+from penstock.engine.row_parameters import NEUTRAL_ROW
+from penstock.engine.runner import JaxRunner
+from penstock.generation import SamplingParams
 
-SAMPLED = Sampling(temperature=1.1, top_k=80, top_p=0.9, key=(3, 4))
+SAMPLED = SamplingParams(temperature=1.1, top_k=80, top_p=0.9)
+
+
+def decode(runner: JaxRunner, slots: list[int] | np.ndarray, *, tokens: int = 1) -> StepOutput:
+    return runner.dispatch(StepPlan((), (), (), np.asarray(slots, np.int32), tokens)).fetch()
 
 
 @pytest.fixture(scope="module")
@@ -18,12 +25,12 @@ def prompts():
     return read_prompts(golden_folder("qwen3"))
 
 
-def test_a_length_ends_the_row_on_its_last_token(runner: Runner, prompts):
+def test_a_length_ends_the_row_on_its_last_token(runner: JaxRunner, prompts):
     live = Driver(runner).start(prompts[0].ids, max_new=1)
     assert (live.tokens, live.end) == (prompts[0].greedy[:1], END_LENGTH)
 
 
-def test_a_stop_id_ends_the_row_and_is_its_last_token(runner: Runner, prompts):
+def test_a_stop_id_ends_the_row_and_is_its_last_token(runner: JaxRunner, prompts):
     driver = Driver(runner)
     stop = prompts[1].greedy[5]
     live = driver.start(prompts[1].ids, max_new=24, stop_ids=(1270, stop))
@@ -33,7 +40,7 @@ def test_a_stop_id_ends_the_row_and_is_its_last_token(runner: Runner, prompts):
 
 
 @pytest.mark.parametrize("tokens", [1, 4])
-def test_an_ended_row_stays_silent_beside_a_live_one(runner: Runner, prompts, tokens: int):
+def test_an_ended_row_stays_silent_beside_a_live_one(runner: JaxRunner, prompts, tokens: int):
     driver = Driver(runner)
     short = driver.start(prompts[0].ids, max_new=3)
     long = driver.start(prompts[1].ids, max_new=24)
@@ -43,81 +50,175 @@ def test_an_ended_row_stays_silent_beside_a_live_one(runner: Runner, prompts, to
     assert long.tokens == prompts[1].greedy
 
 
-def test_several_tokens_per_dispatch_are_the_same_tokens(runner: Runner, prompts):
+def test_several_tokens_per_dispatch_are_the_same_tokens(runner: JaxRunner, prompts):
     driver = Driver(runner)
     lives = [driver.start(prompt.ids, max_new=24) for prompt in prompts]
     assert driver.finish(lives, tokens=4) == [prompt.greedy for prompt in prompts]
 
 
-def test_a_seeded_row_samples_alike_in_any_batch_slot_slice_and_dispatch(runner: Runner, prompts):
-    def tokens_of(*, num_others: int, slices: tuple[int, ...], tokens: int, slot: int) -> list[int]:
+def test_on_cpu_in_float32_a_seeded_row_samples_alike_in_any_batch_slot_span_and_dispatch(runner: JaxRunner, prompts):
+    def tokens_of(*, num_others: int, spans: tuple[int, ...], tokens: int, slot: int) -> list[int]:
         driver = Driver(runner, seed=num_others)
-        live = driver.start(prompts[2].ids, max_new=24, sampling=SAMPLED, slices=slices, slot=slot)
-        others = [driver.start(prompts[0].ids, max_new=100, sampling=Sampling(0.7)) for _ in range(num_others)]
+        live = driver.start(prompts[2].ids, max_new=24, sampling=SAMPLED, rng_key=(3, 4), spans=spans, slot=slot)
+        others = [
+            driver.start(prompts[0].ids, max_new=100, sampling=SamplingParams(temperature=0.7))
+            for _ in range(num_others)
+        ]
         while live.end == 0:
             driver.step([*others, live], tokens=tokens)
         return live.tokens
 
-    alone = tokens_of(num_others=0, slices=(), tokens=1, slot=0)
+    alone = tokens_of(num_others=0, spans=(), tokens=1, slot=0)
     assert len(set(alone)) > 10
-    assert tokens_of(num_others=1, slices=(5, 9), tokens=1, slot=3) == alone
-    assert tokens_of(num_others=4, slices=(16,), tokens=4, slot=5) == alone
+    assert tokens_of(num_others=1, spans=(5, 9), tokens=1, slot=3) == alone
+    assert tokens_of(num_others=4, spans=(16,), tokens=4, slot=5) == alone
 
 
-def test_another_key_gives_other_tokens(runner: Runner, prompts):
+def test_another_key_gives_other_tokens(runner: JaxRunner, prompts):
     driver = Driver(runner)
     lives = [
-        driver.start(prompts[2].ids, max_new=16, sampling=Sampling(1.0, key=(3, word)), slot=word) for word in range(3)
+        driver.start(prompts[2].ids, max_new=16, sampling=SamplingParams(), rng_key=(3, word), slot=word)
+        for word in range(3)
     ]
     assert len({tuple(tokens) for tokens in driver.finish(lives)}) == 3
 
 
-def test_a_result_may_be_fetched_after_later_steps_were_dispatched(runner: Runner, prompts):
+def test_a_result_may_be_fetched_after_later_steps_were_dispatched(runner: JaxRunner, prompts):
     live = Driver(runner).start(prompts[0].ids, max_new=24)
     slots = np.array([live.slot], np.int32)
-    steps = [runner.decode(slots) for _ in range(23)]
-    assert live.tokens + [int(step.fetch()[0][0, 0]) for step in steps] == prompts[0].greedy
-    assert steps[-1].fetch()[1].tolist() == [END_LENGTH]
-    assert [part.tolist() for part in runner.decode(slots).fetch()] == [[[-1]], [0]]
+    steps = [runner.dispatch(StepPlan((), (), (), slots)) for _ in range(23)]
+    assert live.tokens + [int(step.fetch().ids[0, 0]) for step in steps] == prompts[0].greedy
+    assert steps[-1].fetch().ends.tolist() == [END_LENGTH]
+    output = decode(runner, slots)
+    assert (output.ids.tolist(), output.ends.tolist()) == ([[-1]], [0])
 
 
-def test_reset_forgets_every_slot(runner: Runner, prompts):
+def test_reset_forgets_every_slot(runner: JaxRunner, prompts):
     live = Driver(runner).start(prompts[0].ids, max_new=24)
     runner.reset()
-    ids, ends = runner.decode(np.array([live.slot], np.int32)).fetch()
-    assert (ids.tolist(), ends.tolist()) == ([[-1]], [0])
+    output = decode(runner, [live.slot])
+    assert (output.ids.tolist(), output.ends.tolist()) == ([[-1]], [0])
     again = Driver(runner)
     assert again.finish([again.start(prompts[0].ids, max_new=24)]) == [prompts[0].greedy]
 
 
-def test_a_slice_that_is_not_the_last_gives_no_row_and_disturbs_none(runner: Runner, prompts):
+def test_a_span_that_yields_nothing_gives_no_row_and_disturbs_none(runner: JaxRunner, prompts):
     driver = Driver(runner)
     live = driver.start(prompts[1].ids, max_new=24)
-    piece = PrefillSlice(
-        slot=5, tokens=np.arange(9, 25, dtype=np.int32), start=0, pages=np.array([90, 91], np.int32), is_last=False,
-        temperature=0.0, top_k=0, top_p=1.0, min_p=0.0, key=(0, 0), max_new_tokens=8, stop_ids=(),
-    )  # fmt: skip
-    ids, ends = runner.prefill(piece).fetch()
-    assert (ids.shape, ends.shape) == ((0, 1), (0,))
-    assert runner.decode(np.array([5], np.int32)).fetch()[0].tolist() == [[-1]]
+    span = Span(5, np.arange(9, 25, dtype=np.int32), 0, Yields.NOTHING)
+    table = BlockTableChange(5, 0, 0, np.array([90, 91], np.int32))
+    output = runner.dispatch(StepPlan((Join(5, NEUTRAL_ROW),), (span,), (table,), NO_SLOTS)).fetch()
+    assert (output.ids.shape, output.ends.shape) == ((0, 1), (0,))
+    assert decode(runner, [5]).ids.tolist() == [[-1]]
     driver.free_pages = [page for page in driver.free_pages if page not in (90, 91)]
     assert driver.finish([live]) == [prompts[1].greedy]
 
 
-def test_progress_counts_the_programs(loaded: tuple[Runner, list[str]]):
+def test_spans_and_decode_of_one_plan_give_rows_in_its_order(runner: JaxRunner, prompts):
+    """A newcomer's first token, then an older row's next four and the newcomer's."""
+    driver = Driver(runner)
+    old = driver.start(prompts[0].ids, max_new=24)
+    ids, slot = np.asarray(prompts[1].ids[:32], np.int32), 3
+    params = Driver.params(max_new=24)
+    table = BlockTableChange(slot, 0, 0, np.array([driver.free_pages.pop() for _ in range(4)], np.int32))
+    span = Span(slot, ids, 0, Yields.TOKEN)
+    slots = np.array([old.slot, slot], np.int32)
+    output = runner.dispatch(StepPlan((Join(slot, params),), (span,), (table,), slots, 4)).fetch()
+    alone = Driver(runner).start(ids, max_new=24, slot=1)
+    Driver(runner).step([alone], tokens=4)
+    assert output.ids[0].tolist() == [alone.tokens[0], -1, -1, -1]
+    assert output.ids[1].tolist() == prompts[0].greedy[1:5]
+    assert output.ids[2].tolist() == alone.tokens[1:]
+    assert output.ends.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("tokens", [1, 4])
+def test_a_row_that_gets_its_pages_one_by_one_makes_the_recorded_tokens(runner: JaxRunner, prompts, tokens: int):
+    driver = Driver(runner)
+    for prompt in prompts:
+        live = driver.start(prompt.ids, max_new=24, spans=(5, 9), pages_at_once=False)
+        assert live.num_pages < len(live.pages)
+        assert driver.finish([live], tokens=tokens) == [prompt.greedy]
+        assert live.num_pages == len(live.pages)
+
+
+def test_no_tokens_are_a_prompt_that_ends_by_length(runner: JaxRunner, prompts):
+    driver = Driver(runner)
+    live = driver.start(prompts[0].ids, max_new=0, stop_ids=tuple(prompts[0].greedy[:1]))
+    assert (live.tokens, live.end) == ([], END_LENGTH)
+    assert decode(runner, [live.slot]).ids.tolist() == [[-1]]
+
+
+@pytest.mark.parametrize("tokens", [1, 4])
+def test_min_tokens_bans_stop_tokens_until_they_are_made(runner: JaxRunner, prompts, tokens: int):
+    """Judged by the recorded tokens: the first stop token that greedy decoding meets is passed over, to begin with."""
+    greedy, stop = prompts[1].greedy, prompts[1].greedy[5]
+    driver = Driver(runner)
+    plain = driver.start(prompts[1].ids, max_new=24, stop_ids=(stop,))
+    held = driver.start(
+        prompts[1].ids, max_new=24, stop_ids=(stop,), sampling=SamplingParams(temperature=0.0, min_tokens=12)
+    )
+    driver.finish([plain, held], tokens=tokens)
+    first = greedy.index(stop)
+    assert plain.tokens == greedy[: first + 1]
+    assert held.tokens[:first] == greedy[:first]
+    assert stop not in held.tokens[:12]
+    assert len(held.tokens) > 12
+    assert held.end == END_LENGTH or held.tokens[-1] == stop
+
+
+@pytest.mark.parametrize("tokens", [1, 4])
+def test_logits_that_are_not_numbers_end_their_row_alone_and_leave_nothing_in_its_pages(
+    runner: JaxRunner, prompts, tokens: int
+):
+    driver = Driver(runner)
+    good, bad = (driver.start(prompt.ids, max_new=24) for prompt in prompts[:2])
+    cache = np.array(runner._caches[0])
+    cache[bad.pages] = cache[0] = np.nan
+    runner._caches = (jax.device_put(cache, jax.devices()[0]), *runner._caches[1:])
+    driver.step([good, bad], tokens=tokens)
+    assert (bad.tokens, bad.end) == (prompts[1].greedy[:1], END_ERROR)
+    driver.step([good, bad], tokens=tokens)  # as a pipeline does that has not learnt it yet
+    assert len(bad.tokens) == 1
+    driver.drop(bad)
+    heir = driver.start(prompts[1].ids, max_new=24)
+    assert set(heir.pages) == set(bad.pages)
+    assert driver.finish([good, heir], tokens=tokens) == [prompts[0].greedy, prompts[1].greedy]
+
+
+def test_a_prompt_whose_logits_are_not_numbers_gets_no_token(runner: JaxRunner, prompts):
+    driver = Driver(runner)
+    ids = np.asarray(prompts[0].ids[:8], np.int32)
+    live = driver.start(ids, max_new=4)
+    cache = np.array(runner._caches[0])
+    cache[live.pages] = np.nan
+    runner._caches = (jax.device_put(cache, jax.devices()[0]), *runner._caches[1:])
+    output = runner.dispatch(StepPlan((), (Span(live.slot, ids[-1:], 8, Yields.TOKEN),), (), NO_SLOTS)).fetch()
+    assert (output.ids.tolist(), output.ends.tolist()) == ([[-1]], [END_ERROR])
+
+
+def test_what_no_program_computes_is_refused_by_name(runner: JaxRunner):
+    pooled = Span(0, np.arange(3, dtype=np.int32), 0, Yields.POOLED)
+    with pytest.raises(NotImplementedError, match="yields POOLED"):
+        runner.dispatch(StepPlan((Join(0, NEUTRAL_ROW),), (pooled,), (), NO_SLOTS))
+    with pytest.raises(NotImplementedError, match="masks"):
+        runner.dispatch(StepPlan((), (), (), np.zeros(1, np.int32), masks=[]))
+
+
+def test_progress_counts_the_programs(loaded: tuple[JaxRunner, list[str]]):
     _, progress = loaded
     assert progress[0] == "loading weights"
-    assert progress[-1] == "compiled 9/9"  # an empty state; slices of 16, 32; 1, 4, 6 rows by 1 and 4 tokens
+    assert progress[-1] == "compiled 9/9"  # an empty state; spans of 16, 32; 1, 4, 6 rows by 1 and 4 tokens
 
 
-def test_compiles_after_ready_are_counted(loaded: tuple[Runner, list[str]]):
+def test_compiles_after_ready_are_counted(loaded: tuple[JaxRunner, list[str]]):
     runner, _ = loaded
     before = runner.num_compiles_after_ready
     jnp.arange(12345).sum().block_until_ready()
     assert runner.num_compiles_after_ready > before
 
 
-def test_every_cache_is_donated_and_none_is_copied(loaded: tuple[Runner, list[str]]):
+def test_every_cache_is_donated_and_none_is_copied(loaded: tuple[JaxRunner, list[str]]):
     runner, _ = loaded
     cache_bytes = sum(cache.nbytes for cache in runner._caches)
     pool = "f32[" + ",".join(map(str, runner._caches[0].shape)) + "]"

@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from penstock.engine.sampling import argmax, gumbel, keep_mask, sample
-from penstock.engine.state import empty_state
+from penstock.engine.row_parameters import pack_row
+from penstock.engine.sampling import argmax, ban_stops, gumbel, keep_mask, sample, sample_plain, scale, uniform
+from penstock.engine.state import unpack_rows
+from penstock.generation import SamplingParams
 
 VOCAB = 50
 
@@ -54,13 +56,16 @@ def test_rows_have_their_own_parameters():
     np.testing.assert_array_equal(np.asarray(mask)[2], kept_by_sorting(logits[2], top_k=0, top_p=0.5, min_p=0))
 
 
-def rows_with(num_rows: int, *, temperature: float, top_p: float):
-    rows = empty_state(num_rows, 1)
-    fields = {name: getattr(rows, name) for name in rows.__dataclass_fields__}
-    fields["temperature"] = jnp.full(num_rows, temperature, jnp.float32)
-    fields["top_p"] = jnp.full(num_rows, top_p, jnp.float32)
-    fields["key"] = jnp.stack([jnp.full(num_rows, 11), jnp.arange(num_rows)], axis=1).astype(jnp.uint32)
-    return type(rows)(**fields)
+def rows_with(num_rows: int, *, stop_ids: tuple[int, ...] = (), **sampling):
+    """The parameters of rows that differ in their random streams alone."""
+    params = SamplingParams(max_tokens=9, **sampling)
+    rows = [pack_row(params, rng_key=(11, row), stop_ids=stop_ids) for row in range(num_rows)]
+    return unpack_rows(jnp.asarray(np.stack(rows)))
+
+
+def draw(logits, rows, positions, *, is_dynamic: bool = False):
+    """Tokens of rows that have made none before."""
+    return sample(logits, rows, positions, jnp.zeros(len(positions), jnp.int32), is_dynamic=is_dynamic)
 
 
 @pytest.mark.parametrize("top_p", [1.0, 0.8])
@@ -74,7 +79,7 @@ def test_frequencies_follow_the_softmax(top_p: float):
     rows = rows_with(num_draws, temperature=temperature, top_p=top_p)
     positions = jnp.arange(num_draws) % 97
     batch = jnp.broadcast_to(jnp.asarray(logits), (num_draws, VOCAB))
-    drawn = np.asarray(jax.jit(partial(sample, is_dynamic=True))(batch, rows, positions))
+    drawn = np.asarray(jax.jit(partial(draw, is_dynamic=True))(batch, rows, positions))
     counts = np.bincount(drawn, minlength=VOCAB)
     assert counts[~kept].sum() == 0
     expected = probs[kept] * num_draws
@@ -104,4 +109,62 @@ def test_greedy_takes_the_first_of_equal_tokens():
     logits = jnp.array([[0.0, 2.0, 2.0], [-1.0, -3.0, -2.0]])
     assert argmax(logits).tolist() == [1, 0]
     rows = rows_with(2, temperature=0.0, top_p=1.0)
-    assert sample(logits, rows, jnp.zeros(2, jnp.int32), is_dynamic=False).tolist() == [1, 0]
+    assert draw(logits, rows, jnp.zeros(2, jnp.int32)).tolist() == [1, 0]
+    assert sample_plain(logits, rows, jnp.zeros(2, jnp.int32)).tolist() == [1, 0]
+
+
+#: The hash words that round to 2**32 as a float32, the first that does not, and the smallest.
+WORDS = np.array([2**32 - 1, 2**32 - 127, 2**32 - 128, 2**32 - 129, 2**31, 1, 0], np.uint32)
+
+
+def test_every_hash_word_gives_a_uniform_strictly_between_0_and_1():
+    got = np.asarray(uniform(jnp.asarray(WORDS)))
+    assert (got.dtype, got.min() > 0, got.max() < 1) == (np.float32, True, True)
+    np.testing.assert_allclose(got, (WORDS.astype(np.float64) + 0.5) / 2**32, rtol=2**-23)
+    assert np.isfinite(-np.log(-np.log1p(-got))).all()
+
+
+@pytest.mark.parametrize("is_dynamic", [False, True])
+@pytest.mark.parametrize("filters", [{"top_k": 1}, {"top_p": 0.5}, {"min_p": 0.5}])
+def test_the_highest_hash_word_never_draws_a_filtered_token(monkeypatch, filters: dict, is_dynamic: bool):
+    """The noise of the only kept token was -inf, as that of the filtered ones, and the first of them was drawn."""
+    words = jnp.full((1, VOCAB), 2**32 - 1, jnp.uint32)
+    monkeypatch.setattr("penstock.engine.sampling._hash_words", lambda *_: words)
+    logits = jnp.zeros((1, VOCAB)).at[0, 17].set(9.0)
+    assert draw(logits, rows_with(1, **filters), jnp.zeros(1, jnp.int32), is_dynamic=is_dynamic).tolist() == [17]
+
+
+@pytest.mark.parametrize("temperature", [1e-6, 1e-30, 1.2e-38, 1e-38, 1e-44, 1e-60])
+def test_temperatures_near_zero_take_the_best_token(temperature: float):
+    logits = np.random.default_rng(2).standard_normal((64, VOCAB)).astype(np.float32) * 40
+    for filters in ({}, {"top_k": 3}, {"top_p": 0.9}, {"min_p": 0.1}):
+        rows = rows_with(64, temperature=temperature, **filters)
+        got = draw(jnp.asarray(logits), rows, jnp.arange(64))
+        np.testing.assert_array_equal(got, logits.argmax(axis=1))
+    rows = rows_with(64, temperature=temperature)
+    np.testing.assert_array_equal(sample_plain(jnp.asarray(logits), rows, jnp.arange(64)), logits.argmax(axis=1))
+    assert not np.isnan(scale(jnp.asarray(logits), rows["temperature"])).any()
+
+
+@pytest.mark.parametrize("top_p", [1e-45, 1e-30, 1e-8])
+def test_the_smallest_nucleus_is_the_best_token(top_p: float):
+    logits = np.random.default_rng(3).standard_normal((64, VOCAB)).astype(np.float32)
+    got = draw(jnp.asarray(logits), rows_with(64, top_p=top_p), jnp.arange(64))
+    np.testing.assert_array_equal(got, logits.argmax(axis=1))
+
+
+def test_the_plain_sampler_draws_what_the_whole_one_draws():
+    logits = jnp.asarray(np.random.default_rng(4).standard_normal((512, VOCAB)).astype(np.float32) * 2)
+    rows = rows_with(512, temperature=1.1)
+    positions = jnp.arange(512)
+    np.testing.assert_array_equal(sample_plain(logits, rows, positions), draw(logits, rows, positions))
+
+
+@pytest.mark.parametrize("is_dynamic", [False, True])
+def test_min_tokens_takes_stop_tokens_from_rows_that_have_made_too_few(is_dynamic: bool):
+    logits = np.random.default_rng(6).standard_normal((4, VOCAB)).astype(np.float32)
+    rows = rows_with(4, min_tokens=3, stop_ids=(0, 7, VOCAB + 5))
+    got = np.asarray(ban_stops(jnp.asarray(logits), rows, jnp.array([0, 2, 3, 4]), is_dynamic=is_dynamic))
+    want = logits.copy()
+    want[:2, [0, 7]] = -np.inf
+    np.testing.assert_array_equal(got, want)

@@ -1,27 +1,74 @@
-"""What the host packs, the device unpacks."""
+"""What the host packs, the device unpacks; and changes of block tables."""
 
+from dataclasses import fields
+
+import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from penstock.engine import PrefillSlice
-from penstock.engine.state import pack_slice, packed_size, unpack_slice
-from penstock.generation import MAX_STOP_IDS
+from penstock.engine.packing import Layout
+from penstock.engine.row_parameters import NEUTRAL_ROW, ROW_PARAMETERS, ROW_SIZE, is_plain, pack_row
+from penstock.engine.state import change_tables, empty_state, unpack_rows
+from penstock.generation import MAX_STOP_IDS, SamplingParams
+
+GIVEN = SamplingParams(max_tokens=12, min_tokens=3, temperature=0.7, top_k=40, top_p=0.9, min_p=0.05)
 
 
-def test_a_slice_survives_packing():
-    piece = PrefillSlice(
-        slot=3, tokens=np.array([5, 6, 7], np.int32), start=16, pages=np.array([9, 4], np.int32), is_last=True,
-        temperature=0.7, top_k=40, top_p=0.9, min_p=0.05, key=(0xFFFFFFFF, 1), max_new_tokens=12, stop_ids=(2, 1275),
-    )  # fmt: skip
-    packed = pack_slice(piece, 8, 4)
-    assert packed.shape == (packed_size(8, 4),)
-    got = unpack_slice(packed, 4)
-    assert got.tokens.tolist() == [5, 6, 7, 0, 0, 0, 0, 0]
-    assert [int(got.num_tokens), int(got.start), int(got.slot), bool(got.is_last)] == [3, 16, 3, True]
-    row = got.row
-    assert row.block_table.tolist() == [[9, 4, 0, 0]]
-    assert row.stop_ids.tolist() == [[2, 1275] + [-1] * (MAX_STOP_IDS - 2)]
-    assert row.key.tolist() == [[0xFFFFFFFF, 1]]
-    assert (row.remaining.tolist(), row.top_k.tolist()) == ([12], [40])
-    np.testing.assert_array_equal(row.temperature, np.float32([0.7]))
-    np.testing.assert_array_equal(row.top_p, np.float32([0.9]))
-    np.testing.assert_array_equal(row.min_p, np.float32([0.05]))
+def unpacked(sampling: SamplingParams) -> dict[str, np.ndarray]:
+    row = pack_row(sampling, rng_key=(0xFFFFFFFF, 1), stop_ids=(2, 1275))
+    assert (row.shape, row.dtype) == ((ROW_SIZE,), np.int32)
+    return {name: np.asarray(values)[0] for name, values in unpack_rows(jnp.asarray(row)[None]).items()}
+
+
+def test_every_parameter_of_the_table_survives_the_way_down():
+    got = unpacked(GIVEN)
+    assert got.keys() == ROW_PARAMETERS.keys()
+    for field in fields(SamplingParams):
+        if parameter := ROW_PARAMETERS.get(field.name):
+            assert got[field.name].dtype == parameter.dtype
+            assert got[field.name] == np.dtype(parameter.dtype).type(getattr(GIVEN, field.name))
+            assert getattr(GIVEN, field.name) != parameter.neutral, "give it a value that is told from none"
+    assert got["rng_key"].tolist() == [0xFFFFFFFF, 1]
+    assert got["stop_ids"].tolist() == [2, 1275] + [-1] * (MAX_STOP_IDS - 2)
+
+
+def test_a_greedy_row_keeps_nothing_that_only_matters_to_draws():
+    got = unpacked(SamplingParams(max_tokens=12, temperature=0.0, top_k=40, top_p=0.9, min_p=0.05))
+    assert [got[name].tolist() for name in ("top_k", "top_p", "min_p", "rng_key")] == [0, 1, 0, [0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"temperature": 0.0, "top_k": 5, "top_p": 0.5}, True),
+        ({"temperature": 0.8}, True),
+        ({"top_k": 5}, False),
+        ({"top_p": 0.99}, False),
+        ({"min_p": 0.1}, False),
+        ({"temperature": 0.0, "min_tokens": 1}, False),
+    ],
+)
+def test_the_plain_sampler_serves_rows_with_a_temperature_at_most(given, expected: bool):
+    row = pack_row(SamplingParams(max_tokens=9, **given), rng_key=(1, 2), stop_ids=(3,))
+    assert is_plain(row) is expected
+
+
+def test_an_empty_state_has_neutral_rows():
+    np.testing.assert_array_equal(empty_state(3, 4).params, np.stack([NEUTRAL_ROW] * 3))
+
+
+def test_parts_stand_one_after_the_other():
+    layout = Layout.of(a=1, b=3, c=2)
+    packed, parts = layout.zeros()
+    parts["b"][:], parts["c"][:] = (1, 2, 3), 4
+    assert packed.tolist() == [0, 1, 2, 3, 4, 4]
+    assert layout.parts(jnp.asarray(packed))["b"].tolist() == [1, 2, 3]
+
+
+def test_table_entries_change_by_group_row_and_place():
+    state = empty_state(3, 4, num_page_groups=2)
+    entries = [(1 * 3 + 2) * 4 + 1, 0, 2 * 3 * 4]  # group 1, row 2, place 1; the very first; none
+    tables = np.array(change_tables(state, jnp.array(entries), jnp.array([7, 8, 9])).block_tables)
+    assert (tables[1, 2, 1], tables[0, 0, 0]) == (7, 8)
+    tables[1, 2, 1] = tables[0, 0, 0] = 0
+    assert not tables.any()

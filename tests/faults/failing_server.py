@@ -12,8 +12,9 @@ from penstock._core import Hub, Metrics
 from penstock.adapters.jax_engine import JaxEngine
 from penstock.checkpoint import inspect_checkpoint
 from penstock.config import Settings
+from penstock.engine import InFlightStep, StepPlan
 from penstock.prompt import PromptEncoder
-from penstock.scheduler.step import Scheduler
+from penstock.scheduler.scheduler import Scheduler
 from penstock.server.app import PenstockServer
 
 NAME = "failing"
@@ -27,16 +28,16 @@ class FailingEngine(JaxEngine):
     def _load(self, on_progress: Callable[[str], None]) -> Scheduler:
         scheduler = super()._load(on_progress)
         runner: Any = self._runner
-        decode = runner.decode
+        dispatch = runner.dispatch
 
-        def fail_or_decode(*args: Any, **options: Any) -> Any:
-            if self._faults.exists():
+        def fail_or_dispatch(plan: StepPlan) -> InFlightStep:
+            if len(plan.decode_slots) and self._faults.exists():
                 *left, _ = self._faults.read_text().splitlines()
                 self._faults.write_text("\n".join(left)) if left else self._faults.unlink()
                 raise RuntimeError("a fault on demand")
-            return decode(*args, **options)
+            return dispatch(plan)
 
-        runner.decode = fail_or_decode
+        runner.dispatch = fail_or_dispatch
         return scheduler
 
 
@@ -47,7 +48,8 @@ if __name__ == "__main__":
         compile_cache=cache,
     )  # fmt: skip
     prompt = PromptEncoder.load(folder)
-    metrics = Metrics(NAME)
-    hub = Hub(prompt.vocabulary, metrics, max_pending_bytes=settings.max_pending_bytes)
-    engine = FailingEngine(settings, inspect_checkpoint(folder), prompt, hub, metrics, NAME, faults=faults)
+    metrics = Metrics()
+    counters = metrics.model(NAME)
+    hub = Hub(prompt.vocabulary, counters, max_pending_bytes=settings.max_pending_bytes)
+    engine = FailingEngine(settings, inspect_checkpoint(folder), prompt, hub, counters, NAME, faults=faults)
     PenstockServer(settings, {NAME: engine}, metrics).run(host="127.0.0.1", port=port)

@@ -9,8 +9,10 @@ import os
 import sys
 import time
 
-from penstock.server.lifecycle import Lifecycle, block_signals
-from penstock.worker import OnlyWorker, refuse_forked_engine
+from penstock.config import Settings
+from penstock.http.open_peers import OpenPeers
+from penstock.life.lifecycle import block_signals
+from penstock.life.lifespan import serve_lifespan
 
 block_signals()
 logging.basicConfig(level="INFO", stream=sys.stderr, format="%(levelname)s %(message)s")
@@ -25,6 +27,17 @@ class Double:
         self.is_draining = False
         self.num_open = 0
         self.cut = asyncio.Event()
+        self.open_peers = OpenPeers()
+        self.drain_timeout_s = DRAIN_TIMEOUT_S
+
+    async def startup(self):
+        pass
+
+    async def shutdown(self):
+        logging.info("lifespan shutdown")
+
+    def engine_statuses(self):
+        return {}
 
     def begin_drain(self):
         self.is_draining = True
@@ -53,26 +66,19 @@ class Double:
 double = None
 
 
-async def app(scope, receive, send):
+async def build(settings):
     global double
+    double = Double()
+    return double
+
+
+async def app(scope, receive, send):
     if scope["type"] == "lifespan":
-        await receive()
-        try:
-            refuse_forked_engine()
-            only = OnlyWorker()
-            only.claim(wait_s=10)
-        except Exception as error:
-            await send({"type": "lifespan.startup.failed", "message": str(error)})
-            return
-        double = Double()
-        Lifecycle(double, drain_timeout_s=DRAIN_TIMEOUT_S).install()
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        only.release()
-        logging.info("lifespan shutdown")
-        await send({"type": "lifespan.shutdown.complete"})
+        await serve_lifespan(receive, send, read_settings=Settings, build=build)
     elif scope["path"] == "/stream":
+        peer = double.open_peers.begin(scope)
         await double.stream(send)
+        double.open_peers.end(peer)
     elif scope["path"] == "/hang":
         time.sleep(60)
     else:

@@ -11,6 +11,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -81,6 +82,12 @@ class Launch:
         while self.status(path) != status:
             assert self.process.poll() is None, f"exit code {self.process.returncode}\n{self.log}"
             assert time.monotonic() < deadline, f"{path} is {self.status(path)}, not {status}\n{self.log}"
+            time.sleep(0.05)
+
+    def wait_until(self, holds: Callable[[], bool], timeout_s: float = 60) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not holds():
+            assert time.monotonic() < deadline, self.log
             time.sleep(0.05)
 
     def signal(self, number: int, *, group: bool = False) -> None:

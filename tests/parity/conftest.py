@@ -13,9 +13,9 @@ from golden import golden_folder
 
 from penstock.checkpoint import inspect_checkpoint
 from penstock.engine import EngineOptions
-from penstock.engine.runner import Runner
+from penstock.engine.runner import JaxRunner
 
-LoadGolden = Callable[[str], Runner]
+LoadGolden = Callable[[str], JaxRunner]
 
 
 @pytest.fixture(scope="session")
@@ -24,9 +24,9 @@ def load_golden(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoadGolden
     folder = tmp_path_factory.mktemp("programs")
 
     @cache
-    def load(name: str) -> Runner:
+    def load(name: str) -> JaxRunner:
         options = EngineOptions(max_num_seqs=3, max_prefill_tokens=16, max_model_len=256, compile_cache=folder)
-        return Runner.load(inspect_checkpoint(golden_folder(name)), options, on_progress=lambda _: None)
+        return JaxRunner.load(inspect_checkpoint(golden_folder(name)), options, on_progress=lambda _: None)
 
     yield load
     load.cache_clear()

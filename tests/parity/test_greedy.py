@@ -5,16 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from driving import Driver, Sampling
+from driving import Driver
 from golden import NAMES, golden_folder, read_prompts
 
 from penstock.checkpoint import inspect_checkpoint
 from penstock.engine import EngineOptions
 from penstock.engine.platform import PLATFORMS
-from penstock.engine.runner import Runner
+from penstock.engine.runner import JaxRunner
+from penstock.generation import SamplingParams
 
 NUM_TOKENS = 24
-SAMPLED = Sampling(temperature=0.9, top_k=50, top_p=0.95, min_p=0.01, key=(7, 8))
+SAMPLED = SamplingParams(temperature=0.9, top_k=50, top_p=0.95, min_p=0.01)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -25,11 +26,11 @@ def test_alone(name: str, load_golden):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_among_sampled_rows_in_odd_slices_over_scattered_pages(name: str, load_golden):
+def test_among_sampled_rows_in_odd_spans_over_scattered_pages(name: str, load_golden):
     driver = Driver(load_golden(name), seed=1)
     noise = driver.start(np.arange(3, 30), max_new=60, sampling=SAMPLED)
     for prompt in read_prompts(golden_folder(name)):
-        live = driver.start(prompt.ids, max_new=NUM_TOKENS, slices=(1, 7, 13, 3))
+        live = driver.start(prompt.ids, max_new=NUM_TOKENS, spans=(1, 7, 13, 3))
         while live.end == 0:
             driver.step([noise, live])
         driver.drop(live)
@@ -58,7 +59,7 @@ def test_the_accelerators_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     platform = replace(PLATFORMS["gpu"], dtype="float32", tokens_per_dispatch=1, compiler_options=options)
     monkeypatch.setitem(PLATFORMS, "cpu", platform)
     options = EngineOptions(max_num_seqs=1, max_prefill_tokens=16, compile_cache=tmp_path)
-    driver = Driver(Runner.load(inspect_checkpoint(golden_folder("qwen3")), options, on_progress=lambda _: None))
+    driver = Driver(JaxRunner.load(inspect_checkpoint(golden_folder("qwen3")), options, on_progress=lambda _: None))
     for prompt in read_prompts(golden_folder("qwen3")):
         assert driver.finish([driver.start(prompt.ids, max_new=NUM_TOKENS)]) == [prompt.greedy], prompt.name
     sampled = [driver.finish([driver.start(prompt.ids, max_new=9, sampling=SAMPLED)]) for _ in range(2)]

@@ -24,12 +24,12 @@ from recipes import MORE_RECIPES, RECIPES
 
 from penstock.checkpoint import inspect_checkpoint
 from penstock.engine import EngineOptions
-from penstock.engine.runner import Runner
+from penstock.engine.runner import JaxRunner
 from penstock.generation import GenerationRequest, Prompt, SamplingParams
 from penstock.layers.attention import TokenPlaces
 from penstock.layers.gather_attention import GatherAttention
 from penstock.models.decoder import empty_caches, forward, logits
-from penstock.scheduler.step import Scheduler
+from penstock.scheduler.scheduler import Scheduler
 from penstock.weights import load_weights
 
 TOLERANCE = 2e-5
@@ -97,10 +97,10 @@ class Engine:
     tokens_per_dispatch: int = 4 if IS_WHOLE else 1
     lengths: tuple[int, ...] = (1, 15, 16, 17, 63, 64, 65, 255, 256, 257, 310, 330)
 
-    def load(self, folder: Path, compile_cache: Path) -> Runner:
+    def load(self, folder: Path, compile_cache: Path) -> JaxRunner:
         sizes = {name: value for name, value in vars(self).items() if name != "lengths"}
         options = EngineOptions(**sizes, compile_cache=compile_cache)
-        return Runner.load(inspect_checkpoint(folder), options, on_progress=lambda _: None)
+        return JaxRunner.load(inspect_checkpoint(folder), options, on_progress=lambda _: None)
 
 
 ENGINES = {
@@ -153,7 +153,7 @@ def test_scheduled_tokens_are_the_judges(depth: int, tmp_path: Path):
         max_model_len=203, max_num_seqs=3, max_prefill_tokens=40, tokens_per_dispatch=4, pipeline_depth=depth,
         kv_cache_memory=21 * (16 * 2 * 24 * 4), compile_cache=tmp_path,
     )  # fmt: skip
-    runner = Runner.load(inspect_checkpoint(folder), options, on_progress=lambda _: None)
+    runner = JaxRunner.load(inspect_checkpoint(folder), options, on_progress=lambda _: None)
     assert runner.capacity.num_pages == 20
     hub = FakeHub()
     scheduler, reference = Scheduler(runner, hub), Reference(folder)

@@ -46,8 +46,6 @@ def test_neutral_values_and_nulls_pass_in_silence(door: Any, base: dict[str, Any
         {"modalities": ["text", "audio"]},
         {"audio": {"voice": "x"}},
         {"best_of": 2},
-        {"min_tokens": 1},
-        {"ignore_eos": True},
         {"guided_json": {}},
         {"structured_outputs": {"regex": "a"}},
         {"chat_template": "{{ 1 }}"},

@@ -1,22 +1,34 @@
 """A device and a hub to schedule against, in numpy and plain Python, each checking what the real one relies on.
 
 The fake's next token is a hash of the sequence's key and of every token that it reads back from the cache through its
-block table. So a page that two sequences share, a slice at a wrong position or a slot advanced once too often changes
+block table. So a page that two sequences share, a span at a wrong position or a slot advanced once too often changes
 the tokens, and `naive_tokens`, which knows no pages, slots or steps, is the judge.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from penstock.engine.interface import Capacity, PrefillSlice
+from penstock.engine.interface import (
+    END_ERROR,
+    END_LENGTH,
+    END_STOP,
+    Capacity,
+    Join,
+    Span,
+    StepOutput,
+    StepPlan,
+    Yields,
+)
+from penstock.engine.row_parameters import ROW_LAYOUT, ROW_PARAMETERS
 from penstock.generation import GenerationRequest, Prompt, SamplingParams
-from penstock.scheduler.sequence import sampling_key
+from penstock.scheduler.sequence import rng_key
 
 VOCAB_SIZE = 23
-STOP, LENGTH = 1, 2
+STOP, LENGTH, ERROR = END_STOP, END_LENGTH, END_ERROR
 
 
 def small_capacity(**changes: int) -> Capacity:
@@ -32,63 +44,66 @@ def small_capacity(**changes: int) -> Capacity:
     return Capacity(**(sizes | changes))
 
 
-def next_token(key: tuple[int, int], history: list[int]) -> int:
-    return hash((*key, *history)) % VOCAB_SIZE
+def next_token(rng_key: tuple[int, int], history: list[int], *, banned: tuple[int, ...] = ()) -> int:
+    """Banned tokens aside, a hash of what the row is and has seen."""
+    allowed = [token for token in range(VOCAB_SIZE) if token not in banned]
+    return allowed[hash((*rng_key, *history)) % len(allowed)]
 
 
 def naive_tokens(request: GenerationRequest, index: int, *, stop_ids: tuple[int, ...]) -> tuple[list[int], int]:
     """What choice `index` makes when nothing else exists: (ids, end)."""
-    prompt, choice = divmod(index, request.sampling.n)
-    key = (0, 0) if request.sampling.is_greedy else sampling_key(request.sampling.seed, prompt, choice)
+    sampling = request.sampling
+    prompt, choice = divmod(index, sampling.n)
+    key = (0, 0) if sampling.is_greedy else rng_key(sampling.seed, prompt, choice)
+    stops = (() if sampling.ignore_eos else stop_ids) + sampling.stop_token_ids
     history, made = list(request.prompts[prompt].ids), []
-    while True:
-        made.append(next_token(key, history))
+    while len(made) < sampling.max_tokens:
+        made.append(next_token(key, history, banned=stops if len(made) < sampling.min_tokens else ()))
         history.append(made[-1])
-        if made[-1] in stop_ids + request.sampling.stop_token_ids:
+        if made[-1] in stops:
             return made, STOP
-        if len(made) == request.sampling.max_tokens:
-            return made, LENGTH
+    return made, LENGTH
 
 
 def make_request(
-    stream: int, prompts: list[list[int]], max_tokens: int, *, n: int = 1, seed: int = 0, temperature: float = 1.0
+    stream: int, prompts: list[list[int]], max_tokens: int, *, seed: int = 0, **sampling_params: Any
 ) -> GenerationRequest:
-    sampling = SamplingParams(max_tokens=max_tokens, n=n, seed=seed, temperature=temperature)
+    sampling = SamplingParams(max_tokens=max_tokens, seed=seed, **sampling_params)
     return GenerationRequest(stream << 12, tuple(map(Prompt.of_ids, prompts)), sampling, request_id=f"req_{stream}")
 
 
 @dataclass
-class FakeResult:
+class FakeStep:
     runner: FakeRunner
-    ids: np.ndarray
-    ends: np.ndarray
+    output: StepOutput
     epoch: int
 
-    def fetch(self) -> tuple[np.ndarray, np.ndarray]:
+    def fetch(self) -> StepOutput:
         assert self.epoch == self.runner.epoch, "a step from before the reset was fetched"
         self.runner.num_unfetched -= 1
         self.runner.maybe_fail("fetch")
-        return self.ids, self.ends
+        return self.output
 
 
 @dataclass
 class FakeSlot:
-    pages: np.ndarray
+    params: dict[str, list[Any]]
+    pages: dict[int, int] = field(default_factory=dict)  # by their place in the block table
     num_cached: int = 0
-    key: tuple[int, int] = (0, 0)
-    remaining: int = 0
-    stop_ids: tuple[int, ...] = ()
+    num_generated: int = 0
     last_token: int = -1
     is_active: bool = False
 
 
 class FakeRunner:
-    """Runs in dispatch order, as a device does. `faults` names the next calls that fail: prefill, decode, fetch."""
+    """Runs in dispatch order, as a device does. `faults` names the next steps that fail: those with a "span" or a
+    "decode" in them, or in "fetch"."""
 
     def __init__(self, capacity: Capacity) -> None:
         self.capacity = capacity
         self.faults: list[str] = []
         self.error: type[Exception] = RuntimeError
+        self.broken_tokens: set[int] = set()  # prompts with one of them have logits that are not numbers
         self.epoch = 0
         self.widths: list[int] = []  # tokens of every decode
         self.reset()
@@ -104,55 +119,84 @@ class FakeRunner:
             self.faults.pop(0)
             raise self.error(f"fault injected into {call}")
 
-    def prefill(self, piece: PrefillSlice) -> FakeResult:
-        self.maybe_fail("prefill")
-        assert piece.tokens.dtype == piece.pages.dtype == np.int32
-        assert 0 < len(piece.tokens) <= self.capacity.max_prefill_tokens
-        assert (piece.pages > 0).all()
-        if piece.start == 0:
-            self.slots[piece.slot] = FakeSlot(pages=piece.pages)
-        slot = self.slots[piece.slot]
-        assert slot.num_cached == piece.start, "slices out of order"
-        for token in piece.tokens.tolist():
-            self._write(slot, token)
-        if not piece.is_last:
-            return self._in_flight(np.empty((0, 1), np.int32), np.empty(0, np.uint8))
-        slot.key = (0, 0) if piece.temperature == 0 else piece.key
-        slot.remaining, slot.stop_ids, slot.is_active = piece.max_new_tokens, piece.stop_ids, True
-        token, end = self._sample(slot)
-        return self._in_flight(np.array([[token]], np.int32), np.array([end], np.uint8))
-
-    def decode(self, slots: np.ndarray, *, tokens: int = 1) -> FakeResult:
-        self.maybe_fail("decode")
-        assert slots.dtype == np.int32
-        assert len(set(slots.tolist())) == len(slots) > 0
-        assert tokens in {1, self.capacity.tokens_per_dispatch}
-        self.widths.append(tokens)
-        packed = np.full((len(slots), tokens + 1), -1, np.int32)  # ids are a view into it, as on the real device
-        ids, ends = packed[:, :-1], np.zeros(len(slots), np.uint8)
-        for row, slot in enumerate(self.slots[slot] for slot in slots.tolist()):
-            for column in range(tokens):
-                if slot.is_active:
-                    self._write(slot, slot.last_token)
-                    ids[row, column], ends[row] = self._sample(slot)
-        return self._in_flight(ids, ends)
-
-    def _in_flight(self, ids: np.ndarray, ends: np.ndarray) -> FakeResult:
+    def dispatch(self, plan: StepPlan) -> FakeStep:
+        self._check(plan)
+        for join in plan.joins:
+            self.slots[join.slot] = self._join(join)
+        for change in plan.block_tables:
+            assert change.group < self.capacity.num_page_groups
+            assert change.pages.dtype == np.int32
+            assert (change.pages > 0).all()
+            self.slots[change.slot].pages |= dict(enumerate(change.pages.tolist(), change.first))
+        rows = [row for span in plan.spans for row in self._span(span)]
+        rows += self._decode(plan)
+        ids = np.full((len(rows), plan.tokens_per_dispatch), -1, np.int32)
+        for row, (tokens, _) in enumerate(rows):
+            ids[row, : len(tokens)] = tokens
         self.num_unfetched += 1
-        return FakeResult(self, ids, ends, self.epoch)
+        return FakeStep(self, StepOutput(ids, np.array([end for _, end in rows], np.uint8)), self.epoch)
+
+    def _check(self, plan: StepPlan) -> None:
+        assert not plan.is_empty
+        spans, decoding = [span.slot for span in plan.spans], plan.decode_slots.tolist()
+        assert plan.decode_slots.dtype == np.int32
+        assert len(set(spans)) == len(spans)
+        assert len(set(decoding)) == len(decoding)
+        assert plan.tokens_per_dispatch in {1, self.capacity.tokens_per_dispatch}
+        assert {join.slot for join in plan.joins} <= set(spans), "somebody joins without a span"
+        assert {change.slot for change in plan.block_tables} <= {*spans, *decoding}
+
+    @staticmethod
+    def _join(join: Join) -> FakeSlot:
+        parts = ROW_LAYOUT.parts(join.params)
+        return FakeSlot({name: part.view(ROW_PARAMETERS[name].dtype).tolist() for name, part in parts.items()})
+
+    def _span(self, span: Span) -> list[tuple[list[int], int]]:
+        self.maybe_fail("span")
+        assert span.tokens.dtype == np.int32
+        assert 0 < len(span.tokens) <= self.capacity.max_prefill_tokens
+        slot = self.slots[span.slot]
+        assert slot.num_cached == span.start, "spans out of order"
+        for token in span.tokens.tolist():
+            self._write(slot, token)
+        slot.is_active = span.yields is Yields.TOKEN
+        return [self._sample(slot)] if slot.is_active else []
+
+    def _decode(self, plan: StepPlan) -> list[tuple[list[int], int]]:
+        slots = [self.slots[slot] for slot in plan.decode_slots.tolist()]
+        if slots:
+            self.maybe_fail("decode")
+            self.widths.append(plan.tokens_per_dispatch)
+        return [self._decode_one(slot, plan.tokens_per_dispatch) for slot in slots]
+
+    def _decode_one(self, slot: FakeSlot, num_tokens: int) -> tuple[list[int], int]:
+        made, end = [], 0
+        while slot.is_active and len(made) < num_tokens:
+            self._write(slot, slot.last_token)
+            new, end = self._sample(slot)
+            made += new
+        return made, end
 
     def _write(self, slot: FakeSlot, token: int) -> None:
         page, offset = divmod(slot.num_cached, self.capacity.page_size)
         self.cache[slot.pages[page], offset] = token
         slot.num_cached += 1
 
-    def _sample(self, slot: FakeSlot) -> tuple[int, int]:
-        history = self.cache[slot.pages].ravel()[: slot.num_cached].tolist()
-        slot.last_token = token = next_token(slot.key, history)
-        slot.remaining -= 1
-        end = STOP if token in slot.stop_ids else LENGTH if slot.remaining == 0 else 0
+    def _sample(self, slot: FakeSlot) -> tuple[list[int], int]:
+        table = [page for _, page in sorted(slot.pages.items())]
+        history = self.cache[table].ravel()[: slot.num_cached].tolist()
+        params, slot.is_active = slot.params, False
+        if self.broken_tokens.intersection(history):
+            return [], ERROR
+        if params["max_tokens"][0] == 0:
+            return [], LENGTH
+        stops = tuple(token for token in params["stop_ids"] if token >= 0)
+        banned = stops if slot.num_generated < params["min_tokens"][0] else ()
+        slot.last_token = next_token(tuple(params["rng_key"]), history, banned=banned)
+        slot.num_generated += 1
+        end = STOP if slot.last_token in stops else LENGTH if slot.num_generated == params["max_tokens"][0] else 0
         slot.is_active = end == 0
-        return token, end
+        return [slot.last_token], end
 
 
 @dataclass
@@ -170,7 +214,8 @@ class FakeHub:
     def mark_scheduled(self, row_key: int) -> None:
         self.scheduled.append(row_key)
 
-    def push_step(self, keys, ids, ends, *, num_running, num_waiting, num_pages_in_use):
+    def push_step(self, keys, output, *, num_running, num_waiting, num_pages_in_use):
+        ids, ends = output.ids, output.ends
         assert (keys.dtype, ids.dtype, ends.dtype) == (np.uint64, np.int32, np.uint8)
         assert keys.flags.c_contiguous
         assert ids.flags.c_contiguous
@@ -188,6 +233,9 @@ class FakeHub:
         return ended_by_text
 
     def _take(self, key: int, new: list[int], end: int) -> list[int]:
+        if end == ERROR:
+            self.failed.setdefault(key & ~0xFFF, "engine_error")
+            return []
         tokens = self.tokens.setdefault(key, [])
         tokens += new
         limit = self.text_ends.get(key)

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "adapters"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "contract"))
 
 from hubs import load_prompt, make_hub, settings
 
@@ -26,7 +27,7 @@ class Client:
     stop reading; got: set at every piece; is_whole: whether the body has an end."""
 
     def __init__(
-        self, server: BaseInferenceApiServer, method: str, path: str, body: bytes = b"", **headers: str
+        self, server: BaseInferenceApiServer, method: str, path: str, body: bytes = b"", query: str = "", **headers: str
     ) -> None:
         self.status = 0
         self.headers: dict[str, str] = {}
@@ -46,7 +47,7 @@ class Client:
             "method": method,
             "path": path,
             "raw_path": path.encode(),
-            "query_string": b"",
+            "query_string": query.encode(),
             "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in sent.items()],
             "client": ("127.0.0.1", 1),
             "scheme": "http",
@@ -107,7 +108,7 @@ def start(server: BaseInferenceApiServer, content: dict[str, Any], path: str = C
 def echo_server(cls: type[PenstockServer] = PenstockServer, **given: Any) -> PenstockServer:
     chosen = settings(engine="echo", **given)
     hub, metrics = make_hub(PROMPT, max_pending_bytes=chosen.max_pending_bytes)
-    return cls(chosen, {"echo": EchoEngine(chosen, PROMPT, hub, metrics, "echo")}, metrics)
+    return cls(chosen, {"echo": EchoEngine(chosen, PROMPT, hub, metrics.model("echo"), "echo")}, metrics)
 
 
 def play(server: BaseInferenceApiServer, scene: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -46,7 +46,7 @@ def test_a_client_that_leaves_ends_the_work(is_streamed: bool) -> None:
         client.has_left.set()
         await asyncio.wait_for(client.answered, timeout=1)
         await until(lambda: is_idle(server))
-        assert server.counters.get("penstock_cancelled_requests_total") == 1
+        assert server.models["echo"].metrics.get("penstock_cancelled_requests_total") == 1
         assert not server.models["echo"].deliveries
 
     play(server, scene)
@@ -124,7 +124,7 @@ def test_a_reader_that_stalls_is_let_go() -> None:
         await asyncio.wait_for(client.answered, timeout=2)
         assert not client.is_complete
         await until(lambda: is_idle(server))
-        assert server.counters.get("penstock_cancelled_requests_total") == 1
+        assert server.models["echo"].metrics.get("penstock_cancelled_requests_total") == 1
 
     play(server, scene)
 

@@ -26,7 +26,7 @@ class StatedEngine(EchoEngine):
 def stated_server(**state: Any) -> PenstockServer:
     chosen = settings(engine="echo")
     hub, metrics = make_hub(PROMPT)
-    engine = StatedEngine(chosen, PROMPT, hub, metrics, "echo")
+    engine = StatedEngine(chosen, PROMPT, hub, metrics.model("echo"), "echo")
     engine.stated = EngineStatus(**state)
     return PenstockServer(chosen, {"echo": engine}, metrics)
 

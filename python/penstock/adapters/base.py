@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from penstock._core import Metrics
 from penstock.abilities import Abilities
 from penstock.adapters.engine import Engine, PromptRequest
 from penstock.adapters.sample import ReturnSample
@@ -30,11 +31,13 @@ class InferenceEngineAdapter(ABC):
         sampling_defaults: what a request gets where it says nothing.
         max_running: requests that it works for at once, more wait for their turn; None: it takes all that come and
             queues them itself.
+        metrics: the process's, where it was made with some: a server that is given none shows these.
     """
 
     abilities: Abilities = Abilities(chat=True)
     sampling_defaults: SamplingDefaults = SamplingDefaults()
     max_running: int | None = None
+    metrics: Metrics | None = None
 
     @abstractmethod
     async def generate(

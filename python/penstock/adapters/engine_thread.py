@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from penstock.errors import PenstockError
 from penstock.generation import EngineState
-from penstock.scheduler.step import Scheduler
+from penstock.scheduler.scheduler import Scheduler
 
 log = logging.getLogger("penstock.engine")
 

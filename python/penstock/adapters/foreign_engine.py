@@ -34,7 +34,7 @@ _WIRE_NAMES = {"template_kwargs": "chat_template_kwargs"}
 
 
 def engine_of(
-    adapter: InferenceEngineAdapter, metrics: _core.Metrics, *,
+    adapter: InferenceEngineAdapter, metrics: _core.ModelMetrics, *,
     max_requests: int, max_pending_bytes: int, determine_finish_reason: DetermineFinishReason,
 ) -> Engine:  # fmt: skip
     """The adapter itself where it is an engine, else what makes it one. Arguments as `ForeignEngine`'s."""
@@ -50,13 +50,13 @@ class ForeignEngine(Engine):
     """A foreign adapter with a hub of its own.
 
     Args:
-        metrics: take its counts and gauges.
+        metrics: of its model.
         max_requests: that run or wait at once; one more is refused.
         determine_finish_reason: for choices that the adapter leaves without one.
     """
 
     def __init__(
-        self, adapter: InferenceEngineAdapter, metrics: _core.Metrics, *,
+        self, adapter: InferenceEngineAdapter, metrics: _core.ModelMetrics, *,
         max_requests: int, max_pending_bytes: int, determine_finish_reason: DetermineFinishReason,
     ) -> None:  # fmt: skip
         vocabulary = _core.Vocabulary.from_json(_NO_VOCABULARY)

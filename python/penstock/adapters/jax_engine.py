@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
-from penstock.adapters.base import TokenEngineAdapter
-from penstock.adapters.engine_thread import FAILED, EngineThread
+from penstock._core import Hub, Metrics, ModelMetrics
+from penstock.adapters.scheduled_engine import ScheduledEngine
+from penstock.checkpoint import Checkpoint, inspect_checkpoint
+from penstock.config import Settings, load_settings
 from penstock.engine.interface import EngineOptions
-from penstock.errors import ApiError
-from penstock.generation import EngineState, EngineStatus, GenerationRequest
-from penstock.scheduler.step import Scheduler
+from penstock.errors import ConfigError
+from penstock.prompt import PromptEncoder
+from penstock.scheduler.scheduler import Scheduler
 
 if TYPE_CHECKING:
-    from penstock._core import Hub, Metrics
-    from penstock.checkpoint import Checkpoint
-    from penstock.config import Settings
-    from penstock.engine.runner import Runner
-    from penstock.prompt import PromptEncoder
+    from penstock.engine.runner import JaxRunner
 
 log = logging.getLogger("penstock.engine")
 
 
-class JaxEngine(TokenEngineAdapter):
+class JaxEngine(ScheduledEngine):
     """A checkpoint served by JAX in this process, on a thread of its own.
 
     `max_model_len` is what settings and model say until the engine is loaded, and what its memory holds from then on.
@@ -35,66 +34,57 @@ class JaxEngine(TokenEngineAdapter):
         checkpoint: Checkpoint,
         prompt: PromptEncoder,
         hub: Hub,
-        metrics: Metrics,
+        metrics: ModelMetrics,
         model_name: str,
     ) -> None:
-        self.hub = hub
-        self.prompt = prompt
+        super().__init__(prompt, hub, metrics, model_name)
         self.sampling_defaults = checkpoint.sampling_defaults
         self.max_model_len = min(
             settings.max_model_len or checkpoint.max_position_embeddings, checkpoint.max_position_embeddings
         )
         self._settings = settings
         self._checkpoint = checkpoint
-        self._metrics = metrics
-        self._model_name = model_name
-        self._runner: Runner | None = None
+        self._runner: JaxRunner | None = None
         self._num_compiles_counted = 0
-        self._thread = EngineThread(self._load)
 
-    @property
-    def model_name(self) -> str:
-        return self._model_name
+    @classmethod
+    def load(cls, folder: str | Path, *, metrics: Metrics | None = None, **settings: Any) -> Self:
+        """An engine for the model in `folder`, for `PenstockServer(settings, {name: engine})` or its own `generate`.
+
+        Checks the folder and returns; weights and programs are loaded when the server or the first `generate` starts
+        it.
+
+        Args:
+            metrics: the server's, where it is given some; a server that is given none shows the engine's.
+            settings: as of `penstock serve`, with underscores: `max_num_seqs=8`. `model_name` is the id of the model,
+                by default the folder's name.
+
+        Raises:
+            ModelError: the folder cannot be served.
+            ConfigError: a setting that there is not, or whose value does not fit.
+        """
+        if unknown := sorted(settings.keys() - Settings.model_fields.keys()):
+            raise ConfigError(f"JaxEngine.load: there is no setting '{unknown[0]}'.")
+        chosen = load_settings({"model": folder, **settings}, {})
+        checkpoint = inspect_checkpoint(Path(folder))
+        limit = checkpoint.max_position_embeddings
+        if chosen.max_model_len is not None and chosen.max_model_len > limit:
+            raise ConfigError(f"max_model_len {chosen.max_model_len} should be at most {limit}, the model's own limit.")
+        name = chosen.model_name or Path(folder).resolve().name
+        prompt = PromptEncoder.load(Path(folder), vocab_size=checkpoint.vocab_size)
+        process = Metrics() if metrics is None else metrics
+        counters = process.model(name, max_model_len=chosen.max_model_len or limit)
+        hub = Hub(prompt.vocabulary, counters, max_pending_bytes=chosen.max_pending_bytes)
+        engine = cls(chosen, checkpoint, prompt, hub, counters, name)
+        engine.metrics = process
+        return engine
 
     def start(self, on_step: Callable[[], None]) -> None:
         def count_and_wake() -> None:
             self._count_compiles()
             on_step()
 
-        self._thread.start(count_and_wake)
-
-    def stop(self) -> None:
-        self._thread.stop()
-
-    def submit(self, request: GenerationRequest) -> None:
-        state, scheduler = self._thread.state, self._thread.scheduler
-        if state is EngineState.READY and scheduler is not None:
-            scheduler.submit(request)
-        elif state is EngineState.LOADING:
-            raise ApiError("model_loading", f"The model is loading: {self._thread.detail or 'just begun'}.")
-        else:
-            raise ApiError("engine_dead", FAILED if state is EngineState.ERROR else "The engine has stopped.")
-
-    def check_has_room(self) -> None:
-        if self._thread.scheduler is not None:
-            self._thread.scheduler.queue.check_has_room()
-
-    def cancel(self, stream_key: int) -> None:
-        if self._thread.scheduler is not None:
-            self._thread.scheduler.cancel(stream_key)
-
-    def status(self) -> EngineStatus:
-        scheduler, runner = self._thread.scheduler, self._runner
-        num_running, num_waiting, num_pages_in_use = scheduler.gauges if scheduler is not None else (0, 0, 0)
-        return EngineStatus(
-            state=self._thread.state,
-            detail=self._thread.detail,
-            num_running=num_running,
-            num_waiting=num_waiting,
-            num_pages_in_use=num_pages_in_use,
-            num_pages=runner.capacity.num_pages if runner is not None else 0,
-            heartbeat_age_s=self._thread.heartbeat_age_s,
-        )
+        super().start(count_and_wake)
 
     def get_model_info(self) -> dict[str, Any]:
         defaults, runner = self.sampling_defaults, self._runner
@@ -120,14 +110,14 @@ class JaxEngine(TokenEngineAdapter):
     # ---- the engine's thread
 
     def _load(self, on_progress: Callable[[str], None]) -> Scheduler:
-        from penstock.engine.runner import Runner
+        from penstock.engine.runner import JaxRunner
 
-        runner = Runner.load(self._checkpoint, self._options(), on_progress=on_progress)
+        runner = JaxRunner.load(self._checkpoint, self._options(), on_progress=on_progress)
         capacity = runner.capacity
-        self._metrics.set("penstock_num_pages", capacity.num_pages)
-        self._metrics.set("penstock_page_size_tokens", capacity.page_size)
+        self._counters.set("penstock_num_pages", capacity.num_pages)
+        self._counters.set("penstock_page_size_tokens", capacity.page_size)
         self.max_model_len = self.prompt.max_model_len = capacity.max_model_len
-        self._runner = runner
+        self._runner, self._num_pages = runner, capacity.num_pages
         return Scheduler(
             runner,
             self.hub,
@@ -152,5 +142,5 @@ class JaxEngine(TokenEngineAdapter):
         if self._runner is not None and self._runner.num_compiles_after_ready > self._num_compiles_counted:
             new = self._runner.num_compiles_after_ready - self._num_compiles_counted
             self._num_compiles_counted += new
-            self._metrics.add("penstock_compiles_after_ready_total", new)
+            self._counters.add("penstock_compiles_after_ready_total", new)
             log.warning("%d programs were compiled after ready: the closed set of shapes has a hole", new)

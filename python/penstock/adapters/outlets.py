@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
-from penstock._core import Hub
+from penstock._core import Hub, Receipt
+
+Taken = tuple[bytes, int, Receipt | None]
 
 #: What `Hub.take` says of a stream that is gone.
-GONE = (b"", 499)
+GONE: Taken = (b"", 499, None)
+_NOBODY: tuple[None, Any] = (None, None)
 
-Sink = Callable[[bytes, int], bool]
+#: Frames, status and receipt, as `Hub.take` gives them; true while it takes more.
+Sink = Callable[[bytes, int, Receipt | None], bool]
 
 
 class Outlets:
@@ -26,15 +31,14 @@ class Outlets:
 
     Args:
         hub: where the frames are.
-        on_taken: called on the loop after frames left the hub, for an engine that waits for room.
     """
 
-    def __init__(self, hub: Hub, *, on_taken: Callable[[], None] | None = None) -> None:
+    def __init__(self, hub: Hub) -> None:
         self.hub = hub
-        self._on_taken = on_taken
         self._loop = asyncio.get_running_loop()
         self._is_wake_pending = False
-        self._waiters: dict[int, asyncio.Future[tuple[bytes, int]]] = {}
+        # Who waits for a stream, and how what it has is taken.
+        self._waiters: dict[int, tuple[asyncio.Future[Any], Callable[[int], Any]]] = {}
         # Every stream that is followed, with its sink if it has one now.
         self._sinks: dict[int, Sink | None] = {}
         # Streams whose frames wait because their last `send` has not returned, and since when.
@@ -56,23 +60,28 @@ class Outlets:
         """Keeps count of what is ready for a stream. To be called before the engine has it; ends with `close`."""
         self._sinks[stream_key] = None
 
-    def next(self, stream_key: int) -> asyncio.Future[tuple[bytes, int]]:
-        """What the stream has to send, once there is something, and 0 or its final status, as `Hub.take`.
+    def next(self, stream_key: int) -> asyncio.Future[Taken]:
+        """What the stream has to send, once there is something, as `Hub.take`.
 
         One wait per stream at a time; who stops waiting calls `close`.
         """
+        return self._next(stream_key, self.hub.take)
+
+    def next_deltas(self, stream_key: int) -> asyncio.Future[Any]:
+        """The same, as `Hub.take_deltas`."""
+        return self._next(stream_key, self.hub.take_deltas)
+
+    def _next(self, stream_key: int, take: Callable[[int], Any]) -> asyncio.Future[Any]:
         waiter = self._loop.create_future()
         if stream_key in self._lagging:
             del self._lagging[stream_key]
-            waiter.set_result(self.hub.take(stream_key))
-            if self._on_taken is not None:
-                self._on_taken()
+            waiter.set_result(take(stream_key))
         else:
-            self._waiters[stream_key] = waiter
+            self._waiters[stream_key] = waiter, take
         return waiter
 
     def pour(self, stream_key: int, sink: Sink) -> None:
-        """From now on `sink(frames, status)` is called with the stream's frames as they come, while it returns true.
+        """From now on `sink(frames, status, receipt)` is called with the frames as they come, while it returns true.
 
         Once it has returned false the frames wait, until it is poured into again or the stream is closed.
         """
@@ -80,8 +89,6 @@ class Outlets:
         if stream_key in self._lagging:
             del self._lagging[stream_key]
             is_open = sink(*self.hub.take(stream_key))
-            if self._on_taken is not None:
-                self._on_taken()
         self._sinks[stream_key] = sink if is_open else None
 
     def close(self, stream_key: int) -> None:
@@ -90,7 +97,7 @@ class Outlets:
         sink = self._sinks.pop(stream_key, None)
         if sink is not None:
             sink(*GONE)
-        waiter = self._waiters.pop(stream_key, None)
+        waiter, _ = self._waiters.pop(stream_key, _NOBODY)
         if waiter is not None and not waiter.done():
             waiter.set_result(GONE)
 
@@ -111,11 +118,8 @@ class Outlets:
             if sink is None:
                 self._resume(key)
                 continue
-            frames, status = take(key)
-            if not sink(frames, status):
+            if not sink(*take(key)):
                 sinks[key] = None
-        if self._on_taken is not None:
-            self._on_taken()
         if not self._turn.done():
             self._turn.set_result(None)
             self._turn = self._loop.create_future()
@@ -123,8 +127,8 @@ class Outlets:
     def _resume(self, stream_key: int) -> None:
         if stream_key not in self._sinks:  # a stream that was cancelled may still be called ready, once
             return
-        waiter = self._waiters.pop(stream_key, None)
+        waiter, take = self._waiters.pop(stream_key, _NOBODY)
         if waiter is None:
             self._lagging.setdefault(stream_key, self._loop.time())
         elif not waiter.done():
-            waiter.set_result(self.hub.take(stream_key))
+            waiter.set_result(take(stream_key))

@@ -1,17 +1,14 @@
 """`generate()` of every engine that feeds a hub: what the server does for a client, done for a caller in Python.
 
-The frames are read back as any client would read them, so a caller sees exactly what the wire shows.
+The stream speaks no API but gives its deltas: the text that the wire shows, with all tokens that it cost.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
-from typing import Any
-
-import orjson
 
 from penstock import _core
 from penstock.adapters.engine import Engine
@@ -35,25 +32,27 @@ async def generate(
     await _until_ready(engine, outlets)
     texts = [prompts] if isinstance(prompts, str) else prompts
     encoded = await asyncio.to_thread(engine.read_prompts, CompletionRequest.model_construct(prompt=texts))
-    deltas = _deltas(outlets, engine, _request(engine, encoded, sampling_params))
+    request = _request(engine, encoded, sampling_params, is_streamed=stream)
+    samples = _samples(outlets, engine, request)
     if stream:
-        return deltas
-    return await _joined(deltas, num_choices=len(texts) * sampling_params.n)
+        return samples
+    return sorted([sample async for batch in samples for sample in batch], key=lambda sample: sample.index)
 
 
-def _request(engine: Engine, prompts: tuple[Prompt, ...], sampling: SamplingParams) -> GenerationRequest:
+def _request(
+    engine: Engine, prompts: tuple[Prompt, ...], sampling: SamplingParams, *, is_streamed: bool
+) -> GenerationRequest:
     assert engine.max_model_len is not None, "an engine that reads ids knows its context"
     longest = max(prompt.num_tokens for prompt in prompts)
     max_tokens = clamp_max_tokens(sampling.max_tokens, num_prompt_tokens=longest, max_model_len=engine.max_model_len)
     request_id = _core.mint_id("req_")
-    key = engine.hub.open(
-        response_id=_core.mint_id("cmpl-"),
+    opening = _core.Opening(
+        dialect="deltas",
+        response_id=request_id,
         model=engine.name,
         created=int(time.time()),
-        chat=False,
-        streamed=True,
+        is_streamed=is_streamed,
         num_choices=len(prompts) * sampling.n,
-        include_usage=False,
         stop=list(sampling.stop),
         prompt_tokens=sum(prompt.num_tokens for prompt in prompts),
         max_tokens=max_tokens,
@@ -61,7 +60,7 @@ def _request(engine: Engine, prompts: tuple[Prompt, ...], sampling: SamplingPara
         arrival=time.monotonic(),
     )
     return GenerationRequest(
-        stream_key=key,
+        stream_key=engine.hub.open(opening),
         prompts=prompts,
         sampling=replace(sampling, max_tokens=max_tokens),
         request_id=request_id,
@@ -75,41 +74,20 @@ async def _until_ready(engine: Engine, outlets: Outlets) -> None:
         raise ApiError("engine_dead", f"The engine cannot answer: {status.detail or status.state.value}.")
 
 
-async def _deltas(outlets: Outlets, engine: Engine, request: GenerationRequest) -> AsyncIterator[list[ReturnSample]]:
+async def _samples(outlets: Outlets, engine: Engine, request: GenerationRequest) -> AsyncGenerator[list[ReturnSample]]:
     key, status = request.stream_key, 0
     outlets.follow(key)
     try:
         engine.submit(request)
         while not status:
-            frames, status = await outlets.next(key)
-            if samples := list(_samples(frames)):
-                yield samples
+            deltas, status, error = await outlets.next_deltas(key)
+            if deltas:
+                yield [ReturnSample(*delta) for delta in deltas]
+            if error is not None:
+                kind, message, param = error
+                raise ApiError(kind, message, param=param)
     finally:
         outlets.close(key)
         if not status:  # the caller has left, or the engine refused
             engine.cancel(key)
             outlets.hub.cancel(key)
-
-
-def _samples(frames: bytes) -> Iterator[ReturnSample]:
-    for event in frames.split(b"\n\n"):
-        if not event.startswith(b"data: ") or event == b"data: [DONE]":
-            continue
-        content: dict[str, Any] = orjson.loads(event[6:])
-        if error := content.get("error"):
-            raise ApiError("engine_error", error["message"], param=error["param"])
-        for choice in content["choices"]:
-            reason = choice["finish_reason"]
-            if choice["text"] or reason:
-                yield ReturnSample(choice["index"], choice["text"], 1 if choice["text"] else 0, reason)
-
-
-async def _joined(deltas: AsyncIterator[list[ReturnSample]], *, num_choices: int) -> list[ReturnSample]:
-    whole = [ReturnSample(index, "", 0) for index in range(num_choices)]
-    async for samples in deltas:
-        for new in samples:
-            old = whole[new.index]
-            whole[new.index] = ReturnSample(
-                new.index, old.text + new.text, old.num_tokens + new.num_tokens, new.finish_reason or old.finish_reason
-            )
-    return whole

@@ -36,6 +36,9 @@ class Delivery(Response):
         engine, outlets: of the stream's model.
         is_streamed: an event stream; else one JSON body.
         on_end: called once when the stream has left, or was dropped.
+
+    Attributes:
+        receipt: what the generation came to, once it is over.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Delivery(Response):
         self._request = request
         self._is_streamed = is_streamed
         self._pipe: Pipe | None = None
+        self.receipt: _core.Receipt | None = None
         self._on_end = on_end
         outlets.follow(stream_key)
         request.cancel_scope.take_over(self.end)
@@ -59,6 +63,7 @@ class Delivery(Response):
     async def send(self, send: Send, request: Request) -> int:
         if request.cancel_scope.reason == "client_closed":  # while a handler still held the answer back
             return _CLIENT_GONE
+        request.drop_body()
         status = 0
         try:
             status = await (self._stream(send, request) if self._is_streamed else self._whole(send, request))
@@ -73,7 +78,7 @@ class Delivery(Response):
         """Ends the generation for a row of the error table; a client that is still there is told."""
         self._engine.cancel(self._key)
         if reason == "client_closed":
-            self._engine.hub.cancel(self._key)
+            self.receipt = self._engine.hub.cancel(self._key)
             if self._pipe is not None:
                 self._pipe.close()
             self._forget()
@@ -90,7 +95,8 @@ class Delivery(Response):
     async def _stream(self, send: Send, request: Request) -> int:
         pipe = self._pipe = Pipe(self._outlets, self._key, send)
         await send(self._start(request))  # an event stream's head leaves the host at once
-        frames, status = await pipe.pump()
+        frames, status, receipt = await pipe.pump()
+        self.receipt = receipt or self.receipt
         if status != _CLIENT_GONE:
             request.cancel_scope.stop_watching()
             await send({"type": "http.response.body", "body": frames, "more_body": False})
@@ -99,7 +105,8 @@ class Delivery(Response):
     async def _whole(self, send: Send, request: Request) -> int:
         status, body = 0, b""
         while not status:
-            body, status = await self._outlets.next(self._key)
+            body, status, receipt = await self._outlets.next(self._key)
+            self.receipt = receipt or self.receipt
         if status == _CLIENT_GONE:
             return status
         self.status_code = status
@@ -113,4 +120,4 @@ class Delivery(Response):
 
     def _drop(self) -> None:
         self._engine.cancel(self._key)
-        self._engine.hub.cancel(self._key)
+        self.receipt = self._engine.hub.cancel(self._key) or self.receipt

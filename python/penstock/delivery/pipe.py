@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from penstock.adapters.outlets import GONE
 
 if TYPE_CHECKING:
-    from penstock.adapters.outlets import Outlets
+    from penstock._core import Receipt
+    from penstock.adapters.outlets import Outlets, Taken
     from penstock.http.types import Send
 
 #: What an awaitable's first step gives when it was the last one.
@@ -35,10 +36,10 @@ class Pipe:
         self._wake: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # What woke the task: a send that waits for its reader, as the iterator and what it waits for; or the end.
         self._blocked: tuple[Iterator[Any], Any] | None = None
-        self._end: tuple[bytes, int] | None = None
+        self._end: Taken | None = None
 
-    async def pump(self) -> tuple[bytes, int]:
-        """Returns the last frames, not sent yet, and the stream's final status."""
+    async def pump(self) -> Taken:
+        """Returns the last frames, not sent yet, the stream's final status, and what it came to."""
         while self._end is None:
             self._outlets.pour(self._key, self._sink)
             await self._wake
@@ -53,10 +54,10 @@ class Pipe:
         self._end = GONE
         self._outlets.close(self._key)
 
-    def _sink(self, frames: bytes, status: int) -> bool:
+    def _sink(self, frames: bytes, status: int, receipt: Receipt | None) -> bool:
         """Takes one step's frames. False once the task has been woken."""
         if status:
-            self._end = (frames, status)
+            self._end = (frames, status, receipt)
         elif not frames:  # called ready twice, and taken at the first call
             return True
         else:

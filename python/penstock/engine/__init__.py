@@ -1,5 +1,27 @@
 """The device side: what is compiled, what lives on the device, and the calls that the scheduler makes. Ids only."""
 
-from penstock.engine.interface import Capacity, EngineOptions, PrefillSlice, StepResult
+from penstock.engine.interface import (
+    BlockTableChange,
+    Capacity,
+    EngineOptions,
+    InFlightStep,
+    Join,
+    Runner,
+    Span,
+    StepOutput,
+    StepPlan,
+    Yields,
+)
 
-__all__ = ["Capacity", "EngineOptions", "PrefillSlice", "StepResult"]
+__all__ = [
+    "BlockTableChange",
+    "Capacity",
+    "EngineOptions",
+    "InFlightStep",
+    "Join",
+    "Runner",
+    "Span",
+    "StepOutput",
+    "StepPlan",
+    "Yields",
+]

@@ -1,15 +1,21 @@
-"""What scheduler and runner say to each other. No jax here, so a fake runner needs none."""
+"""What scheduler and runner say to each other: one `StepPlan` down, one `StepOutput` up. No jax here, so a fake runner
+needs none."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-#: How a row ended, in `StepResult.fetch`.
-END_NONE, END_STOP, END_LENGTH = 0, 1, 2
+#: How a row ended, in `StepOutput.ends`. END_ERROR: its logits were not numbers.
+END_NONE, END_STOP, END_LENGTH, END_ERROR = 0, 1, 2, 3
+
+#: Entries of one block table that may change in a step in which its row decodes. (A row that decodes grows by at most
+#: `Capacity.tokens_per_dispatch` tokens, which is less than a page.) A table whose row has a span may change at will.
+MAX_TABLE_CHANGES_PER_ROW = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +27,7 @@ class EngineOptions:
         max_model_len: prompt and new tokens of one sequence together.
         max_num_seqs: slots.
         kv_cache_memory: bytes for the KV cache.
-        max_prefill_tokens: longest prefill slice.
+        max_prefill_tokens: longest span of a prompt.
         tokens_per_dispatch: tokens that one decode call can compute when nobody waits to join.
         pipeline_depth: steps in flight.
         compile_cache: folder of compiled programs.
@@ -44,6 +50,7 @@ class Capacity:
     Attributes:
         num_pages: usable pages have the ids 1 to `num_pages`; page 0 takes the writes that nobody reads.
         page_size: tokens per page.
+        num_page_groups: block tables per sequence.
     """
 
     num_slots: int
@@ -53,39 +60,118 @@ class Capacity:
     max_prefill_tokens: int
     tokens_per_dispatch: int
     pipeline_depth: int
+    num_page_groups: int = 1
+
+
+class Yields(IntEnum):
+    """What a span gives beside the keys and values that it stores."""
+
+    NOTHING = 0
+    TOKEN = 1  # the first new token; the row decodes from then on
+    PROMPT_COLUMNS = 2  # logprobs of the prompt's tokens
+    POOLED = 3  # an embedding
 
 
 @dataclass(frozen=True, slots=True)
-class PrefillSlice:
-    """One slice of one sequence's prompt.
+class Join:
+    """A sequence takes a slot, whatever the slot held before. Its first span is in the same plan.
 
     Attributes:
-        tokens: int32 [T], T at most `Capacity.max_prefill_tokens`.
+        params: int32 [`row_parameters.ROW_SIZE`], of `pack_row`.
+    """
+
+    slot: int
+    params: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Consecutive tokens of one sequence's prompt.
+
+    Attributes:
+        tokens: int32 [T], 1 to `Capacity.max_prefill_tokens`.
         start: position of `tokens[0]`.
-        pages: int32, the page ids of the whole sequence in order.
-        is_last: this slice samples the first new token and makes the slot active.
-        temperature: 0 is greedy; top_k 0, top_p 1 and min_p 0 keep every token.
-        key: two 32-bit words that the sequence's randomness comes from; the position is folded in on the device.
-        max_new_tokens: the row ends by length after so many, the first included.
-        stop_ids: at most MAX_STOP_IDS; the row ends by stop on any of them.
     """
 
     slot: int
     tokens: np.ndarray
     start: int
+    yields: Yields
+
+
+@dataclass(frozen=True, slots=True)
+class BlockTableChange:
+    """Entries `first` to `first + n` of a slot's block table become `pages`. The slot has a span in the same plan, or
+    decodes in it (then at most MAX_TABLE_CHANGES_PER_ROW entries of each group change).
+
+    Attributes:
+        group: page group, below `Capacity.num_page_groups`.
+        pages: int32 [n].
+    """
+
+    slot: int
+    group: int
+    first: int
     pages: np.ndarray
-    is_last: bool
-    temperature: float
-    top_k: int
-    top_p: float
-    min_p: float
-    key: tuple[int, int]
-    max_new_tokens: int
-    stop_ids: tuple[int, ...]
 
 
-class StepResult(Protocol):
-    """A step in flight."""
+@dataclass(frozen=True, slots=True)
+class StepPlan:
+    """One step's work, done in this order: joins and block tables, spans, then decode.
 
-    def fetch(self) -> tuple[np.ndarray, np.ndarray]:
-        """Waits for the step. ids: int32 [B, N], -1 for none; ends: uint8 [B], END_*. A stop token is in ids."""
+    Attributes:
+        spans: at most one for each slot.
+        decode_slots: int32 [B], of which each makes its next `tokens_per_dispatch` tokens. A slot may have both a span
+            that yields a token and a place here: its second token follows at once.
+        tokens_per_dispatch: 1 or `Capacity.tokens_per_dispatch`.
+        masks: allowed tokens per row; not built yet.
+    """
+
+    joins: tuple[Join, ...]
+    spans: tuple[Span, ...]
+    block_tables: tuple[BlockTableChange, ...]
+    decode_slots: np.ndarray
+    tokens_per_dispatch: int = 1
+    masks: Any = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing to dispatch."""
+        return not self.spans and not len(self.decode_slots)
+
+
+@dataclass(frozen=True, slots=True)
+class StepOutput:
+    """What came of a plan, in named columns: a row for each span that yields a token, in order, then one for each of
+    `decode_slots`, in order. A column that nobody asked for is None.
+
+    Attributes:
+        ids: int32 [R, N], C-contiguous, -1 for none. A stop token is in it.
+        ends: uint8 [R], END_*.
+        logprobs, num_accepted, prompt_columns: not built yet.
+    """
+
+    ids: np.ndarray
+    ends: np.ndarray
+    logprobs: Any = None
+    num_accepted: Any = None
+    prompt_columns: Any = None
+
+
+class InFlightStep(Protocol):
+    """A step that was dispatched."""
+
+    def fetch(self) -> StepOutput:
+        """Waits for the step. Also for one without rows, so that a long prompt does not run ahead of its cancel."""
+
+
+class Runner(Protocol):
+    """The device side as the scheduler sees it. For one thread at a time."""
+
+    capacity: Capacity
+
+    def dispatch(self, plan: StepPlan) -> InFlightStep:
+        """Starts a step, which sees what all earlier ones did."""
+
+    def reset(self) -> None:
+        """An empty cache and no sequence in any slot: after a step that failed."""

@@ -2,17 +2,20 @@
 
 jax's own persistent cache saves the compile alone; tracing, lowering and its look-ups are then most of a warm start
 (bundled model, 11 programs on two cores: 11.4 s cold, 3.9 with jax's cache, 1.1 with this). A stored program is machine
-code, so a folder that others may write to is not read. Everything that could change a
-program is part of its name: versions, device, the CPU's features, XLA's flags, this package's sources, the shapes.
+code, so nothing is read that others than root and this process's user could have written. A folder that cannot be
+written is read. Everything that could change a program is part of its name: versions, device, the CPU's features, XLA's
+flags, this package's sources, the row parameters, the shapes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
 import platform
 from collections.abc import Callable
+from enum import IntEnum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,7 @@ from jax.experimental import serialize_executable
 
 import penstock
 from penstock.engine.programs import ProgramConfig, ProgramKey, program_trees
+from penstock.engine.row_parameters import ROW_PARAMETERS
 
 log = logging.getLogger("penstock.engine")
 
@@ -29,6 +33,16 @@ log = logging.getLogger("penstock.engine")
 MAX_PROGRAMS = 400
 #: Files start with the SHA-256 of what follows.
 _DIGEST_BYTES = 32
+#: The sources that programs are made of: what `engine.programs` imports.
+SOURCES = ("layers", "models", "engine", "generation.py", "errors.py")
+
+
+class Access(IntEnum):
+    """What may be done with a folder of programs."""
+
+    NONE = 0
+    READ = 1
+    WRITE = 2
 
 
 class ProgramStore:
@@ -44,14 +58,16 @@ class ProgramStore:
         self._config = config
         self._weights = weights
         self._identity = _identity(config, weights, device)
-        self._is_usable = _prepare(folder)
+        self._access = _prepare(folder)
 
     def load(self, key: ProgramKey) -> Callable[..., Any] | None:
         """The program, or None if it is not there or cannot be used."""
         file = self._file(key)
-        if not self._is_usable or not file.is_file():
+        if self._access < Access.READ:
             return None
         try:
+            if not _is_safe(file.stat()):
+                raise PermissionError("other users could have written it")
             data = file.read_bytes()
             digest, payload = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
             if hashlib.sha256(payload).digest() != digest:
@@ -59,50 +75,67 @@ class ProgramStore:
             loaded: Callable[..., Any] = serialize_executable.deserialize_and_load(
                 payload, *program_trees(key, self._config, self._weights), execution_devices=jax.devices()[:1]
             )
-            os.utime(file)
+        except FileNotFoundError:
+            return None
         except Exception as error:  # whatever is wrong with a file, compiling anew is right
             log.warning("stored program %s (%s) is left out: %s", key, file, error)
             return None
+        with contextlib.suppress(OSError):  # only `prune` asks for it
+            os.utime(file)
         return loaded
 
     def save(self, key: ProgramKey, compiled: Any) -> None:
         """Stores a program; a full disk or a backend that cannot serialize costs the next start time, no more."""
-        if not self._is_usable:
+        if self._access < Access.WRITE:
             return
         file = self._file(key)
         part = file.with_suffix(f".{os.getpid()}")
         try:
             payload = serialize_executable.serialize(compiled)[0]
-            part.write_bytes(hashlib.sha256(payload).digest() + payload)
+            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), "wb") as opened:
+                opened.write(hashlib.sha256(payload).digest() + payload)
             part.replace(file)
         except Exception as error:
             log.info("program %s is not stored: %s", key, error)
-            part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
 
     def prune(self) -> None:
         """Drops the least recently used programs above MAX_PROGRAMS."""
-        if not self._is_usable:
+        if self._access < Access.WRITE:
             return
-        files = sorted(self._folder.glob("*.program"), key=lambda file: file.stat().st_mtime)
-        for file in files[: -MAX_PROGRAMS or None]:
-            file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # another process may prune the same folder
+            files = sorted(self._folder.glob("*.program"), key=lambda file: file.stat().st_mtime)
+            for file in files[: -MAX_PROGRAMS or None]:
+                file.unlink(missing_ok=True)
 
     def _file(self, key: ProgramKey) -> Path:
         return self._folder / f"{hashlib.sha256(f'{self._identity} {key!r}'.encode()).hexdigest()[:40]}.program"
 
 
-def _prepare(folder: Path) -> bool:
-    """Makes the folder; False where it cannot be used or somebody else could write to it."""
+def _prepare(folder: Path) -> Access:
+    """Makes the folder, and says in the log where it cannot be used in full."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        stat = folder.stat()
+        is_safe = _is_safe(folder.stat())
     except OSError as error:
         log.warning("compiled programs will not be kept: %s: %s", folder, error.strerror)
-        return False
-    if stat.st_uid != os.getuid() or stat.st_mode & 0o022:
+        return Access.NONE
+    if not is_safe:
         log.warning("compiled programs will not be kept: %s can be written by other users", folder)
-        return False
-    return True
+        return Access.NONE
+    if not os.access(folder, os.R_OK | os.X_OK):
+        log.warning("compiled programs will not be kept: %s cannot be read", folder)
+        return Access.NONE
+    if not os.access(folder, os.W_OK):
+        log.warning("compiled programs are read from %s, new ones are not kept: it cannot be written", folder)
+        return Access.READ
+    return Access.WRITE
+
+
+def _is_safe(stat: os.stat_result) -> bool:
+    """Nobody but root and this process's user can write to it."""
+    return stat.st_uid in {0, os.getuid()} and not stat.st_mode & 0o022
 
 
 def _identity(config: ProgramConfig, weights: Any, device: jax.Device) -> str:
@@ -112,6 +145,7 @@ def _identity(config: ProgramConfig, weights: Any, device: jax.Device) -> str:
         [os.environ.get(name, "") for name in ("XLA_FLAGS", "LIBTPU_INIT_ARGS")],
         [getattr(jax.config, name) for name in ("jax_default_matmul_precision", "jax_enable_x64")],
         [(leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(weights)],
+        ROW_PARAMETERS,
         config,
     ]
     return repr(parts)
@@ -126,7 +160,8 @@ def _cpu_features() -> str:
 
 
 def _source_digest() -> str:
-    """Of the rooms that programs are made of."""
     root = Path(penstock.__file__).parent
-    files = sorted(file for room in ("layers", "models", "engine") for file in (root / room).rglob("*.py"))
+    files = sorted(
+        file for name in SOURCES for file in ([root / name] if name.endswith(".py") else (root / name).rglob("*.py"))
+    )
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

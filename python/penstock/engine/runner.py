@@ -19,12 +19,30 @@ from penstock.engine.compiler import (
     default_cache_folder,
     disable_jax_cache,
 )
-from penstock.engine.interface import Capacity, EngineOptions, PrefillSlice
+from penstock.engine.interface import (
+    BlockTableChange,
+    Capacity,
+    EngineOptions,
+    InFlightStep,
+    Join,
+    Span,
+    StepOutput,
+    StepPlan,
+    Yields,
+)
 from penstock.engine.memory import give_back_free_memory, plan_memory
 from penstock.engine.platform import platform_of
 from penstock.engine.program_store import ProgramStore
-from penstock.engine.programs import ProgramConfig, ProgramKey, decode_buckets, prefill_buckets, program_keys
-from penstock.engine.state import pack_slice
+from penstock.engine.programs import (
+    ProgramConfig,
+    ProgramKey,
+    decode_buckets,
+    decode_layout,
+    prefill_buckets,
+    program_keys,
+    span_layout,
+)
+from penstock.engine.row_parameters import is_plain
 from penstock.errors import ConfigError
 from penstock.layers.gather_attention import GatherAttention
 from penstock.weights import load_weights
@@ -33,23 +51,36 @@ log = logging.getLogger("penstock.engine")
 
 
 @dataclass(frozen=True, slots=True)
-class InFlight:
-    """A step on its way: `StepResult` over one small device array.
+class DispatchedPrograms:
+    """A step on its way: its programs' results, in the order of the rows.
 
     Attributes:
-        packed: int32 [bucket, N + 1], of `decode` and `prefill` in `penstock.engine.programs`.
+        results: int32 [bucket, N + 1] of `prefill` and `decode` in `penstock.engine.programs`, and how many of each
+            one's rows are the step's.
     """
 
-    packed: jax.Array
-    num_rows: int
+    results: list[tuple[jax.Array, int]]
 
-    def fetch(self) -> tuple[np.ndarray, np.ndarray]:
-        packed = np.asarray(self.packed)[: self.num_rows]
-        return packed[:, :-1], packed[:, -1].astype(np.uint8)
+    def fetch(self) -> StepOutput:
+        rows = [np.asarray(result)[:num_rows] for result, num_rows in self.results]
+        whole = rows[0] if len(rows) == 1 else _stacked(rows)
+        return StepOutput(np.ascontiguousarray(whole[:, :-1]), whole[:, -1].astype(np.uint8))
 
 
-class Runner:
-    """Weights, cache and slot state of one model on one device. For one thread at a time.
+def _stacked(parts: list[np.ndarray]) -> np.ndarray:
+    """[R, N + 1] arrays of several N one below the other; ids that a part lacks are -1."""
+    width = max(part.shape[1] for part in parts)
+    whole = np.full((sum(map(len, parts)), width), -1, np.int32)
+    start = 0
+    for part in parts:
+        rows = whole[start : start + len(part)]
+        rows[:, : part.shape[1] - 1], rows[:, -1] = part[:, :-1], part[:, -1]
+        start += len(part)
+    return whole
+
+
+class JaxRunner:
+    """Weights, cache and slot state of one model on one device: a `Runner` for one thread at a time.
 
     Attributes:
         capacity: what it holds.
@@ -62,12 +93,13 @@ class Runner:
         self._programs = programs
         self._prefill_buckets = prefill_buckets(capacity.max_prefill_tokens)
         self._decode_buckets = decode_buckets(capacity.num_slots)
-        self._is_sampled = np.zeros(capacity.num_slots, bool)
+        self._is_plain = np.ones(capacity.num_slots, bool)
+        self._packed_slots: tuple[np.ndarray, np.ndarray] | None = None  # of the last decode, and as it was packed
         self.reset()
         self._num_compiles_at_ready = compile_counter().count
 
     @classmethod
-    def load(cls, checkpoint: Checkpoint, options: EngineOptions, *, on_progress: Callable[[str], None]) -> Runner:
+    def load(cls, checkpoint: Checkpoint, options: EngineOptions, *, on_progress: Callable[[str], None]) -> JaxRunner:
         """Plans the memory, loads the weights and compiles every program.
 
         Args:
@@ -100,22 +132,62 @@ class Runner:
         """Executables that this process has built since this runner was ready. Stays 0 in a server."""
         return compile_counter().count - self._num_compiles_at_ready
 
-    def prefill(self, piece: PrefillSlice) -> InFlight:
-        """Dispatches one slice. The last slice of a prompt gives one row of one token; the others give no row, only
-        something to wait for, so that a long prompt does not run ahead of its cancel."""
-        size = next(bucket for bucket in self._prefill_buckets if bucket >= len(piece.tokens))
-        packed = pack_slice(piece, size, self._config.pages_per_sequence)
-        self._is_sampled[piece.slot] = piece.temperature > 0
-        result = self._run(ProgramKey("prefill", size), packed)
-        return InFlight(result, int(piece.is_last))
+    def dispatch(self, plan: StepPlan) -> InFlightStep:
+        """Starts a step: a program for each span, and one for all rows that decode.
 
-    def decode(self, slots: np.ndarray, *, tokens: int = 1) -> InFlight:
-        """Dispatches the next `tokens` tokens of each of `slots`, int32 [B]; rows that have ended give -1 and 0."""
+        Raises:
+            NotImplementedError: for what the interface has room for and no program computes yet.
+        """
+        _refuse_unbuilt(plan)
+        joins = {join.slot: join for join in plan.joins}
+        changes = {span.slot: [each for each in plan.block_tables if each.slot == span.slot] for span in plan.spans}
+        results = [self._prefill(span, joins.get(span.slot), changes[span.slot]) for span in plan.spans]
+        if len(plan.decode_slots):
+            of_decode = [each for each in plan.block_tables if each.slot not in changes]
+            results.append(self._decode(plan.decode_slots, plan.tokens_per_dispatch, of_decode))
+        return DispatchedPrograms(results)
+
+    def _prefill(self, span: Span, join: Join | None, changes: list[BlockTableChange]) -> tuple[jax.Array, int]:
+        size = next(bucket for bucket in self._prefill_buckets if bucket >= len(span.tokens))
+        packed, parts = span_layout(size, self._config).zeros()
+        parts["slot"][:], parts["num_tokens"][:], parts["start"][:] = span.slot, len(span.tokens), span.start
+        parts["yields"][:], parts["is_join"][:] = span.yields, join is not None
+        parts["tokens"][: len(span.tokens)] = span.tokens
+        if join is not None:
+            parts["params"][:] = join.params
+            self._is_plain[join.slot] = is_plain(join.params)
+        self._put_changes(parts, changes)
+        is_variant = not self._config.is_dynamic and bool(self._is_plain[span.slot])
+        key = ProgramKey("prefill", size, is_plain=is_variant)
+        return self._run(key, packed), int(span.yields == Yields.TOKEN)
+
+    def _decode(self, slots: np.ndarray, tokens: int, changes: list[BlockTableChange]) -> tuple[jax.Array, int]:
         size = next(bucket for bucket in self._decode_buckets if bucket >= len(slots))
-        packed = np.full(size, self.capacity.num_slots, np.int32)
-        packed[: len(slots)] = slots
-        is_greedy = not self._config.is_dynamic and not self._is_sampled[slots].any()
-        return InFlight(self._run(ProgramKey("decode", size, tokens, is_greedy), packed), len(slots))
+        is_variant = not self._config.is_dynamic and bool(self._is_plain[slots].all())
+        key = ProgramKey("decode", size, tokens, is_variant)
+        return self._run(key, self._pack_decode(slots, size, changes)), len(slots)
+
+    def _pack_decode(self, slots: np.ndarray, size: int, changes: list[BlockTableChange]) -> np.ndarray:
+        """As `decode_layout`. Steady decode names the same array of slots again and again: it is packed once."""
+        if not changes and self._packed_slots is not None and self._packed_slots[0] is slots:
+            return self._packed_slots[1]
+        packed, parts = decode_layout(size, self._config).zeros()
+        parts["slots"][:] = self.capacity.num_slots
+        parts["slots"][: len(slots)] = slots
+        self._put_changes(parts, changes)
+        self._packed_slots = None if changes else (slots, packed)
+        return packed
+
+    def _put_changes(self, parts: dict[str, np.ndarray], changes: list[BlockTableChange]) -> None:
+        config, done = self._config, 0
+        parts["entries"][:] = config.no_table_entry
+        for change in changes:
+            row = change.group * (config.num_slots + 1) + change.slot
+            first, end = row * config.pages_per_sequence + change.first, done + len(change.pages)
+            assert end <= len(parts["entries"]), "more of the block tables changes than a step has room for"
+            parts["entries"][done:end] = np.arange(first, first + len(change.pages))
+            parts["pages"][done:end] = change.pages
+            done = end
 
     def reset(self) -> None:
         """An empty cache and no active slot: at the start, and after a step that failed."""
@@ -128,6 +200,14 @@ class Runner:
         result, self._caches, self._state = self._programs[key](self._weights, self._caches, self._state, packed)
         result.copy_to_host_async()
         return result
+
+
+def _refuse_unbuilt(plan: StepPlan) -> None:
+    if plan.masks is not None:
+        raise NotImplementedError("no program of this engine takes masks")
+    for span in plan.spans:
+        if span.yields not in {Yields.NOTHING, Yields.TOKEN}:
+            raise NotImplementedError(f"no program of this engine yields {span.yields.name}")
 
 
 def plan_engine(
@@ -153,6 +233,7 @@ def plan_engine(
         max_prefill_tokens=min(options.max_prefill_tokens or platform.max_prefill_tokens, plan.max_model_len),
         tokens_per_dispatch=options.tokens_per_dispatch or platform.tokens_per_dispatch,
         pipeline_depth=options.pipeline_depth or platform.pipeline_depth,
+        num_page_groups=len(checkpoint.spec.page_groups),
     )
     attention = GatherAttention(platform.page_size, platform.block_size, platform.is_dynamic)
     config = ProgramConfig(
@@ -164,5 +245,6 @@ def plan_engine(
         pages_per_sequence=-(-plan.max_model_len // platform.block_size) * (platform.block_size // platform.page_size),
         is_dynamic=platform.is_dynamic,
         compiler_options=platform.compiler_options,
+        num_page_groups=capacity.num_page_groups,
     )
     return capacity, config

@@ -11,7 +11,12 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from penstock.engine.state import SlotState
+from penstock.engine.state import RowParams
+
+#: The least temperature that is told from 0: the smallest normal float32, as smaller ones may be flushed to zero.
+_MIN_TEMPERATURE = 2.0**-126
+#: The largest float32 below 1.
+_BELOW_ONE = 1.0 - 2.0**-24
 
 
 def argmax(x: jax.Array) -> jax.Array:
@@ -20,34 +25,69 @@ def argmax(x: jax.Array) -> jax.Array:
     return jnp.min(jnp.where(x == jnp.max(x, axis=1, keepdims=True), indices, x.shape[1] - 1), axis=1)
 
 
-def sample(logits: jax.Array, rows: SlotState, positions: jax.Array, *, is_dynamic: bool) -> jax.Array:
+def sample(
+    logits: jax.Array, params: RowParams, positions: jax.Array, num_generated: jax.Array, *, is_dynamic: bool
+) -> jax.Array:
     """A token for each row: the best where its temperature is 0, else one drawn by its parameters.
 
     Args:
         logits: float32 [B, V].
         positions: int32 [B], where the new tokens will stand.
+        num_generated: int32 [B], new tokens before these.
         is_dynamic: leave out what no row asks for, by branches that depend on data (see `GatherAttention`).
 
     Returns:
         int32 [B].
     """
-    is_greedy = rows.temperature <= 0
+    logits = ban_stops(logits, params, num_generated, is_dynamic=is_dynamic)
+    is_greedy = params["temperature"] <= 0
 
     def draw() -> jax.Array:
-        scaled = logits / jnp.where(is_greedy, 1.0, rows.temperature)[:, None]
-        kept = keep_mask(scaled, top_k=rows.top_k, top_p=rows.top_p, min_p=rows.min_p, is_dynamic=is_dynamic)
-        noise = gumbel(rows.key, positions, logits.shape[1])
-        return argmax(jnp.where(kept, scaled + noise, -jnp.inf))
+        scaled = scale(logits, params["temperature"])
+        kept = keep_mask(
+            scaled, top_k=params["top_k"], top_p=params["top_p"], min_p=params["min_p"], is_dynamic=is_dynamic
+        )
+        return argmax(jnp.where(kept, scaled + gumbel(params["rng_key"], positions, logits.shape[1]), -jnp.inf))
 
     best = argmax(logits)
     drawn = jax.lax.cond(jnp.all(is_greedy), lambda: best, draw) if is_dynamic else draw()
     return jnp.where(is_greedy, best, drawn)
 
 
+def sample_plain(logits: jax.Array, params: RowParams, positions: jax.Array) -> jax.Array:
+    """What `sample` gives for rows with a temperature and nothing else, in two passes over the logits."""
+    is_greedy = params["temperature"] <= 0
+    noisy = scale(logits, params["temperature"]) + gumbel(params["rng_key"], positions, logits.shape[1])
+    return argmax(jnp.where(is_greedy[:, None], logits, noisy))
+
+
+def scale(logits: jax.Array, temperature: jax.Array) -> jax.Array:
+    """Logits over temperature, [B, V], moved so that the best is 0: however small the temperature, it stays finite."""
+    lowered = logits - jnp.max(logits, axis=1, keepdims=True)
+    scaled: jax.Array = lowered / jnp.maximum(temperature, _MIN_TEMPERATURE)[:, None]
+    return scaled
+
+
+def ban_stops(logits: jax.Array, params: RowParams, num_generated: jax.Array, *, is_dynamic: bool) -> jax.Array:
+    """Logits without the stop tokens of rows that have not made `min_tokens` others."""
+    is_early = num_generated < params["min_tokens"]
+
+    def ban() -> jax.Array:
+        nowhere = logits.shape[1]
+        stops = jnp.where(is_early[:, None] & (params["stop_ids"] >= 0), params["stop_ids"], nowhere)
+        banned: jax.Array = logits.at[jnp.arange(logits.shape[0])[:, None], stops].set(-jnp.inf, mode="drop")
+        return banned
+
+    if not is_dynamic:
+        return ban()
+    allowed: jax.Array = jax.lax.cond(jnp.any(is_early), ban, lambda: logits)
+    return allowed
+
+
 def keep_mask(
     scaled: jax.Array, *, top_k: jax.Array, top_p: jax.Array, min_p: jax.Array, is_dynamic: bool
 ) -> jax.Array:
-    """Which tokens top-k, then top-p, then min-p leave, bool [B, V].
+    """Which tokens top-k, then top-p, then min-p leave, bool [B, V]; always the best.
 
     Args:
         scaled: float32 [B, V], logits after temperature.
@@ -57,13 +97,14 @@ def keep_mask(
     order = _ordered_bits(scaled)
     has_top_k = (top_k > 0) & (top_k < vocab_size)
     ones = jnp.ones_like(scaled)
+    best = jnp.max(order, axis=1)  # rounded sums may miss a mass, and a threshold then lies above every token
     kth = _threshold(order, ones, top_k.astype(jnp.float32), _num_passes(has_top_k, is_dynamic=is_dynamic))
-    kept = order >= jnp.where(has_top_k, kth, 0)[:, None]
+    kept = order >= jnp.where(has_top_k, jnp.minimum(kth, best), 0)[:, None]
     weights = jnp.where(kept, jnp.exp(scaled - jnp.max(scaled, axis=1, keepdims=True)), 0.0)  # of the likeliest: 1
     has_top_p = top_p < 1
     mass = top_p * jnp.sum(weights, axis=1)
     nucleus = _threshold(order, weights, mass, _num_passes(has_top_p, is_dynamic=is_dynamic))
-    kept &= order >= jnp.where(has_top_p, nucleus, 0)[:, None]
+    kept &= order >= jnp.where(has_top_p, jnp.minimum(nucleus, best), 0)[:, None]
     return kept & (weights >= min_p[:, None])
 
 
@@ -72,9 +113,12 @@ def gumbel(key: jax.Array, positions: jax.Array, vocab_size: int) -> jax.Array:
 
     The uniform v is near 0 where the noise is large, so float32 resolves the tail that decides.
     """
-    words = _hash_words(key, positions, vocab_size)
-    uniform = (words.astype(jnp.float32) + 0.5) * 2.0**-32
-    return -jnp.log(-jnp.log1p(-uniform))
+    return -jnp.log(-jnp.log1p(-uniform(_hash_words(key, positions, vocab_size))))
+
+
+def uniform(words: jax.Array) -> jax.Array:
+    """float32 strictly between 0 and 1 from uint32. The 128 highest words and their neighbours would round to 1."""
+    return jnp.minimum((words.astype(jnp.float32) + 0.5) * 2.0**-32, _BELOW_ONE)
 
 
 def _hash_words(key: jax.Array, positions: jax.Array, vocab_size: int) -> jax.Array:

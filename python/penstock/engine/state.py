@@ -1,7 +1,4 @@
-"""What the device remembers of every slot between steps, and the packed int32 arrays that change it.
-
-One small array goes down per dispatch (eight of them cost six times as much); floats travel as their bits.
-"""
+"""What the device remembers of every slot between steps, and the packed int32 arrays that change it."""
 
 from __future__ import annotations
 
@@ -11,11 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from penstock.engine.interface import PrefillSlice
-from penstock.generation import MAX_STOP_IDS
+from penstock.engine.row_parameters import NEUTRAL_ROW, ROW_LAYOUT, ROW_PARAMETERS
 
-#: Fields of a packed prefill slice, before the stop ids, the block table and the tokens.
-_NUM_SCALARS = 11
+#: The parameters of B rows by name: [B], or [B, size] where one has several values.
+RowParams = dict[str, jax.Array]
 
 
 @jax.tree_util.register_dataclass
@@ -26,124 +22,82 @@ class SlotState:
     Attributes:
         last_token: int32 [S]; the newest token, whose key and value are not stored yet.
         position: int32 [S]; where `last_token` stands in its sequence.
-        is_active: bool [S].
-        remaining: int32 [S]; tokens that may still be generated.
-        key: uint32 [S, 2]; source of the slot's randomness.
-        temperature, top_p, min_p: float32 [S]; top_k: int32 [S].
-        stop_ids: int32 [S, MAX_STOP_IDS], filled up with -1.
-        block_table: int32 [S, P].
+        num_generated: int32 [S]; new tokens so far.
+        is_active: bool [S]; the row makes tokens when a step names it.
+        params: int32 [S, ROW_SIZE], as `pack_row` packs them.
+        block_tables: int32 [G, S, P]; for each page group the pages of a sequence in order.
     """
 
     last_token: jax.Array
     position: jax.Array
+    num_generated: jax.Array
     is_active: jax.Array
-    remaining: jax.Array
-    key: jax.Array
-    temperature: jax.Array
-    top_k: jax.Array
-    top_p: jax.Array
-    min_p: jax.Array
-    stop_ids: jax.Array
-    block_table: jax.Array
+    params: jax.Array
+    block_tables: jax.Array
 
 
-def empty_state(num_rows: int, pages_per_sequence: int) -> SlotState:
+def empty_state(num_rows: int, pages_per_sequence: int, *, num_page_groups: int = 1) -> SlotState:
     """No slot active. `num_rows` counts the padding row."""
     zeros = jnp.zeros(num_rows, jnp.int32)
-    ones = jnp.ones(num_rows, jnp.float32)
     return SlotState(
         last_token=zeros,
         position=zeros,
+        num_generated=zeros,
         is_active=jnp.zeros(num_rows, bool),
-        remaining=zeros,
-        key=jnp.zeros((num_rows, 2), jnp.uint32),
-        temperature=ones,
-        top_k=zeros,
-        top_p=ones,
-        min_p=ones * 0,
-        stop_ids=jnp.full((num_rows, MAX_STOP_IDS), -1, jnp.int32),
-        block_table=jnp.zeros((num_rows, pages_per_sequence), jnp.int32),
+        params=jnp.tile(jnp.asarray(NEUTRAL_ROW), (num_rows, 1)),
+        block_tables=jnp.zeros((num_page_groups, num_rows, pages_per_sequence), jnp.int32),
     )
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True, slots=True)
-class SliceInput:
-    """A prefill slice as the program sees it.
-
-    Attributes:
-        tokens: int32 [T], padded; num_tokens: int32, how many of them are real; start: int32.
-        slot: int32; is_last: bool.
-        row: a `SlotState` of one row with the sequence's parameters; its token and position are not set.
-    """
-
-    tokens: jax.Array
-    num_tokens: jax.Array
-    start: jax.Array
-    slot: jax.Array
-    is_last: jax.Array
-    row: SlotState
-
-
-def packed_size(num_tokens: int, pages_per_sequence: int) -> int:
-    """Length of a packed slice."""
-    return _NUM_SCALARS + MAX_STOP_IDS + pages_per_sequence + num_tokens
-
-
-def pack_slice(piece: PrefillSlice, num_tokens: int, pages_per_sequence: int) -> np.ndarray:
-    """A slice as one int32 array, its tokens padded to `num_tokens`."""
-    packed = np.zeros(packed_size(num_tokens, pages_per_sequence), np.int32)
-    packed[:5] = piece.slot, len(piece.tokens), piece.start, piece.is_last, piece.max_new_tokens
-    packed[5:7].view(np.uint32)[:] = piece.key
-    packed[7] = piece.top_k
-    packed[8:11].view(np.float32)[:] = piece.temperature, piece.top_p, piece.min_p
-    stops, pages, tokens = np.split(packed[_NUM_SCALARS:], [MAX_STOP_IDS, MAX_STOP_IDS + pages_per_sequence])
-    stops[:] = -1
-    stops[: len(piece.stop_ids)] = piece.stop_ids
-    pages[: len(piece.pages)] = piece.pages
-    tokens[: len(piece.tokens)] = piece.tokens
-    return packed
-
-
-def unpack_slice(packed: jax.Array, pages_per_sequence: int) -> SliceInput:
-    """The device's half of `pack_slice`."""
-    floats = jax.lax.bitcast_convert_type(packed[8:11], jnp.float32)
-    stops, pages, tokens = jnp.split(packed[_NUM_SCALARS:], [MAX_STOP_IDS, MAX_STOP_IDS + pages_per_sequence])
-    row = SlotState(
-        last_token=packed[:1],
-        position=packed[:1],
-        is_active=jnp.ones(1, bool),
-        remaining=packed[4:5],
-        key=jax.lax.bitcast_convert_type(packed[5:7], jnp.uint32)[None],
-        temperature=floats[0:1],
-        top_k=packed[7:8],
-        top_p=floats[1:2],
-        min_p=floats[2:3],
-        stop_ids=stops[None],
-        block_table=pages[None],
-    )
-    return SliceInput(tokens, packed[1], packed[2], packed[0], packed[3] != 0, row)
+def unpack_rows(params: jax.Array) -> RowParams:
+    """The parameters in `params`, int32 [B, ROW_SIZE], in their own types."""
+    unpacked = {}
+    for name, part in ROW_LAYOUT.parts(params).items():
+        values = jax.lax.bitcast_convert_type(part, np.dtype(ROW_PARAMETERS[name].dtype))
+        unpacked[name] = values[:, 0] if ROW_PARAMETERS[name].size == 1 else values
+    return unpacked
 
 
 def take_rows(state: SlotState, slots: jax.Array) -> SlotState:
     """The rows of `slots`, int32 [B]."""
-    rows: SlotState = jax.tree.map(lambda field: field[slots], state)
-    return rows
+    return SlotState(
+        last_token=state.last_token[slots],
+        position=state.position[slots],
+        num_generated=state.num_generated[slots],
+        is_active=state.is_active[slots],
+        params=state.params[slots],
+        block_tables=state.block_tables[:, slots],
+    )
 
 
 def put_progress(state: SlotState, slots: jax.Array, rows: SlotState) -> SlotState:
-    """`state` with what decoding changes in the rows of `slots`. The padding row may be there many times: it is never
-    active."""
+    """`state` with what making tokens changes in the rows of `slots`. The padding row may be there many times: it is
+    never active."""
     return replace(
         state,
         last_token=state.last_token.at[slots].set(rows.last_token),
         position=state.position.at[slots].set(rows.position),
+        num_generated=state.num_generated.at[slots].set(rows.num_generated),
         is_active=state.is_active.at[slots].set(rows.is_active),
-        remaining=state.remaining.at[slots].set(rows.remaining),
     )
 
 
-def put_rows(state: SlotState, slots: jax.Array, rows: SlotState) -> SlotState:
-    """`state` with the rows of `slots` replaced."""
-    new: SlotState = jax.tree.map(lambda field, row: field.at[slots].set(row), state, rows)
-    return new
+def put_join(state: SlotState, slot: jax.Array, params: jax.Array) -> SlotState:
+    """`state` with a new sequence in `slot`, not active before its prompt is there. Block tables are not touched."""
+    return replace(
+        state,
+        num_generated=state.num_generated.at[slot].set(0),
+        is_active=state.is_active.at[slot].set(False),
+        params=state.params.at[slot].set(params),
+    )
+
+
+def change_tables(state: SlotState, entries: jax.Array, pages: jax.Array) -> SlotState:
+    """`state` with other pages in its block tables.
+
+    Args:
+        entries: int32 [K], of the flattened tables (`table_entry`); those beyond them change nothing.
+        pages: int32 [K].
+    """
+    flat = state.block_tables.reshape(-1).at[entries].set(pages, mode="drop")
+    return replace(state, block_tables=flat.reshape(state.block_tables.shape))

@@ -10,8 +10,10 @@ from typing import Protocol
 from penstock import _core
 from penstock.errors import ApiError
 from penstock.http.auth import KeyRing
-from penstock.http.endpoint import BodyReader, BoundEndpoint, EndpointConfig
+from penstock.http.endpoint import EndpointConfig, checked
 from penstock.http.error_response import api_error_response
+from penstock.http.handler import BodyReader, BoundEndpoint
+from penstock.http.open_peers import OpenPeers
 from penstock.http.request import Request
 from penstock.http.response import Response, StreamingResponse, as_response
 from penstock.http.types import Receive, Scope, Send
@@ -19,7 +21,6 @@ from penstock.http.types import Receive, Scope, Send
 logger = logging.getLogger("penstock.server")
 
 _NO_ROUTE = "none"
-_REJECTIONS = 'vllm:admission_rejections_total{reason="max_num_queued_reqs"}'
 _REASONS = {
     "client_closed": "The client has left.",
     "deadline_exceeded": "The request took longer than its time limit.",
@@ -32,7 +33,7 @@ class HttpServer(Protocol):
     """What a dispatcher asks of the server whose requests it answers.
 
     Attributes:
-        open_requests: that are being answered now.
+        open_requests: that are being answered now; open_peers: by the connection they came on.
         request_timeout: seconds; max_request_size: bytes of a body.
     """
 
@@ -43,6 +44,7 @@ class HttpServer(Protocol):
     key_ring: KeyRing
     counters: _core.Metrics
     open_requests: set[Request]
+    open_peers: OpenPeers
 
     @property
     def _endpoints(self) -> list[EndpointConfig]: ...
@@ -52,16 +54,18 @@ class HttpServer(Protocol):
 
 
 class Dispatcher:
-    """The routes of a server. Built once, when it starts."""
+    """The routes of a server. Built once, when it starts.
+
+    Raises:
+        ConfigError: an entry of `_endpoints` that cannot be used.
+    """
 
     def __init__(self, server: HttpServer) -> None:
-        endpoints = server._endpoints
+        configs = checked(server._endpoints)
         self._server = server
-        self._endpoints = [
-            BoundEndpoint(endpoint, read_body=server.read_body, owner=type(server)) for endpoint in endpoints
-        ]
+        self._endpoints = [BoundEndpoint(each, read_body=server.read_body, owner=type(server)) for each in configs]
         self._router = _core.Router(
-            [(endpoint.path, endpoint.methods, True) for endpoint in endpoints],
+            [(each.path, each.methods, each.body != "none") for each in configs],
             cors_origins=server.cors_origins,
             max_body_bytes=server.max_request_size,
             max_headers=server.max_headers,
@@ -71,54 +75,69 @@ class Dispatcher:
         """Answers one HTTP request."""
         arrival = time.monotonic()
         head = self._router.read(scope)  # type: ignore[arg-type]  # ASGI promises a MutableMapping; hosts give a dict
+        peer = self._server.open_peers.begin(scope)
+        endpoint = self._endpoints[head.endpoint] if head.endpoint >= 0 else None
         status = 500
         try:
-            if head.answer is not None:
-                status = head.answer[0]
-                await _send_ready(send, head.answer)
+            if endpoint is None or head.answer is not None:
+                status = await _send_ready(send, head)
             else:
-                status = await self._answer(scope, receive, send, head=head, arrival=arrival)
+                request = self._open(scope, receive, head=head, arrival=arrival)
+                status = await self._answer(request, endpoint, send)
         finally:
-            handler = self._endpoints[head.endpoint].path if head.endpoint >= 0 else _NO_ROUTE
-            self._server.counters.count_request(handler, head.method, status, time.monotonic() - arrival)
+            self._server.open_peers.end(peer)
+            self._count(endpoint, head.method, status, time.monotonic() - arrival)
 
-    async def _answer(
-        self, scope: Scope, receive: Receive, send: Send, *, head: _core.RequestHead, arrival: float
-    ) -> int:
+    def _open(self, scope: Scope, receive: Receive, *, head: _core.RequestHead, arrival: float) -> Request:
         server = self._server
         timeout_s = min(server.request_timeout, head.timeout_s or server.request_timeout)
-        request = Request(
-            scope, receive, head, arrival=arrival, max_body_bytes=server.max_request_size, timeout_s=timeout_s
-        )
+        max_body_bytes = server.max_request_size
+        return Request(scope, receive, head, arrival=arrival, max_body_bytes=max_body_bytes, timeout_s=timeout_s)
+
+    async def _answer(self, request: Request, endpoint: BoundEndpoint, send: Send) -> int:
+        server = self._server
         server.open_requests.add(request)
         response: Response | None = None
         try:
-            server.key_ring.admit(request)
-            response = as_response(await self._endpoints[head.endpoint].call(request))
+            server.key_ring.admit(request, is_open=endpoint.config.is_open)
+            response = as_response(await endpoint.call(request))
             return await response.send(send, request)
         except (Exception, asyncio.CancelledError) as failure:
-            error = _as_api_error(request, failure)
-            if error.kind == "server_overloaded":
-                server.counters.add(_REJECTIONS, 1)
-            return await _refuse(send, request, response, error)
+            # Under no other name: one that outlived this block would be a circle of failure, traceback and this frame,
+            # and hold the body until the garbage collector comes by.
+            return await self._refuse(send, request, response, failure)
         finally:
             request.cancel_scope.close()
             server.open_requests.discard(request)
 
-
-async def _refuse(send: Send, request: Request, response: Response | None, error: ApiError) -> int:
-    """Answers a request whose handler, or whose answer, has failed. Returns the status."""
-    if error.kind == "client_closed":
+    async def _refuse(
+        self, send: Send, request: Request, response: Response | None, failure: Exception | asyncio.CancelledError
+    ) -> int:
+        """Answers a request whose handler, or whose answer, has failed. Returns the status."""
+        error = _as_api_error(request, failure)
+        if error.kind == "client_closed":
+            return error.status
+        if not request.has_answered:
+            return await api_error_response(error, request.request_id).send(send, request)
+        if isinstance(response, StreamingResponse) and response.is_event_stream and error.kind != "slow_reader":
+            await _end_event_stream(send, request, error)
+        # Else the body stays without its end, which a client notices: there is no other way left to tell.
         return error.status
-    if not request.has_answered:
-        return await api_error_response(error, request.request_id).send(send, request)
-    if isinstance(response, StreamingResponse) and response.is_event_stream and error.kind != "slow_reader":
-        body = _core.error_body(error.kind, error.message, param=error.param, request_id=request.request_id)
-        last = b"data: " + body + b"\n\n" + _core.DONE
-        request.cancel_scope.stop_watching()
-        await send({"type": "http.response.body", "body": last, "more_body": False})
-    # Else the body stays without its end, which a client notices: there is no other way left to tell.
-    return error.status
+
+    def _count(self, endpoint: BoundEndpoint | None, method: str, status: int, seconds: float) -> None:
+        counters = self._server.counters
+        if endpoint is None:
+            counters.count_request(_NO_ROUTE, method, status, seconds)
+        elif endpoint.config.is_counted:
+            is_work = bool(endpoint.config.is_work) and method in endpoint.config.methods
+            counters.count_request(endpoint.config.path, method, status, seconds, is_work=is_work)
+
+
+async def _end_event_stream(send: Send, request: Request, error: ApiError) -> None:
+    body = _core.error_body(error.kind, error.message, param=error.param, request_id=request.request_id)
+    last = b"data: " + body + b"\n\n" + _core.DONE
+    request.cancel_scope.stop_watching()
+    await send({"type": "http.response.body", "body": last, "more_body": False})
 
 
 def _as_api_error(request: Request, failure: Exception | asyncio.CancelledError) -> ApiError:
@@ -135,7 +154,9 @@ def _as_api_error(request: Request, failure: Exception | asyncio.CancelledError)
     return ApiError("internal_error", f"The server failed; its log says why, under {request.request_id}.")
 
 
-async def _send_ready(send: Send, answer: tuple[int, list[tuple[bytes, bytes]], bytes]) -> None:
-    status, headers, body = answer
+async def _send_ready(send: Send, head: _core.RequestHead) -> int:
+    assert head.answer is not None, "a head without an endpoint is answered"
+    status, headers, body = head.answer
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})
+    return status

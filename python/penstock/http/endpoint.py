@@ -1,30 +1,45 @@
-"""EndpointConfig, and what makes a handler's signature the only place that says which arguments it takes."""
+"""EndpointConfig: everything that a server knows of one route, in one place."""
 
 from __future__ import annotations
 
-import inspect
 import re
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from penstock.http.request import Request
+from penstock.errors import ConfigError
 
-BodyReader = Callable[[type[BaseModel], Request], Awaitable[BaseModel]]
+Body = Literal["json", "none"]
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+_WORK = "/v1/"
 
 
 class EndpointConfig(BaseModel):
-    """One route: the source for routing, metric labels and documents.
+    """One route: the one source for routing, keys, bodies, counters and documents.
 
     Attributes:
         path: template, as "/v1/models/{model_id}"; a parameter at the end takes the rest, slashes included.
-        handler: an async callable. It is given, by its signature: path parameters by their names, a pydantic model of
-            the body where one is annotated, and the Request for every other parameter.
-        response_model: for documents.
+        handler: any callable; what it is given is said by its signature (`http.handler`).
+        methods: in any case; one may be given as a plain string.
+        summary, tags: for documents.
+        response_model: of a 200 as JSON, for documents; anything that pydantic can describe.
+        media_types: of a 200 beside JSON, each with what it carries, for documents.
+        other_responses: what statuses beside 200 carry as JSON where that is no error's body, for documents.
+        is_documented: stands in documents.
+        request_model: of the body; default: what the handler's annotation says.
+        body: how the body is read: "json", or "none". Default: "json" where a method may have one.
+        is_open: no key is needed.
+        is_counted: stands in http_requests_total and http_request_duration_seconds.
+        is_work: counts as a request of the server's own counters. Default: what is POSTed under /v1/.
+
+    Raises:
+        ConfigError: what cannot be used, with the path.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
     path: str
     handler: Callable[..., Any]
@@ -32,60 +47,59 @@ class EndpointConfig(BaseModel):
     summary: str | None = None
     tags: list[str] | None = None
     response_model: Any = None
+    media_types: dict[str, Any] = Field(default_factory=dict)
+    other_responses: dict[int, Any] = Field(default_factory=dict)
+    is_documented: bool = True
+    request_model: type[BaseModel] | None = None
+    body: Body | None = None
+    is_open: bool = False
+    is_counted: bool = True
+    is_work: bool | None = None
+
+    def __init__(self, **given: Any) -> None:
+        try:
+            super().__init__(**given)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            raise ConfigError(f"Endpoint {given.get('path')!r}: '{where}': {first['msg']}.") from None
+        if self.body is None:
+            self.body = "json" if WITH_BODY.intersection(self.methods) else "none"
+        if self.is_work is None:
+            self.is_work = "POST" in self.methods and self.path.startswith(_WORK)
+
+    @field_validator("path")
+    @classmethod
+    def _is_template(cls, path: str) -> str:
+        if not re.fullmatch(r"(/([^/{}]*|{\w+}))+", path):
+            raise ValueError("must begin with a slash, and a parameter must fill the room between two")
+        return path
+
+    @field_validator("methods", mode="before")
+    @classmethod
+    def _as_list(cls, methods: Any) -> Any:
+        return [methods] if isinstance(methods, str) else methods
+
+    @field_validator("methods")
+    @classmethod
+    def _in_capitals(cls, methods: list[str]) -> list[str]:
+        capitals = [method.upper() for method in methods]
+        unknown = [method for method in capitals if method not in _METHODS]
+        if unknown or not capitals:
+            raise ValueError(f"must be some of {', '.join(sorted(_METHODS))}")
+        return capitals
 
 
-class BoundEndpoint:
-    """An endpoint with its handler's signature read, once."""
-
-    def __init__(self, config: EndpointConfig, *, read_body: BodyReader, owner: type) -> None:
-        self.config = config
-        self.path = config.path
-        self._read_body = read_body
-        self._path_params: list[str] = []
-        self._request_params: list[str] = []
-        self._body_params: list[tuple[str, type[BaseModel]]] = []
-        self._bind(config, owner)
-
-    async def call(self, request: Request) -> Any:
-        """What the handler returns for `request`."""
-        arguments: dict[str, Any] = {name: request.path_params[name] for name in self._path_params}
-        for name in self._request_params:
-            arguments[name] = request
-        for name, model in self._body_params:
-            arguments[name] = await self._read_body(model, request)
-        returned = self.config.handler(**arguments)
-        return await returned if inspect.isawaitable(returned) else returned
-
-    def _bind(self, config: EndpointConfig, owner: type) -> None:
-        in_path = set(re.findall(r"{(\w+)}", config.path))
-        hints = _hints(config.handler, owner)
-        for name, parameter in inspect.signature(config.handler).parameters.items():
-            hint = hints.get(name)
-            if name in in_path:
-                self._path_params.append(name)
-            elif inspect.isclass(hint) and issubclass(hint, BaseModel):
-                self._body_params.append((name, hint))
-            elif parameter.default is inspect.Parameter.empty and parameter.kind is not parameter.VAR_KEYWORD:
-                self._request_params.append(name)
-
-
-def _hints(handler: Callable[..., Any], owner: type) -> dict[str, Any]:
-    """The handler's annotations; where an override says nothing or Any, those of the method it overrides."""
-    name = getattr(handler, "__name__", "")
-    overridden = [vars(base).get(name) for base in reversed(owner.__mro__)]
-    hints: dict[str, Any] = {}
-    for source in (*overridden, handler):
-        for param, hint in getattr(source, "__annotations__", {}).items():
-            if (resolved := _resolve(hint, getattr(source, "__globals__", {}))) is not Any:
-                hints[param] = resolved
-    return hints
-
-
-def _resolve(hint: Any, names: dict[str, Any]) -> Any:
-    """One annotation, each by itself: beside a name that only type checkers know, the others still count."""
-    if not isinstance(hint, str):
-        return hint
-    try:
-        return eval(hint, names)  # source of the server's owner, as typing.get_type_hints does
-    except NameError:
-        return Any
+def checked(endpoints: object) -> list[EndpointConfig]:
+    """A server's endpoints. Raises ConfigError on an entry that is none, or that stands there twice."""
+    if not isinstance(endpoints, list | tuple):
+        raise ConfigError(f"_endpoints must be a list of EndpointConfig, not {type(endpoints).__name__}.")
+    seen: set[tuple[str, str]] = set()
+    for number, endpoint in enumerate(endpoints):
+        if not isinstance(endpoint, EndpointConfig):
+            raise ConfigError(f"_endpoints[{number}] must be an EndpointConfig, not {type(endpoint).__name__}.")
+        for method in endpoint.methods:
+            if (endpoint.path, method) in seen:
+                raise ConfigError(f"Endpoint {endpoint.path!r}: {method} stands in _endpoints twice.")
+            seen.add((endpoint.path, method))
+    return list(endpoints)

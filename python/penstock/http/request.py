@@ -27,7 +27,7 @@ class Request:
         arrival: `time.monotonic()` of its head.
         request_id: the client's X-Request-ID if sane, else minted; on the answer, in errors and in the log.
         is_authorized: whether a valid key came with it, or none is needed.
-        api_key_id: whose request this is: a digest, "" without keys.
+        api_key_id: whose request this is: the id of its key, "" without keys.
         answer_headers: what every answer to this request carries.
         warnings: names of body fields that nothing acts on; they go out as `x-penstock-warnings`.
         has_answered: whether the head of an answer has been sent.
@@ -55,6 +55,7 @@ class Request:
         self._max_body_bytes = max_body_bytes
         self._body: bytes | None = None
         self._headers: dict[str, str] | None = None
+        self._query: dict[str, str] | None = None
         self._state: SimpleNamespace | None = None
 
     @property
@@ -70,7 +71,16 @@ class Request:
     @property
     def query_params(self) -> dict[str, str]:
         """The query string's pairs; of a name that came several times, the last."""
-        return dict(parse_qsl(self._scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True))
+        if self._query is None:
+            text = self._scope.get("query_string", b"").decode("latin-1")
+            self._query = dict(parse_qsl(text, keep_blank_values=True))
+        return self._query
+
+    @property
+    def root_path(self) -> str:
+        """What stands before the path where the server is mounted below another, else ""."""
+        root: str = self._scope.get("root_path", "")
+        return root
 
     @property
     def client(self) -> tuple[str, int] | None:
@@ -104,6 +114,10 @@ class Request:
             self._body = await self._read_body()
             self.cancel_scope.watch_client()
         return self._body
+
+    def drop_body(self) -> None:
+        """Frees the body: from now on nobody reads it. Called when a generation's answer begins, which may be long."""
+        self._body = b"" if self._body is not None else None
 
     async def json(self) -> Any:
         """The body as plain data. Raises ApiError "invalid_json"."""

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 HeaderList = list[tuple[bytes, bytes]]
 
+#: A length here would be forbidden, or taken for that of what is not sent again (RFC 9110, 8.6).
+_BODILESS = (204, 304)
+
 
 class Response:
     """A whole answer.
@@ -43,7 +46,7 @@ class Response:
     async def send(self, send: Send, request: Request) -> int:
         """Sends everything. Returns the status it ended with, which for a stream may be worse than what its head
         said."""
-        await send(self._start(request, content_length=len(self.body)))
+        await send(self._start(request, content_length=None if self.status_code in _BODILESS else len(self.body)))
         request.cancel_scope.stop_watching()
         await send({"type": "http.response.body", "body": self.body, "more_body": False})
         return self.status_code

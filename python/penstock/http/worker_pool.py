@@ -39,7 +39,13 @@ class WorkerPool:
             self._num_jobs += 1
         job = self._threads.submit(function, *args)
         job.add_done_callback(self._count_end)
-        return await asyncio.wrap_future(job)
+        # No name may hold the job: with its failure and this frame it would be a circle around the job's arguments.
+        waiter = asyncio.wrap_future(job)
+        del job
+        try:
+            return await waiter
+        finally:
+            del waiter
 
     def shut_down(self) -> None:
         """Takes no more jobs and forgets those that wait. Does not wait for the others."""

@@ -66,7 +66,8 @@ class PagedAttention(Protocol):
         self, q: jax.Array, cache: jax.Array, places: PagePlaces, *, scale: float, window: int | None
     ) -> jax.Array:
         """Causal attention of q [B, T, N, H] to all stored positions of its row, scores multiplied by `scale`;
-        a window of w lets a token see itself and the w - 1 before it. Returns [B, T, N, H]."""
+        a window of w lets a token see itself and the w - 1 before it. What a row does not see may be anything,
+        not-a-numbers too. Returns [B, T, N, H]."""
 
 
 def page_rows(places: PagePlaces, page_size: int) -> tuple[jax.Array, jax.Array]:

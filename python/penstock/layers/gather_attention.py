@@ -27,6 +27,9 @@ MASKED = -1e30
 class GatherAttention:
     """The judge of all implementations, and the one for CPU.
 
+    Values that no query sees are left out by choice, not by a weight of 0: what a broken sequence left in a page or in
+    page 0 may be not a number, and 0 times that is none either.
+
     Attributes:
         page_size: tokens per page.
         block_size: keys per block; a multiple of `page_size`.
@@ -67,6 +70,7 @@ class GatherAttention:
         def score(index: jax.Array) -> tuple[jax.Array, Mix]:
             keys, values = self._gather(cache, places.block_table, index)  # [B, S, K, H] each
             visible = self._visible(places, index, window)[:, 0, :, None, None]  # [B, S, 1, 1]
+            values = jnp.where(visible, values, 0)
             scores = jnp.sum((keys[:, :, :, None] * q).astype(jnp.float32), axis=4)  # [B, S, K, G]
             return jnp.where(visible, scores, MASKED), lambda weights: jnp.sum(
                 weights[..., None] * values[:, :, :, None].astype(jnp.float32), axis=1
@@ -83,7 +87,10 @@ class GatherAttention:
 
         def score(index: jax.Array) -> tuple[jax.Array, Mix]:
             keys, values = self._gather(cache, places.block_table, index)
-            visible = jnp.tile(self._visible(places, index, window), (1, num_groups, 1))[:, None]  # [B, 1, G * T, S]
+            visible = self._visible(places, index, window)
+            is_seen = jnp.any(visible & places.is_real[..., None], axis=1)  # [B, S]
+            values = jnp.where(is_seen[..., None, None], values, 0)
+            visible = jnp.tile(visible, (1, num_groups, 1))[:, None]  # [B, 1, G * T, S]
             scores = jnp.einsum("bkqh,bskh->bkqs", queries, keys, preferred_element_type=jnp.float32)
             return jnp.where(visible, scores, MASKED), lambda weights: jnp.einsum(
                 "bkqs,bskh->bkqh", weights.astype(values.dtype), values, preferred_element_type=jnp.float32

@@ -1,1 +1,22 @@
-"""One decoder, described by a spec; families as data. `spec`, `tree`, `hf_config` and `registry` import no jax."""
+"""One decoder, described by a spec; families as data.
+
+A model is a `DecoderSpec`: a sequence of `LayerSpec`, each with an attention, a feed-forward, norms and a cache of its
+own. What is added where:
+
+- **A family** whose layers exist: a file in `families/` (its config → `DecoderSpec`, the names of its tensors), a row
+  in `registry.py`, a golden checkpoint in `tests/parity`. A config field that is new is read in `hf_config.py`.
+- **A trait of attention or MLP** (another rope, a scale, a bias, an activation): a field of the spec in
+  `penstock.layers.spec`, with its leaves, and the lines of `penstock.layers` that act on it.
+- **Another kind of feed-forward**, as a mixture of experts: a spec beside `MlpSpec` with `leaves()`, a function in a
+  file of `penstock.layers`, the union in `spec.py`, and the choice by type in `decoder.py`. Where checkpoints store a
+  tensor for each expert, `LeafSpec.stored_shapes` and `penstock.weights.assemble` learn that axis.
+- **Another kind of attention**, as latent attention: the same beside `AttentionSpec`; its `cache` says what is kept of
+  a token, an implementation of `PagedAttention` how that lies in pages.
+- **A group of pages of its own**, as for windowed layers: `page_group` of their `AttentionSpec`.
+  `DecoderSpec.page_groups` tells how many block tables a sequence has and what each group still reads; the memory plan
+  sums over layers.
+- **A fused matrix that can be split over devices**: `fused_projection` of `penstock.layers.leaf`, its parts beside each
+  other for every head (`qkv [D, K, (G + 2) * H]`, split along K) or for every column (`gate_up [D, 2, F]`, along F).
+
+`spec`, `tree`, `hf_config` and `registry` import no jax.
+"""

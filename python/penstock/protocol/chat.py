@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, JsonValue
 
 from penstock.protocol.common import FAIL_FAST, GenerationFields, Limits, Parsed
 from penstock.protocol.fields import NOT_BUILT_IN_CHAT, check_fields
 from penstock.protocol.messages import ChatMessage, template_messages
 from penstock.protocol.parse import check_generation, invalid, read, read_limits
+
+_EXAMPLES: list[JsonValue] = [
+    {"messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 16},
+    {"messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 16, "stream": True},
+]
 
 
 class ChatCompletionRequest(GenerationFields):
@@ -20,6 +25,8 @@ class ChatCompletionRequest(GenerationFields):
         chat_template_kwargs: variables for the template, as {"enable_thinking": false}.
         continue_final_message: the answer goes on where the last message stops; needs add_generation_prompt false.
     """
+
+    model_config = ConfigDict(json_schema_extra={"examples": _EXAMPLES})
 
     #: None: fills the context.
     default_max_tokens: ClassVar[int | None] = None

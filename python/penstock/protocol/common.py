@@ -81,6 +81,8 @@ class GenerationFields(WireModel):
     stop_token_ids: Annotated[list[int], FAIL_FAST] | None = Field(None, max_length=MAX_STOP_IDS_OF_A_REQUEST)
     max_tokens: int | None = Field(None, ge=NO_LIMIT, le=_INT64_MAX)
     max_completion_tokens: int | None = Field(None, ge=NO_LIMIT, le=_INT64_MAX)
+    min_tokens: int | None = Field(None, ge=0, le=INT32_MAX)
+    ignore_eos: bool | None = None
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, ge=0, le=1)
     top_k: int | None = Field(None, ge=-1, le=INT32_MAX)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Self, cast
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import ConfigDict, Discriminator, Field, JsonValue, Tag
 
 from penstock.protocol.common import FAIL_FAST, GenerationFields, Limits, Parsed
 from penstock.protocol.fields import NOT_BUILT_IN_COMPLETIONS, check_fields
@@ -36,9 +36,16 @@ Prompt = Annotated[
     ),
 ]
 
+_EXAMPLES: list[JsonValue] = [
+    {"prompt": "Once upon a time", "max_tokens": 16, "seed": 1},
+    {"prompt": [5, 6, 7], "stream": True},
+]
+
 
 class CompletionRequest(GenerationFields):
     """Text, or token ids, to continue: one prompt or several."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": _EXAMPLES})
 
     default_max_tokens: ClassVar[int | None] = 16
 

@@ -32,8 +32,6 @@ _NOT_BUILT: dict[str, tuple[Any, ...]] = {
     "repeat_penalty": (1,),
     "length_penalty": (1,),
     "no_repeat_ngram_size": (0,),
-    "min_tokens": (0,),
-    "ignore_eos": (False,),
     "bad_words": ([],),
     "allowed_token_ids": ([],),
     "suppress_tokens": ([],),

@@ -1,13 +1,16 @@
-"""From a request's fields, and the model's defaults where it says nothing, to SamplingParams."""
+"""From a request's fields, and the model's defaults where it says nothing, to SamplingParams: by name."""
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 from penstock.generation import SamplingDefaults, SamplingParams
 from penstock.protocol.common import GenerationFields
 
 _SEED_MASK = 2**63 - 1
+_NAMES = tuple(field.name for field in fields(SamplingParams))
+_NAMES_WITH_DEFAULTS = tuple(field.name for field in fields(SamplingDefaults) if field.name in _NAMES)
 
 
 def sampling_params(
@@ -20,23 +23,18 @@ def sampling_params(
     Args:
         engine_reads: fields that the engine reads by itself (`fields.fields_of`): they become `extra`.
     """
-    given: dict[str, Any] = {}
+    params: dict[str, Any] = {name: getattr(defaults, name) for name in _NAMES_WITH_DEFAULTS}
+    params |= {name: value for name in _NAMES if (value := getattr(request, name)) is not None}
+    params |= {
+        "max_tokens": request.new_token_limit,
+        "top_k": max(params["top_k"], 0),
+        "stop": request.stop_strings,
+        "stop_token_ids": tuple(request.stop_token_ids or ()),
+    }
+    if params["top_p"] == 0:  # the smallest nucleus is the likeliest token
+        params |= {"top_p": 1.0, "top_k": 1}
     if request.seed is not None:
-        given["seed"] = request.seed & _SEED_MASK
+        params["seed"] = request.seed & _SEED_MASK
     if engine_reads and request.model_extra:
-        given["extra"] = {name: value for name, value in request.model_extra.items() if name in engine_reads}
-    top_p = defaults.top_p if request.top_p is None else request.top_p
-    top_k = max(defaults.top_k if request.top_k is None else request.top_k, 0)
-    if top_p == 0:  # the smallest nucleus is the likeliest token
-        top_p, top_k = 1.0, 1
-    return SamplingParams(
-        max_tokens=request.new_token_limit,
-        temperature=defaults.temperature if request.temperature is None else request.temperature,
-        top_p=top_p,
-        top_k=top_k,
-        min_p=defaults.min_p if request.min_p is None else request.min_p,
-        n=request.n or 1,
-        stop=request.stop_strings,
-        stop_token_ids=tuple(request.stop_token_ids or ()),
-        **given,
-    )
+        params["extra"] = {name: value for name, value in request.model_extra.items() if name in engine_reads}
+    return SamplingParams(**params)

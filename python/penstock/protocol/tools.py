@@ -60,6 +60,18 @@ class ToolExecutionRequest(WireModel):
         | None
     ) = None
 
+    def arguments_object(self) -> dict[str, Any]:
+        """The arguments by name. Raises ApiError "invalid_value" on a text that is no JSON object."""
+        arguments = self.arguments
+        if isinstance(arguments, str):
+            try:
+                arguments = from_json(arguments, allow_inf_nan=False)
+            except ValueError:
+                raise ApiError("invalid_value", "'arguments' is not valid JSON.", param="arguments") from None
+            if not isinstance(arguments, dict):
+                raise ApiError("invalid_value", "'arguments' must be the JSON text of an object.", param="arguments")
+        return arguments or {}
+
 
 class ToolExecutionResponse(BaseModel):
     """What the tool returned."""
@@ -72,12 +84,4 @@ class ToolExecutionResponse(BaseModel):
 def parse_tool_call(body: bytes, limits: Limits = _LIMITS) -> tuple[str, dict[str, Any]]:
     """The tool's name and its arguments. Raises ApiError, with `param`, on anything wrong."""
     request = read(ToolExecutionRequest, body, limits)
-    arguments = request.arguments
-    if isinstance(arguments, str):
-        try:
-            arguments = from_json(arguments, allow_inf_nan=False)
-        except ValueError:
-            raise ApiError("invalid_value", "'arguments' is not valid JSON.", param="arguments") from None
-        if not isinstance(arguments, dict):
-            raise ApiError("invalid_value", "'arguments' must be the JSON text of an object.", param="arguments")
-    return request.name, arguments or {}
+    return request.name, request.arguments_object()

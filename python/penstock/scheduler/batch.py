@@ -45,6 +45,11 @@ class Batch:
             self._rows = slots, self._row_keys[slots]
         return self._rows
 
+    def row_keys_in(self, slots: np.ndarray) -> np.ndarray:
+        """uint64 [B]: who sits in `slots`, all of which are taken."""
+        row_keys: np.ndarray = self._row_keys[slots]
+        return row_keys
+
     def check_integrity(self, decoding: dict[int, int], num_seated: int) -> None:
         """Asserts that the rows are `decoding` (row key by slot) and that free and seated slots are all, each once."""
         slots, keys = self.decode_rows()

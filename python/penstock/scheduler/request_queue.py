@@ -41,9 +41,7 @@ class RequestQueue:
         """Appends a request. ApiError "server_overloaded" when full, with the time after which a retry is worth it;
         "engine_dead" after `close`."""
         with self._changed:
-            if self.is_closed:
-                raise ApiError("engine_dead", "The engine has stopped.")
-            self.check_has_room()
+            self._check_has_room()
             assert request.stream_key not in self._waiting, "a stream key was submitted twice"
             if not self._waiting:
                 self._drain_rate.restart(time.monotonic())
@@ -51,14 +49,14 @@ class RequestQueue:
             self.num_choices += request.num_choices
             self._changed.notify()
 
+    def has_room(self) -> bool:
+        """Whether one more request would be taken now. Needs no lock: others may come first anyway."""
+        return len(self._waiting) < self.max_requests + self._num_free_slots()
+
     def check_has_room(self) -> None:
-        """ApiError "server_overloaded" when full. Without the lock: a look before a request is worth reading."""
-        if len(self._waiting) >= self.max_requests + self._num_free_slots():
-            raise ApiError(
-                "server_overloaded",
-                f"The server is busy: {len(self._waiting)} requests are waiting already.",
-                retry_after_s=self._drain_rate.time_for(len(self._waiting), time.monotonic()),
-            )
+        """Raises what `submit` would, for a door that refuses before it reads a body."""
+        with self._changed:
+            self._check_has_room()
 
     def cancel(self, stream_key: int) -> None:
         """Drops what waits of a stream at once and tells the engine to end what runs of it."""
@@ -126,6 +124,16 @@ class RequestQueue:
             self._waiting.clear()
             self.num_choices = 0
             return dropped
+
+    def _check_has_room(self) -> None:
+        if self.is_closed:
+            raise ApiError("engine_dead", "The engine has stopped.")
+        if not self.has_room():
+            raise ApiError(
+                "server_overloaded",
+                f"The server is busy: {len(self._waiting)} requests are waiting already.",
+                retry_after_s=self._drain_rate.time_for(len(self._waiting), time.monotonic()),
+            )
 
     def _remove(self, stream_key: int) -> Generation | None:
         generation = self._waiting.pop(stream_key, None)

@@ -1,194 +1,189 @@
-"""The policy: who gets a slot, which slices of which prompts, which rows decode, and how many tokens at once.
+"""Steps: admit, run, deliver. They drive a runner (the device) and a hub (the ways out), one call each per step.
 
-Book-keeping of the host only: no device, no hub, no thread of its own.
-
-- First come, first served, and nobody overtakes: the head of the queue waits until its next choice fits.
-- A choice gets a slot and the pages of its prompt and all its new tokens when it is admitted, so an admitted sequence
-  always ends by itself and the queue can never lock up. There is no preemption yet.
-- A step computes at most `max_prefill_tokens` of prompts beside decode: several short prompts, or one slice of a
-  prompt that must be cut. Decode runs in every step.
-- Several tokens per dispatch only while nobody waits to join, as a newcomer would wait for all of them.
+In flight means dispatched and not yet fetched. At depth 1 a step is fetched as soon as it is dispatched; at depth 2 the
+next one is dispatched while the last one's ids are still on their way, so ends are learnt one step late. A row that
+ended in between comes back empty, because the device masked it or the hub no longer knows it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+import logging
+from collections import deque
+from typing import Any, Protocol
 
 import numpy as np
 
-from penstock.engine.interface import Capacity, PrefillSlice
-from penstock.errors import ApiError
-from penstock.generation import MAX_STOP_IDS
-from penstock.scheduler.batch import Batch
-from penstock.scheduler.page_pool import PagePool
+from penstock.engine.interface import END_ERROR, END_NONE, InFlightStep, Runner, StepOutput
+from penstock.generation import GenerationRequest
+from penstock.scheduler.planner import Planner
 from penstock.scheduler.request_queue import RequestQueue
-from penstock.scheduler.sequence import Generation, Sequence
 
-if TYPE_CHECKING:
-    from penstock.generation import GenerationRequest
+log = logging.getLogger("penstock.scheduler")
 
-MAX_SLICES_PER_STEP = 8
-"""A slice costs a dispatch and a pass over the weights however short it is; more of them would hold decode up."""
+MAX_FAILURES_IN_A_ROW = 3
+"""Failed steps, with no sequence brought to its end between them, after which the engine is given up. A good step is
+no sign of health by itself: where decode is broken, every request still gets through its prefill."""
 
 
-class Schedule:
-    """The sequences in slots, and what each does next.
+class StepHub(Protocol):
+    """The hub as the scheduler sees it (`_core.Hub`). Any: of a buffer, which numpy's types do not say on 3.11."""
+
+    def mark_scheduled(self, row_key: int) -> None: ...
+    def push_step(
+        self,
+        keys: Any,
+        output: Any,
+        *,
+        num_running: int,
+        num_waiting: int,
+        num_pages_in_use: int,
+    ) -> list[int]: ...
+    def fail(self, stream_key: int, kind: str, message: str, *, param: str | None = None) -> bool: ...
+
+
+class Scheduler:
+    """Turns submitted requests into tokens in the hub, one `step` at a time.
+
+    `submit` and `cancel` are for any thread; everything else is for the one thread that steps.
 
     Args:
-        capacity: what the engine has.
-        queue: the requests that wait.
         stop_ids: the model's own stop tokens.
+        max_queued_requests: requests that may wait for a slot.
     """
 
-    def __init__(self, capacity: Capacity, queue: RequestQueue, *, stop_ids: tuple[int, ...]) -> None:
-        self.queue = queue
-        self.pages = PagePool(capacity.num_pages)
-        self._capacity = capacity
-        self._stop_ids = stop_ids
-        self._batch = Batch(capacity.num_slots)
-        self._sequences: dict[int, Sequence] = {}  # by row key
-        self._prefilling: dict[int, Sequence] = {}  # those with prompt left, by row key, in order of admission
-        self._begun: dict[int, Generation] = {}  # by stream key, until the last choice has ended
+    def __init__(
+        self, runner: Runner, hub: StepHub, *, stop_ids: tuple[int, ...] = (), max_queued_requests: int = 512
+    ) -> None:
+        self.queue = RequestQueue(max_queued_requests, num_free_slots=lambda: self._planner.num_free_slots)
+        self._runner = runner
+        self._hub = hub
+        self._planner = Planner(runner.capacity, self.queue, stop_ids=stop_ids)
+        self._in_flight: deque[tuple[np.ndarray, InFlightStep]] = deque()  # row keys, uint64 [R], and what they get
+        self._num_failures = 0
+        self._has_run = False  # the last step dispatched something to fetch
+        self._shown_gauges = (0, 0, 0)  # what the hub was told last
+
+    # ---- any thread
+
+    def submit(self, request: GenerationRequest) -> None:
+        """Queues a request.
+
+        Raises:
+            ApiError: "server_overloaded" when the queue is full, "engine_dead" when it is closed; or what the door let
+                pass and the device has no room for.
+        """
+        self._planner.check_fits(request)
+        self.queue.submit(request)
+
+    def cancel(self, stream_key: int) -> None:
+        """Ends every sequence of a stream in the next step, wherever it is. Idempotent; unknown keys are ignored."""
+        self.queue.cancel(stream_key)
+
+    def check_has_room(self) -> None:
+        """Raises what `submit` would of a queue that is full or closed."""
+        self.queue.check_has_room()
 
     @property
-    def num_running(self) -> int:
-        """Sequences in slots."""
-        return len(self._sequences)
+    def gauges(self) -> tuple[int, int, int]:
+        """Sequences in slots, choices in the queue, pages in use."""
+        return self._planner.num_running, self.queue.num_choices, self._planner.pages.num_in_use
+
+    # ---- the engine's thread
 
     @property
-    def num_free_slots(self) -> int:
-        """Slots that a sequence could have at once."""
-        return self._batch.num_free
+    def is_idle(self) -> bool:
+        """Nothing to do until somebody submits."""
+        return not self._in_flight and self.gauges == self._shown_gauges == (0, 0, 0)
 
-    # ---- who joins
+    def step(self) -> bool:
+        """One step. True if the hub may have frames to send. A failed step fails the sequences in slots and the next
+        one goes on with the queue; raises when failures repeat and going on is pointless."""
+        try:
+            self._admit()
+            self._run()
+            return self._deliver()
+        except Exception as error:
+            self._recover(error)
+            return True
 
-    def check_fits(self, request: GenerationRequest) -> None:
-        """Refuses what could never be admitted. The server's door has checked the rest."""
-        capacity, max_tokens = self._capacity, request.sampling.max_tokens
-        assert max_tokens is not None, "the server sets max_tokens before it submits"
-        if max_tokens < 1 or not all(prompt.num_tokens for prompt in request.prompts):
-            raise ApiError("invalid_request", "Each prompt needs at least one token, and max_tokens at least 1.")
-        limit = min(capacity.max_model_len, capacity.num_pages * capacity.page_size)
-        num_tokens = max(prompt.num_tokens for prompt in request.prompts) + max_tokens
-        if num_tokens > limit:
-            raise ApiError(
-                "context_length_exceeded",
-                f"This model's maximum context length is {limit} tokens, prompt and new tokens are {num_tokens}.",
-                param="max_tokens",
-            )
-        if len(self.stop_ids_of(request.sampling.stop_token_ids)) > MAX_STOP_IDS:
-            message = f"At most {MAX_STOP_IDS} stop tokens, the model's own included."
-            raise ApiError("invalid_request", message, param="stop_token_ids")
+    def _admit(self) -> None:
+        for stream_key in self.queue.take_cancelled():
+            self._planner.end_stream(stream_key)
+        self._planner.admit()
 
-    def admit(self) -> None:
-        """Gives slots and pages to the choices that waited longest, as far as both go."""
-        while self._batch.num_free and (generation := self.queue.head()):
-            num_pages = -(-generation.num_tokens(generation.num_begun) // self._capacity.page_size)
-            if num_pages > self.pages.num_free:
-                return
-            index = self.queue.begin_choice(generation)
-            if index is not None:
-                self._begin(generation, index, num_pages=num_pages)
+    def _run(self) -> None:
+        """Plans this step and dispatches it."""
+        step = self._planner.plan()
+        for row_key in step.new_row_keys:
+            self._hub.mark_scheduled(row_key)
+        self._has_run = not step.plan.is_empty
+        if self._has_run:
+            self._in_flight.append((step.row_keys, self._runner.dispatch(step.plan)))
 
-    def _begin(self, generation: Generation, index: int, *, num_pages: int) -> None:
-        row_key = generation.stream_key | index
-        slot = self._batch.seat(row_key)
-        sequence = Sequence.begin(generation, index, slot=slot, pages=self.pages.take(num_pages))
-        self._begun[generation.stream_key] = generation
-        generation.sequences[row_key] = self._sequences[row_key] = self._prefilling[row_key] = sequence
+    def _deliver(self) -> bool:
+        """Hands the oldest step's tokens to the hub, unless the pipeline has room for another dispatch first."""
+        if self._in_flight and (len(self._in_flight) >= self._runner.capacity.pipeline_depth or not self._has_run):
+            row_keys, in_flight = self._in_flight.popleft()
+            output = in_flight.fetch()
+            self._end(row_keys, output.ends)
+            self._push(row_keys, output)
+            return len(row_keys) > 0
+        if self.gauges != self._shown_gauges:
+            self._push(_NO_KEYS, _NO_ROWS)
+        return False
 
-    # ---- what runs
+    def _end(self, row_keys: np.ndarray, ends: np.ndarray) -> None:
+        """Frees what ended on the device. A row that went wrong takes its stream with it, and no other: the hub fails
+        it when it is told."""
+        ended = row_keys[ends != END_NONE].tolist()
+        if not ended:
+            return
+        broken = row_keys[ends == END_ERROR].tolist()
+        for row_key in broken:
+            log.error("row %d: the model's output is not a number; its request gets an error", row_key)
+            self._planner.end_stream_of(row_key)
+        if len(broken) < len(ended):
+            self._num_failures = 0
+        self._planner.end_rows(ended)
 
-    def next_slices(self) -> list[tuple[Sequence, PrefillSlice]]:
-        """The prompts' share of this step. Who gets the last slice of its prompt decodes from now on."""
-        budget = self._capacity.max_prefill_tokens
-        slices: list[tuple[Sequence, PrefillSlice]] = []
-        for sequence in self._prefilling.values():
-            if slices and (sequence.num_to_prefill > budget or len(slices) == MAX_SLICES_PER_STEP):
-                break
-            piece = self._cut(sequence, min(sequence.num_to_prefill, budget))
-            budget -= len(piece.tokens)
-            slices.append((sequence, piece))
-        for sequence, piece in slices:
-            if piece.is_last:
-                del self._prefilling[sequence.row_key]
-                self._batch.start_decoding(sequence.slot)
-        return slices
-
-    def _cut(self, sequence: Sequence, num_tokens: int) -> PrefillSlice:
-        start, sampling = sequence.num_prefilled, sequence.generation.request.sampling
-        assert sampling.max_tokens is not None, "the server sets max_tokens before it submits"
-        sequence.num_prefilled += num_tokens
-        return PrefillSlice(
-            slot=sequence.slot,
-            tokens=sequence.prompt_ids[start : sequence.num_prefilled],
-            start=start,
-            pages=sequence.pages,
-            is_last=sequence.num_to_prefill == 0,
-            temperature=sampling.temperature,
-            top_k=sampling.top_k,
-            top_p=sampling.top_p,
-            min_p=sampling.min_p,
-            key=sequence.key,
-            max_new_tokens=sampling.max_tokens,
-            stop_ids=self.stop_ids_of(sampling.stop_token_ids),
+    def _push(self, row_keys: np.ndarray, output: StepOutput) -> None:
+        self._shown_gauges = num_running, num_waiting, num_pages = self.gauges
+        ended_by_text = self._hub.push_step(
+            row_keys, output, num_running=num_running, num_waiting=num_waiting, num_pages_in_use=num_pages
         )
+        self._planner.end_rows(ended_by_text)
 
-    def stop_ids_of(self, stop_token_ids: tuple[int, ...]) -> tuple[int, ...]:
-        """The model's stop tokens and a request's own, each once."""
-        return tuple(dict.fromkeys(self._stop_ids + stop_token_ids))
+    def row_keys_in(self, slots: np.ndarray) -> np.ndarray:
+        """uint64 [B]: the hub's names of the sequences in `slots`, of a step that is under way at depth 1."""
+        return self._planner.row_keys_in(slots)
 
-    def decode_rows(self) -> tuple[np.ndarray, np.ndarray]:
-        """(slots int32 [B], row keys uint64 [B]) whose prompts are on the device; never written to later."""
-        return self._batch.decode_rows()
+    # ---- when things go wrong
 
-    def tokens_per_dispatch(self) -> int:
-        """How many tokens the next decode makes per row."""
-        is_alone = not self._prefilling and self.queue.num_choices == 0
-        return self._capacity.tokens_per_dispatch if is_alone else 1
+    def _recover(self, error: Exception) -> None:
+        """Fails what was in slots and starts afresh: the device's cache and state are gone with the step."""
+        self._num_failures += 1
+        log.exception("a step failed, %d in a row; its requests get an error", self._num_failures)
+        self._in_flight.clear()
+        for stream_key in self._planner.end_all():
+            self._hub.fail(stream_key, "engine_error", "The engine failed while it worked on this request.")
+        if self._num_failures >= MAX_FAILURES_IN_A_ROW or isinstance(error, FloatingPointError):
+            raise error  # not a number, or no luck thrice: the weights or the device are broken
+        self._runner.reset()
 
-    # ---- who ends
-
-    def end_rows(self, row_keys: Iterable[int]) -> None:
-        """Sequences that made their last token. Those that ended before are ignored."""
-        for row_key in row_keys:
-            sequence = self._sequences.get(row_key)
-            if sequence is not None:
-                self._release(sequence)
-                if not sequence.generation.sequences and sequence.generation.num_waiting == 0:
-                    del self._begun[sequence.generation.stream_key]
-                    self.queue.count_end()
-
-    def end_stream(self, stream_key: int) -> None:
-        """Every sequence of a stream, and what waits of it. Unknown streams are ignored."""
-        self.queue.drop(stream_key)
-        generation = self._begun.pop(stream_key, None)
-        if generation is not None:
-            for sequence in list(generation.sequences.values()):
-                self._release(sequence)
-            self.queue.count_end()
-
-    def end_all(self) -> list[int]:
-        """Every stream that has begun: their keys."""
-        stream_keys = list(self._begun)
+    def close(self, kind: str, message: str) -> None:
+        """Takes no more work and fails everything that runs or waits, by a row of the error table."""
+        self.queue.close()
+        self._in_flight.clear()
+        stream_keys = self._planner.end_all()
+        stream_keys += [generation.stream_key for generation in self.queue.drop_all()]
         for stream_key in stream_keys:
-            self.end_stream(stream_key)
-        return stream_keys
-
-    def _release(self, sequence: Sequence) -> None:
-        """Slot and pages go back at once: a step in flight that still writes to them runs before any later one."""
-        row_key = sequence.row_key
-        del self._sequences[row_key], sequence.generation.sequences[row_key]
-        self._prefilling.pop(row_key, None)
-        self._batch.leave(sequence.slot)
-        self.pages.give_back(sequence.pages)
+            self._hub.fail(stream_key, kind, message)
+        self._push(_NO_KEYS, _NO_ROWS)
 
     def check_integrity(self) -> None:
-        """Asserts that slots, pages and sequences agree."""
-        sequences = self._sequences.values()
-        self.pages.check_integrity(sequence.pages for sequence in sequences)
-        self._batch.check_integrity({s.slot: s.row_key for s in sequences if s.num_to_prefill == 0}, len(sequences))
-        begun = [s for generation in self._begun.values() for s in generation.sequences.values()]
-        assert {id(s) for s in begun} == {id(s) for s in sequences}, "a sequence without its generation"
-        assert all(s.num_to_prefill for s in self._prefilling.values()), "a prompt that waits for no slice"
+        """Asserts that slots, pages and sequences agree; for tests, between steps."""
+        self._planner.check_integrity()
+
+
+_NO_KEYS = np.empty(0, np.uint64)
+_NO_ROWS = StepOutput(np.empty((0, 1), np.int32), np.empty(0, np.uint8))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _MASK64 = (1 << 64) - 1
 
 
-def sampling_key(seed: int, prompt_index: int, choice_index: int) -> tuple[int, int]:
+def rng_key(seed: int, prompt_index: int, choice_index: int) -> tuple[int, int]:
     """The random stream of one choice: two uint32, the same in any batch and for any `n`.
 
     Each index is added to the state and mixed by the finalizer of SplitMix64 (Steele, Lea and Flood, "Fast splittable
@@ -69,12 +69,12 @@ class Generation:
 
 @dataclass(slots=True, eq=False)
 class Sequence:
-    """One choice in a slot, from the first slice of its prompt to its last token.
+    """One choice in a slot, from the first span of its prompt to its last token.
 
     Attributes:
         row_key: the hub's name for it.
         prompt_ids: int32 [T].
-        key: its random stream, two uint32.
+        rng_key: its random stream, two uint32.
         slot: its row of the device state.
         pages: int32 [pages for prompt and all new tokens], in order: its block table.
         num_prefilled: prompt tokens already handed to the device.
@@ -83,7 +83,7 @@ class Sequence:
     generation: Generation
     row_key: int
     prompt_ids: np.ndarray
-    key: tuple[int, int]
+    rng_key: tuple[int, int]
     slot: int
     pages: np.ndarray
     num_prefilled: int = 0
@@ -97,7 +97,7 @@ class Sequence:
             generation,
             row_key=request.stream_key | index,
             prompt_ids=np.asarray(request.prompts[prompt_index].ids, np.int32),
-            key=sampling_key(request.sampling.seed, prompt_index, choice_index),
+            rng_key=rng_key(request.sampling.seed, prompt_index, choice_index),
             slot=slot,
             pages=pages,
         )

@@ -11,10 +11,11 @@ from penstock import _core
 from penstock.adapters.base import InferenceEngineAdapter
 from penstock.adapters.foreign_engine import engine_of
 from penstock.config import Settings
-from penstock.errors import ApiError
+from penstock.errors import ApiError, ConfigError
 from penstock.generation import EngineState, SamplingParams
 from penstock.http.request import Request
 from penstock.http.response import Response
+from penstock.life.loading import Statuses
 from penstock.protocol import (
     ChatCompletionRequest,
     CompletionRequest,
@@ -31,6 +32,7 @@ from penstock.server.routes.generate import generate
 from penstock.server.served_model import ServedModel
 from penstock.server.status import ServerStatus
 
+_REJECTIONS = 'vllm:admission_rejections_total{reason="max_num_queued_reqs"}'
 #: `name` is the id.
 _SAID_OUTSIDE_INFO = {"name", *ModelObject.model_fields}
 
@@ -40,7 +42,7 @@ class PenstockServer(BaseInferenceApiServer):
 
     Args:
         settings: of limits, keys, CORS and threads.
-        metrics: shared with the engines' hubs; default: new ones.
+        metrics: shared with the engines' hubs; default: those that the engines were made with, else new ones.
     """
 
     def __init__(
@@ -55,10 +57,10 @@ class PenstockServer(BaseInferenceApiServer):
             cors_origins=settings.cors_origin,
             max_request_size=settings.max_request_size,
             request_timeout=settings.request_timeout_s,
-            api_keys=[key.get_secret_value() for key in settings.api_key],
+            api_keys=settings.api_key,
             max_headers=settings.max_header_count,
-            counters=_core.Metrics(next(iter(adapters), "none")) if metrics is None else metrics,
-            **options,
+            counters=_metrics_of(adapters) if metrics is None else metrics,
+            **({"enable_docs": settings.docs == "on"} | options),
         )
         self.settings = settings
         self.limits = Limits(
@@ -71,14 +73,15 @@ class PenstockServer(BaseInferenceApiServer):
         self.models = {name: self._serve(name, adapter) for name, adapter in adapters.items()}
 
     def _serve(self, name: str, adapter: InferenceEngineAdapter) -> ServedModel:
+        metrics = self.counters.model(name)
         engine = engine_of(
             adapter,
-            self.counters,
+            metrics,
             max_requests=self.settings.max_queued_requests,
             max_pending_bytes=self.settings.max_pending_bytes,
             determine_finish_reason=self._determine_finish_reason,
         )
-        return ServedModel(name, engine, keep_alive_s=self.settings.keep_alive_s)
+        return ServedModel(name, engine, metrics, keep_alive_s=self.settings.keep_alive_s)
 
     def _engine_reads(self, name: str | None) -> frozenset[str]:
         """The fields that the engine of the model which a request names reads by itself."""
@@ -106,7 +109,12 @@ class PenstockServer(BaseInferenceApiServer):
         if request.stop_token_ids:
             model.engine.check_ids(request.stop_token_ids, param="stop_token_ids")
         sampling = self._create_sampling_params(request)
-        return await generate(request, raw_request, model=model, sampling=sampling, pool=self.pool)
+        try:
+            return await generate(request, raw_request, model=model, sampling=sampling, pool=self.pool)
+        except ApiError as error:
+            if error.kind == "server_overloaded":
+                model.metrics.add(_REJECTIONS)
+            raise
 
     def _find(self, name: str | None) -> ServedModel:
         """The model that a request names, or the only one."""
@@ -149,6 +157,9 @@ class PenstockServer(BaseInferenceApiServer):
         details = [model.engine.status().detail for model in self.models.values()]
         return "The server is shutting down." if self.is_draining else "; ".join(filter(None, details))
 
+    def engine_statuses(self) -> Statuses:
+        return {name: model.engine.status for name, model in self.models.items()}
+
     # ---- life cycle
 
     async def startup(self) -> None:
@@ -161,6 +172,14 @@ class PenstockServer(BaseInferenceApiServer):
         for model in self.models.values():
             model.stop()
         await asyncio.gather(*(asyncio.to_thread(model.engine.stop) for model in self.models.values()))
+
+
+def _metrics_of(adapters: Mapping[str, InferenceEngineAdapter]) -> _core.Metrics | None:
+    """Those that the engines were made with."""
+    found = {id(adapter.metrics): adapter.metrics for adapter in adapters.values() if adapter.metrics is not None}
+    if len(found) > 1:
+        raise ConfigError("The engines count into different metrics: give the same to all of them and to the server.")
+    return next(iter(found.values()), None)
 
 
 def _describe(model: ServedModel) -> ModelObject:

@@ -13,21 +13,26 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel
 
 from penstock import _core
+from penstock.config import ApiKey, Settings
 from penstock.errors import ApiError
 from penstock.generation import FinishReason, SamplingDefaults, SamplingParams
 from penstock.http.auth import KeyRing
 from penstock.http.body import read_body
 from penstock.http.dispatch import Dispatcher
 from penstock.http.endpoint import EndpointConfig
+from penstock.http.handler import BoundEndpoint
+from penstock.http.open_peers import OpenPeers
 from penstock.http.request import Request
 from penstock.http.response import Response
 from penstock.http.types import Receive, Scope, Send
 from penstock.http.worker_pool import WorkerPool
+from penstock.life.lifespan import serve_lifespan
+from penstock.life.loading import Statuses
 from penstock.protocol import (
     ChatCompletionRequest,
     CompletionRequest,
@@ -41,7 +46,7 @@ from penstock.protocol import (
     sampling_params,
 )
 from penstock.server import routes
-from penstock.server.lifespan import serve_lifespan
+from penstock.server.documents import Documents, Info, build_document
 from penstock.server.status import ServerMetrics, ServerStatus
 from penstock.server.tools import ToolRegistry
 
@@ -61,6 +66,9 @@ class BaseInferenceApiServer(ABC):
         max_request_size: bytes of a body.
         request_timeout: seconds a request may take, streams included.
         enable_function_calling: adds the /v1/tools routes.
+        enable_docs: adds /openapi.json and /docs.
+        enable_auth_ui: gives /docs a button to enter an API key.
+        server_name, server_description, server_version: what /openapi.json and /docs call the server.
         default_function_format: kept for subclasses; no tool calls are parsed yet, so nothing here reads it.
         api_keys: accepted keys; none: everybody may ask.
         counters: the metrics; default: new ones.
@@ -71,7 +79,7 @@ class BaseInferenceApiServer(ABC):
         *,
         max_workers: int | None = None,
         enable_cors: bool = True,
-        cors_origins: Sequence[str] | None = None,
+        cors_origins: str | Sequence[str] | None = None,
         max_request_size: int = 10 * 1024 * 1024,
         request_timeout: float = 300.0,
         enable_function_calling: bool = True,
@@ -79,11 +87,14 @@ class BaseInferenceApiServer(ABC):
         server_name: str = "Penstock",
         server_description: str = "An OpenAI-compatible inference server",
         server_version: str = _core.__version__,
-        api_keys: Sequence[str] = (),
+        enable_docs: bool = True,
+        enable_auth_ui: bool = True,
+        api_keys: Sequence[str | ApiKey] = (),
         max_headers: int = 100,
         counters: _core.Metrics | None = None,
     ) -> None:
-        self.cors_origins = list(cors_origins or ()) if enable_cors else []
+        origins = [cors_origins] if isinstance(cors_origins, str) else list(cors_origins or ())
+        self.cors_origins = origins if enable_cors else []
         self.max_request_size = max_request_size
         self.max_headers = max_headers
         self.request_timeout = request_timeout
@@ -93,14 +104,17 @@ class BaseInferenceApiServer(ABC):
         self.server_description = server_description
         self.server_version = server_version
         self.key_ring = KeyRing(api_keys)
-        self.counters = _core.Metrics(server_name) if counters is None else counters
+        self.counters = _core.Metrics() if counters is None else counters
+        self.settings = Settings.model_validate({})
         self.limits = Limits()
         self.tools = ToolRegistry()
         self.pool = WorkerPool(max_workers or 2, max_jobs=_MAX_POOL_JOBS)
+        self.documents = self._make_documents(enable_auth_ui=enable_auth_ui) if enable_docs else None
         self.start_time = time.time()
         self.is_draining = False
         self._is_started = False
         self.open_requests: set[Request] = set()
+        self.open_peers = OpenPeers()
 
     # ---- routes
 
@@ -108,6 +122,18 @@ class BaseInferenceApiServer(ABC):
     def _endpoints(self) -> list[EndpointConfig]:
         """Every route: the one source for routing, metric labels and documents. Extend or prune it in a subclass."""
         return routes.endpoints(self)
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document of this server, from `_endpoints`."""
+        info = Info(
+            self.server_name, self.server_description, self.server_version, needs_key=not self.key_ring.is_empty
+        )
+        return build_document(
+            info, [BoundEndpoint(endpoint, read_body=self.read_body, owner=type(self)) for endpoint in self._endpoints]
+        )
+
+    def _make_documents(self, *, enable_auth_ui: bool) -> Documents:
+        return Documents(self.openapi, title=self.server_name, has_authorize=enable_auth_ui, pool=self.pool)
 
     @abstractmethod
     async def chat_completions(self, request: ChatCompletionRequest, raw_request: Request) -> Any:
@@ -146,7 +172,7 @@ class BaseInferenceApiServer(ABC):
 
     async def execute_tool(self, request: ToolExecutionRequest, raw_request: Request) -> Any:
         """Runs a registered function; its arguments are checked by its type hints."""
-        return await routes.execute_tool(self.tools, raw_request, pool=self.pool)
+        return await routes.execute_tool(self.tools, request, raw_request, pool=self.pool)
 
     async def read_body(self, model: type[BaseModel], request: Request) -> BaseModel:
         """The body of `request` as `model`. Raises ApiError on anything wrong, and while draining."""
@@ -196,7 +222,16 @@ class BaseInferenceApiServer(ABC):
         """For subclasses with engines: what /ready tells while it is not."""
         return ""
 
+    def engine_statuses(self) -> Statuses:
+        """For subclasses with engines: where each stands, by its model's name. One that cannot load ends the server."""
+        return {}
+
     # ---- life cycle
+
+    @property
+    def drain_timeout_s(self) -> float:
+        """How long open requests get after SIGTERM."""
+        return self.settings.drain_timeout_s
 
     async def on_startup(self) -> None:  # noqa: B027  # a hook may stay empty
         """Called once before the server takes requests: open connections, warm caches."""
@@ -205,7 +240,12 @@ class BaseInferenceApiServer(ABC):
         """Called once at the end: close connections, save state."""
 
     async def startup(self) -> None:
-        """What the host's start asks for. Returns at once; engines load in threads of their own."""
+        """What the host's start asks for. Returns at once; engines load in threads of their own.
+
+        Raises:
+            ConfigError: an entry of `_endpoints` that cannot be used.
+        """
+        self._dispatcher  # noqa: B018  # built here, so that a bad entry fails the start and not a request
         logger.info("Starting %s", self.server_name)
         await self.on_startup()
         self._is_started = True
@@ -246,26 +286,44 @@ class BaseInferenceApiServer(ABC):
         if scope["type"] == "http":
             return self._dispatcher.handle(scope, receive, send)
         if scope["type"] == "lifespan":
-            return serve_lifespan(self, receive, send)
+            return serve_lifespan(receive, send, read_settings=lambda: self.settings, build=self._build)
         raise RuntimeError(f"Penstock does not speak {scope['type']}.")
+
+    async def _build(self, settings: Settings) -> Self:
+        """The life span's: it is built already."""
+        return self
 
     def run(
         self,
-        host: str = "127.0.0.1",
-        port: int = 11556,
+        host: str | None = None,
+        port: int | None = None,
         *,
         workers: int = 1,
-        log_level: str = "info",
+        log_level: str | None = None,
         ssl_keyfile: str | Path | None = None,
         ssl_certfile: str | Path | None = None,
         reload: bool = False,
     ) -> None:
-        """Serves under Granian until SIGTERM or SIGINT. TLS is on when both files are given."""
+        """Serves under Granian until SIGTERM or SIGINT.
+
+        Args:
+            host, port, log_level: default: those of the settings.
+            workers: 1; more are refused.
+            ssl_keyfile, ssl_certfile: TLS is on when both are given.
+            reload: start anew when a source file changes; needs a server that a module holds in a variable.
+
+        Raises:
+            ConfigError: a host, port or log level that cannot be.
+            SystemExit: with code 2 when it cannot be served like that, with code 1 when the worker has failed.
+        """
         from penstock import serve  # above this floor: the one place that knows the host
 
+        given = {"host": host, "port": port, "log_level": log_level}
+        self.settings = self.settings.replace(**{name: value for name, value in given.items() if value is not None})
         serve.run(
-            self, host=host, port=port, workers=workers, log_level=log_level,
+            self, host=self.settings.host, port=self.settings.port, log_level=self.settings.log_level, workers=workers,
             ssl_keyfile=ssl_keyfile, ssl_certfile=ssl_certfile, reload=reload,
+            restarts=self.settings.restart, idle_timeout_s=self.settings.idle_timeout_s,
         )  # fmt: skip
 
     fire = run

@@ -16,8 +16,10 @@ from penstock.protocol import fields_of
 
 #: A stream whose reader took nothing for so many keep-alive intervals is let go.
 _STALL_INTERVALS = 3
-#: The pulse is finer than the interval it keeps, so that a comment comes at most a quarter late.
+#: The pulse is finer than the interval it keeps, so that a comment comes at most a quarter late; and a stream's own
+#: interval may be shorter than the setting.
 _PULSES_PER_INTERVAL = 4
+_MAX_PULSE_S = 0.25
 _LOADING_RETRY_S = 2.0
 
 
@@ -27,16 +29,19 @@ class ServedModel:
     Attributes:
         engine_reads: the fields of a request that the engine reads by itself.
         created: Unix seconds at which the server began to serve it.
+        keep_alive_s: the longest that a stream may be silent.
+        metrics: its counters.
         deliveries: the open streams, by stream key.
     """
 
-    def __init__(self, name: str, engine: Engine, *, keep_alive_s: float) -> None:
+    def __init__(self, name: str, engine: Engine, metrics: _core.ModelMetrics, *, keep_alive_s: float) -> None:
         self.name = name
         self.engine = engine
         self.engine_reads = fields_of(engine.abilities)
+        self.metrics = metrics
         self.created = int(time.time())
         self.deliveries: dict[int, Delivery] = {}
-        self._keep_alive_s = keep_alive_s
+        self.keep_alive_s = keep_alive_s
         self._pulse: asyncio.TimerHandle | None = None
 
     @property
@@ -82,10 +87,10 @@ class ServedModel:
 
     def _beat(self) -> None:
         """Keeps all silent streams alive, and lets go of those that nobody reads."""
-        interval_s = self._keep_alive_s / _PULSES_PER_INTERVAL
+        interval_s = min(_MAX_PULSE_S, self.keep_alive_s / _PULSES_PER_INTERVAL)
         self._pulse = asyncio.get_running_loop().call_later(interval_s, self._beat)
-        if self.hub.ping_idle(self._keep_alive_s):
+        if self.hub.ping_idle():
             self.outlets.wake()
-        for key in self.outlets.stalled(_STALL_INTERVALS * self._keep_alive_s):
+        for key in self.outlets.stalled(_STALL_INTERVALS * self.keep_alive_s):
             if delivery := self.deliveries.get(key):
                 delivery.let_go()

@@ -6,24 +6,22 @@ use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
-use crate::metrics::{Counter, Gauge, Histogram, Metrics};
+use crate::metrics::{Counter, Gauge, Histogram, Metrics, ModelMetrics};
 
-/// Shared by the hub and Python.
+/// The metrics of the process.
 #[pyclass(name = "Metrics", module = "penstock._core", frozen)]
-pub(super) struct PyMetrics {
-    pub(super) inner: Arc<Metrics>,
+struct PyMetrics {
+    inner: Metrics,
+}
+
+/// The metrics of one model, shared by its hub and Python.
+#[pyclass(name = "ModelMetrics", module = "penstock._core", frozen)]
+pub(super) struct PyModelMetrics {
+    pub(super) inner: Arc<ModelMetrics>,
 }
 
 #[pymethods]
-impl PyMetrics {
-    #[new]
-    #[pyo3(signature = (model_name, *, max_model_len = 131_072))]
-    fn new(model_name: &str, max_model_len: u32) -> Self {
-        Self {
-            inner: Arc::new(Metrics::new(model_name, max_model_len)),
-        }
-    }
-
+impl PyModelMetrics {
     #[pyo3(signature = (name, amount = 1))]
     fn add(&self, name: &str, amount: u64) -> PyResult<()> {
         self.inner.add(
@@ -56,9 +54,28 @@ impl PyMetrics {
         );
         Ok(())
     }
+}
 
-    fn count_request(&self, handler: &str, method: &str, status: u16, seconds: f64) {
-        self.inner.count_request(handler, method, status, seconds);
+#[pymethods]
+impl PyMetrics {
+    #[new]
+    fn new() -> Self {
+        Self {
+            inner: Metrics::default(),
+        }
+    }
+
+    #[pyo3(signature = (name, *, max_model_len = 131_072))]
+    fn model(&self, name: &str, max_model_len: u32) -> PyModelMetrics {
+        PyModelMetrics {
+            inner: self.inner.model(name, max_model_len),
+        }
+    }
+
+    #[pyo3(signature = (handler, method, status, seconds, *, is_work = false))]
+    fn count_request(&self, handler: &str, method: &str, status: u16, seconds: f64, is_work: bool) {
+        self.inner
+            .count_request(handler, method, status, seconds, is_work);
     }
 
     fn render<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
@@ -86,5 +103,6 @@ fn unknown(name: &str) -> PyErr {
 }
 
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<PyMetrics>()
+    module.add_class::<PyMetrics>()?;
+    module.add_class::<PyModelMetrics>()
 }

@@ -2,6 +2,7 @@
 
 mod http;
 mod metrics;
+mod opening;
 mod streams;
 mod vocabulary;
 
@@ -13,5 +14,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     http::register(module)?;
     metrics::register(module)?;
     vocabulary::register(module)?;
+    opening::register(module)?;
     streams::register(module)
 }

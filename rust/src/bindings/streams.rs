@@ -4,19 +4,23 @@ use std::time::Instant;
 
 use pyo3::buffer::{Element, PyBuffer, PyUntypedBuffer};
 use pyo3::exceptions::{PyKeyError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use super::metrics::PyMetrics;
+use super::metrics::PyModelMetrics;
+use super::opening::{PyOpening, PyReceipt};
 use super::vocabulary::PyVocabulary;
+use crate::dialect::{Dialect, Record, records};
 use crate::error::ErrorKind;
+use crate::finish_reason::FinishReason;
 use crate::hub::{CHOICE_BITS, EngineGauges, Hub, Rows};
 use crate::sse;
-use crate::stream::{End, Opening};
 
 const END_NONE: u8 = 0;
 const END_STOP: u8 = 1;
 const END_LENGTH: u8 = 2;
+const END_ERROR: u8 = 3;
 
 /// Seconds on the clock of `time.monotonic()`, read without Python.
 struct Clock {
@@ -52,7 +56,7 @@ impl PyHub {
     fn new(
         py: Python<'_>,
         vocabulary: &PyVocabulary,
-        metrics: &PyMetrics,
+        metrics: &PyModelMetrics,
         max_pending_bytes: usize,
     ) -> PyResult<Self> {
         let inner = Hub::new(
@@ -66,81 +70,30 @@ impl PyHub {
         })
     }
 
-    #[pyo3(signature = (*, response_id, model, created, chat, streamed, num_choices, include_usage, stop, prompt_tokens,
-        max_tokens, request_id, arrival))]
-    #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
-    fn open(
-        &self,
-        response_id: String,
-        model: String,
-        created: u64,
-        chat: bool,
-        streamed: bool,
-        num_choices: u32,
-        include_usage: bool,
-        stop: Vec<String>,
-        prompt_tokens: u32,
-        max_tokens: u32,
-        request_id: String,
-        arrival: f64,
-    ) -> PyResult<u64> {
-        if !(1..=1 << CHOICE_BITS).contains(&num_choices) {
-            let message = format!(
-                "num_choices is {num_choices}; expected 1 to {}",
-                1 << CHOICE_BITS
-            );
-            return Err(PyValueError::new_err(message));
-        }
-        let opening = Opening {
-            response_id,
-            model,
-            created,
-            is_chat: chat,
-            is_streamed: streamed,
-            num_choices,
-            include_usage,
-            stop,
-            prompt_tokens,
-            max_tokens,
-            request_id,
-            arrival,
-        };
-        Ok(self.inner.open(opening, self.clock.now()))
+    fn open(&self, opening: &PyOpening) -> u64 {
+        self.inner.open(opening.inner.clone(), self.clock.now())
     }
 
     fn mark_scheduled(&self, row_key: u64) {
         self.inner.mark_scheduled(row_key, self.clock.now());
     }
 
-    #[pyo3(signature = (keys, ids, ends, *, num_running, num_waiting, num_pages_in_use))]
-    #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
+    #[pyo3(signature = (keys, output, *, num_running, num_waiting, num_pages_in_use))]
     fn push_step(
         &self,
-        py: Python<'_>,
         keys: &Bound<'_, PyAny>,
-        ids: &Bound<'_, PyAny>,
-        ends: &Bound<'_, PyAny>,
+        output: &Bound<'_, PyAny>,
         num_running: u32,
         num_waiting: u32,
         num_pages_in_use: u32,
     ) -> PyResult<Vec<u64>> {
-        let keys: Vec<u64> = read_buffer(keys, "keys")?;
-        let ids: Vec<i32> = read_buffer(ids, "ids")?;
-        let ends: Vec<End> = read_buffer(ends, "ends")?
-            .into_iter()
-            .map(read_end)
-            .collect::<PyResult<_>>()?;
-        if ends.len() != keys.len() || !ids.len().is_multiple_of(keys.len().max(1)) {
-            let message = format!(
-                "keys [{}], ids [{}] and ends [{}] do not fit",
-                keys.len(),
-                ids.len(),
-                ends.len()
-            );
-            return Err(PyValueError::new_err(message));
-        }
+        let py = keys.py();
+        let row_keys: Vec<u64> = read_buffer(keys, "keys")?;
+        let ids: Vec<i32> = read_buffer(&output.getattr(intern!(py, "ids"))?, "ids")?;
+        let ends = read_ends(&output.getattr(intern!(py, "ends"))?)?;
+        check_rows(row_keys.len(), ids.len(), ends.len())?;
         let rows = Rows {
-            keys: &keys,
+            row_keys: &row_keys,
             ids: &ids,
             ends: &ends,
         };
@@ -174,25 +127,46 @@ impl PyHub {
             .fail(stream_key, kind, message, param, self.clock.now()))
     }
 
-    fn cancel(&self, stream_key: u64) -> bool {
-        self.inner.cancel(stream_key, self.clock.now())
+    fn cancel(&self, stream_key: u64) -> Option<PyReceipt> {
+        let receipt = self.inner.cancel(stream_key, self.clock.now());
+        receipt.map(PyReceipt::from)
     }
 
     fn withdraw(&self, stream_key: u64) -> bool {
         self.inner.withdraw(stream_key)
     }
 
-    fn take<'py>(&self, py: Python<'py>, stream_key: u64) -> (Bound<'py, PyBytes>, u16) {
-        self.inner
-            .take(stream_key, |frames| PyBytes::new(py, frames))
+    fn take<'py>(
+        &self,
+        py: Python<'py>,
+        stream_key: u64,
+    ) -> (Bound<'py, PyBytes>, u16, Option<PyReceipt>) {
+        let taken = self
+            .inner
+            .take(stream_key, |frames| PyBytes::new(py, frames));
+        (taken.read, taken.status, taken.receipt.map(PyReceipt::from))
+    }
+
+    fn take_deltas(&self, stream_key: u64) -> PyResult<(Vec<PyDelta>, u16, Option<PyStreamError>)> {
+        let dialect = self.inner.dialect_of(stream_key);
+        if let Some(other) = dialect.filter(|dialect| *dialect != Dialect::Deltas) {
+            let message = format!("the stream speaks {:?}, not \"deltas\"", other.name());
+            return Err(PyValueError::new_err(message));
+        }
+        let taken = self
+            .inner
+            .take(stream_key, |bytes| records(bytes).map(own).collect());
+        let error = taken.receipt.and_then(|receipt| receipt.error);
+        let error = error.map(|error| (error.kind.name(), error.message, error.param));
+        Ok((taken.read, taken.status, error))
     }
 
     fn take_ready(&self) -> Vec<u64> {
         self.inner.take_ready()
     }
 
-    fn ping_idle(&self, py: Python<'_>, idle_s: f64) -> bool {
-        py.detach(|| self.inner.ping_idle(idle_s, self.clock.now()))
+    fn ping_idle(&self, py: Python<'_>) -> bool {
+        py.detach(|| self.inner.ping_idle(self.clock.now()))
     }
 
     fn rows_with_room<'py>(
@@ -201,8 +175,8 @@ impl PyHub {
         keys: &Bound<'py, PyAny>,
         max_pending_bytes: usize,
     ) -> PyResult<Bound<'py, PyBytes>> {
-        let keys: Vec<u64> = read_buffer(keys, "keys")?;
-        let has_room = py.detach(|| self.inner.rows_with_room(&keys, max_pending_bytes));
+        let row_keys: Vec<u64> = read_buffer(keys, "keys")?;
+        let has_room = py.detach(|| self.inner.rows_with_room(&row_keys, max_pending_bytes));
         Ok(PyBytes::new(
             py,
             &has_room.into_iter().map(u8::from).collect::<Vec<_>>(),
@@ -226,15 +200,45 @@ fn read_buffer<T: Element>(value: &Bound<'_, PyAny>, name: &str) -> PyResult<Vec
     }
 }
 
-fn read_end(end: u8) -> PyResult<End> {
+fn read_end(end: u8) -> PyResult<Option<FinishReason>> {
     match end {
-        END_NONE => Ok(End::None),
-        END_STOP => Ok(End::Stop),
-        END_LENGTH => Ok(End::Length),
+        END_NONE => Ok(None),
+        END_STOP => Ok(Some(FinishReason::Stop)),
+        END_LENGTH => Ok(Some(FinishReason::Length)),
+        END_ERROR => Ok(Some(FinishReason::Error)),
         _ => Err(PyValueError::new_err(format!(
-            "end is {end}; expected END_NONE, END_STOP or END_LENGTH"
+            "end is {end}; expected END_NONE, END_STOP, END_LENGTH or END_ERROR"
         ))),
     }
+}
+
+fn read_ends(column: &Bound<'_, PyAny>) -> PyResult<Vec<Option<FinishReason>>> {
+    let ends = read_buffer(column, "ends")?;
+    ends.into_iter().map(read_end).collect()
+}
+
+fn check_rows(num_keys: usize, num_ids: usize, num_ends: usize) -> PyResult<()> {
+    if num_ends == num_keys && num_ids.is_multiple_of(num_keys.max(1)) {
+        return Ok(());
+    }
+    let message = format!("keys [{num_keys}], ids [{num_ids}] and ends [{num_ends}] do not fit");
+    Err(PyValueError::new_err(message))
+}
+
+/// A record of the dialect "deltas": index, text, number of tokens, reason.
+type PyDelta = (u32, String, u32, Option<&'static str>);
+/// A row of the error table, message, param.
+type PyStreamError = (&'static str, String, Option<String>);
+
+fn own(record: Record<'_>) -> PyDelta {
+    let reason = record.reason.map(FinishReason::name);
+    let Record {
+        index,
+        text,
+        num_tokens,
+        ..
+    } = record;
+    (index, text.to_owned(), num_tokens, reason)
 }
 
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -244,5 +248,6 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("CHOICE_BITS", CHOICE_BITS)?;
     module.add("END_NONE", END_NONE)?;
     module.add("END_STOP", END_STOP)?;
-    module.add("END_LENGTH", END_LENGTH)
+    module.add("END_LENGTH", END_LENGTH)?;
+    module.add("END_ERROR", END_ERROR)
 }

@@ -5,7 +5,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
-use crate::metrics::{Gauge, Metrics};
+use crate::metrics::{Gauge, ModelMetrics};
 use crate::stream::Stream;
 
 /// A row key is a stream's key with the choice in this many low bits.
@@ -22,17 +22,17 @@ pub(super) fn choice_of(row_key: u64) -> usize {
 
 /// A stream behind its own lock.
 #[derive(Debug)]
-pub(super) struct Slot {
-    pub(super) key: u64,
+pub(super) struct OpenStream {
+    pub(super) stream_key: u64,
     is_ready: AtomicBool,
     stream: Mutex<Stream>,
 }
 
-impl Slot {
-    pub(super) fn new(key: u64, stream: Stream) -> Arc<Self> {
+impl OpenStream {
+    pub(super) fn new(stream_key: u64, stream: Stream) -> Arc<Self> {
         let (is_ready, stream) = (AtomicBool::new(false), Mutex::new(stream));
         Arc::new(Self {
-            key,
+            stream_key,
             is_ready,
             stream,
         })
@@ -46,41 +46,43 @@ impl Slot {
 
 #[derive(Debug)]
 pub(super) struct Table {
-    slots: RwLock<Slots>,
+    streams: RwLock<OpenStreams>,
     /// Has the number of open streams.
-    metrics: Arc<Metrics>,
+    metrics: Arc<ModelMetrics>,
 }
 
-type Slots = HashMap<u64, Arc<Slot>, BuildHasherDefault<KeyHasher>>;
+type OpenStreams = HashMap<u64, Arc<OpenStream>, BuildHasherDefault<KeyHasher>>;
 
 impl Table {
-    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(metrics: Arc<ModelMetrics>) -> Self {
         Self {
-            slots: RwLock::default(),
+            streams: RwLock::default(),
             metrics,
         }
     }
 
-    pub(super) fn insert(&self, slot: Arc<Slot>) {
-        self.change(|slots| slots.insert(slot.key, slot));
+    pub(super) fn insert(&self, opened: Arc<OpenStream>) {
+        self.change(|streams| streams.insert(opened.stream_key, opened));
     }
 
-    pub(super) fn remove(&self, key: u64) -> Option<Arc<Slot>> {
-        self.change(|slots| slots.remove(&stream_of(key)))
+    pub(super) fn remove(&self, stream_key: u64) -> Option<Arc<OpenStream>> {
+        self.change(|streams| streams.remove(&stream_of(stream_key)))
     }
 
-    pub(super) fn find(&self, key: u64) -> Option<Arc<Slot>> {
-        self.read().get(&stream_of(key)).cloned()
+    /// The stream of a stream key or of one of its row keys.
+    pub(super) fn find(&self, row_key: u64) -> Option<Arc<OpenStream>> {
+        self.read().get(&stream_of(row_key)).cloned()
     }
 
-    pub(super) fn find_all(&self, keys: &[u64]) -> Vec<Option<Arc<Slot>>> {
-        let slots = self.read();
-        keys.iter()
-            .map(|key| slots.get(&stream_of(*key)).cloned())
+    pub(super) fn find_all(&self, row_keys: &[u64]) -> Vec<Option<Arc<OpenStream>>> {
+        let streams = self.read();
+        row_keys
+            .iter()
+            .map(|row_key| streams.get(&stream_of(*row_key)).cloned())
             .collect()
     }
 
-    pub(super) fn all(&self) -> Vec<Arc<Slot>> {
+    pub(super) fn all(&self) -> Vec<Arc<OpenStream>> {
         self.read().values().cloned().collect()
     }
 
@@ -88,15 +90,15 @@ impl Table {
         self.read().len()
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Slots> {
-        self.slots.read().unwrap_or_else(PoisonError::into_inner)
+    fn read(&self) -> RwLockReadGuard<'_, OpenStreams> {
+        self.streams.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change<R>(&self, change: impl FnOnce(&mut Slots) -> R) -> R {
-        let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
-        let changed = change(&mut slots);
+    fn change<R>(&self, change: impl FnOnce(&mut OpenStreams) -> R) -> R {
+        let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
+        let changed = change(&mut streams);
         #[expect(clippy::cast_precision_loss, reason = "open streams are few")]
-        self.metrics.set(Gauge::StreamsOpen, slots.len() as f64);
+        self.metrics.set(Gauge::StreamsOpen, streams.len() as f64);
         changed
     }
 }
@@ -104,27 +106,27 @@ impl Table {
 /// Streams that got something to take, each once.
 #[derive(Debug, Default)]
 pub(super) struct ReadyList {
-    slots: Mutex<Vec<Arc<Slot>>>,
+    streams: Mutex<Vec<Arc<OpenStream>>>,
 }
 
 impl ReadyList {
-    pub(super) fn add(&self, slots: impl IntoIterator<Item = Arc<Slot>>) {
-        let is_new = |slot: &Arc<Slot>| !slot.is_ready.swap(true, Ordering::AcqRel);
-        self.lock().extend(slots.into_iter().filter(is_new));
+    pub(super) fn add(&self, streams: impl IntoIterator<Item = Arc<OpenStream>>) {
+        let is_new = |open: &Arc<OpenStream>| !open.is_ready.swap(true, Ordering::AcqRel);
+        self.lock().extend(streams.into_iter().filter(is_new));
     }
 
     pub(super) fn take(&self) -> Vec<u64> {
-        let slots = std::mem::take(&mut *self.lock());
+        let streams = std::mem::take(&mut *self.lock());
         // The flag falls before the stream is read: a push in between lists it again, for an empty read.
-        let unlist = |slot: Arc<Slot>| {
-            slot.is_ready.store(false, Ordering::Release);
-            slot.key
+        let unlist = |open: Arc<OpenStream>| {
+            open.is_ready.store(false, Ordering::Release);
+            open.stream_key
         };
-        slots.into_iter().map(unlist).collect()
+        streams.into_iter().map(unlist).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Slot>>> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<OpenStream>>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -143,7 +145,7 @@ impl Hasher for KeyHasher {
         }
     }
 
-    fn write_u64(&mut self, key: u64) {
-        self.0 = (key >> CHOICE_BITS).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    fn write_u64(&mut self, stream_key: u64) {
+        self.0 = (stream_key >> CHOICE_BITS).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 }

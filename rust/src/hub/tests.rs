@@ -2,11 +2,12 @@ use super::*;
 use crate::vocabulary::testing::byte_level;
 
 const WORD: i32 = 256;
+const LENGTH: Option<FinishReason> = Some(FinishReason::Length);
 
 fn hub() -> Hub {
     Hub::new(
         Arc::new(byte_level(&["word"])),
-        Arc::new(Metrics::new("m", 128)),
+        Arc::new(ModelMetrics::new("m", 128)),
         2000,
     )
 }
@@ -16,26 +17,28 @@ fn open(hub: &Hub, is_streamed: bool, num_choices: u32) -> u64 {
         response_id: "cmpl-0".to_owned(),
         model: "m".to_owned(),
         created: 0,
-        is_chat: false,
+        dialect: Dialect::Completions,
         is_streamed,
         num_choices,
         include_usage: false,
         stop: vec!["dw".to_owned()],
         prompt_tokens: 3,
+        cached_tokens: 0,
         max_tokens: 8,
+        keep_alive_s: Some(10.0),
         request_id: "req_0".to_owned(),
         arrival: 0.0,
     };
-    hub.open(opening, 0.0)
+    hub.open(Arc::new(opening), 0.0)
 }
 
-fn push(hub: &Hub, rows: &[(u64, i32, End)]) -> Vec<u64> {
+fn push(hub: &Hub, rows: &[(u64, i32, Option<FinishReason>)]) -> Vec<u64> {
     let keys: Vec<u64> = rows.iter().map(|row| row.0).collect();
     let ids: Vec<i32> = rows.iter().map(|row| row.1).collect();
-    let ends: Vec<End> = rows.iter().map(|row| row.2).collect();
+    let ends: Vec<Option<FinishReason>> = rows.iter().map(|row| row.2).collect();
     hub.push_step(
         Rows {
-            keys: &keys,
+            row_keys: &keys,
             ids: &ids,
             ends: &ends,
         },
@@ -45,7 +48,8 @@ fn push(hub: &Hub, rows: &[(u64, i32, End)]) -> Vec<u64> {
 }
 
 fn take(hub: &Hub, key: u64) -> (usize, u16) {
-    hub.take(key, <[u8]>::len)
+    let taken = hub.take(key, <[u8]>::len);
+    (taken.read, taken.status)
 }
 
 fn open_streams(hub: &Hub) -> f64 {
@@ -59,15 +63,15 @@ fn a_stream_is_ready_once_until_it_is_listed() {
     push(
         &hub,
         &[
-            (streamed, 1, End::None),
-            (streamed | 1, 1, End::None),
-            (plain, 1, End::None),
+            (streamed, 1, None),
+            (streamed | 1, 1, None),
+            (plain, 1, None),
         ],
     );
-    push(&hub, &[(streamed, 1, End::None)]);
+    push(&hub, &[(streamed, 1, None)]);
     assert_eq!(hub.take_ready(), [streamed]);
     assert_eq!(hub.take_ready(), [] as [u64; 0]);
-    push(&hub, &[(streamed, 1, End::None), (plain, 1, End::Length)]);
+    push(&hub, &[(streamed, 1, None), (plain, 1, LENGTH)]);
     assert_eq!(hub.take_ready(), [streamed, plain]);
 }
 
@@ -76,7 +80,7 @@ fn a_taken_end_closes_the_stream() {
     let hub = hub();
     let key = open(&hub, false, 1);
     assert_eq!(take(&hub, key), (0, 0));
-    push(&hub, &[(key, WORD, End::Length)]);
+    push(&hub, &[(key, WORD, LENGTH)]);
     assert_eq!(
         (hub.num_open(), take(&hub, key).1, take(&hub, key)),
         (1, 200, (0, 499))
@@ -89,13 +93,13 @@ fn the_engine_hears_of_rows_that_nobody_takes() {
     let hub = hub();
     let key = open(&hub, true, 2);
     let rows = [
-        (key, WORD, End::None),
-        (key | 1, WORD, End::Length),
-        (77 << CHOICE_BITS, 1, End::None),
+        (key, WORD, None),
+        (key | 1, WORD, LENGTH),
+        (77 << CHOICE_BITS, 1, None),
     ];
     assert_eq!(push(&hub, &rows), [77 << CHOICE_BITS]);
     assert_eq!(
-        push(&hub, &[(key, WORD, End::None)]),
+        push(&hub, &[(key, WORD, None)]),
         [key],
         "ended by its stop string"
     );
@@ -108,9 +112,13 @@ fn the_engine_hears_of_rows_that_nobody_takes() {
 fn a_client_that_left_is_counted_once() {
     let hub = hub();
     let key = open(&hub, true, 1);
-    push(&hub, &[(key, WORD, End::None)]);
-    assert!(hub.cancel(key, 2.0) && !hub.cancel(key, 2.0));
-    assert_eq!(push(&hub, &[(key, WORD, End::None)]), [key]);
+    push(&hub, &[(key, WORD, None)]);
+    assert!(
+        hub.cancel(key, 2.0)
+            .is_some_and(|receipt| receipt.completion_tokens == 1)
+            && hub.cancel(key, 2.0).is_none()
+    );
+    assert_eq!(push(&hub, &[(key, WORD, None)]), [key]);
     assert_eq!(hub.take_ready(), [key], "whoever waited hears of it");
     assert_eq!(take(&hub, key), (0, 499));
     let counts = [
@@ -129,7 +137,7 @@ fn a_client_that_left_is_counted_once() {
 fn a_slow_reader_ends_only_its_own_stream() {
     let hub = hub();
     let (slow, other) = (open(&hub, true, 1), open(&hub, true, 1));
-    let is_freed = |_| push(&hub, &[(slow, 1, End::None), (other, 1, End::None)]).contains(&slow);
+    let is_freed = |_| push(&hub, &[(slow, 1, None), (other, 1, None)]).contains(&slow);
     let num_steps = (1..100)
         .find(|step| {
             take(&hub, other);
@@ -138,9 +146,9 @@ fn a_slow_reader_ends_only_its_own_stream() {
         .unwrap();
     assert!(num_steps > 5, "{num_steps}");
     let frames = hub.take(slow, <[u8]>::to_vec);
-    let text = String::from_utf8_lossy(&frames.0);
+    let text = String::from_utf8_lossy(&frames.read);
     assert!(
-        text.contains("slow_reader") && text.ends_with("data: [DONE]\n\n") && frames.1 == 408,
+        text.contains("slow_reader") && text.ends_with("data: [DONE]\n\n") && frames.status == 408,
         "{text}"
     );
     assert_eq!(hub.rows_with_room(&[slow, other], 1 << 20), [false, true]);
@@ -151,16 +159,14 @@ fn a_slow_reader_ends_only_its_own_stream() {
 fn only_idle_streams_get_a_ping() {
     let hub = hub();
     let (streamed, _plain) = (open(&hub, true, 1), open(&hub, false, 1));
-    assert!(!hub.ping_idle(10.0, 9.0) && hub.ping_idle(10.0, 10.0) && !hub.ping_idle(10.0, 10.0));
+    assert!(!hub.ping_idle(9.0) && hub.ping_idle(10.0) && !hub.ping_idle(10.0));
     assert_eq!(hub.take_ready(), [streamed]);
-    assert_eq!(
-        hub.take(streamed, <[u8]>::to_vec),
-        (crate::sse::PING.to_vec(), 0)
-    );
-    push(&hub, &[(streamed, 1, End::Length)]);
+    let taken = hub.take(streamed, <[u8]>::to_vec);
+    assert_eq!((&taken.read[..], taken.status), (crate::sse::PING, 0));
+    push(&hub, &[(streamed, 1, LENGTH)]);
     take(&hub, streamed);
     assert!(
-        !hub.ping_idle(0.0, 99.0),
+        !hub.ping_idle(99.0),
         "an ended stream has nothing to keep alive"
     );
 }
@@ -173,7 +179,7 @@ fn nothing_is_lost_between_threads() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for step in 0..50 {
-                let end = if step == 49 { End::Length } else { End::None };
+                let end = if step == 49 { LENGTH } else { None };
                 push(
                     &hub,
                     &keys.iter().map(|key| (*key, 97, end)).collect::<Vec<_>>(),
@@ -216,5 +222,22 @@ fn a_withdrawn_stream_leaves_no_trace() {
     assert!(open_streams(&hub).abs() < f64::EPSILON);
     assert_eq!(hub.metrics.count_of(Counter::SuccessError), 0);
     assert_eq!(hub.metrics.count_of(Counter::CancelledRequests), 0);
-    assert_eq!(push(&hub, &[(key, WORD, End::None)]), [key]);
+    assert_eq!(push(&hub, &[(key, WORD, None)]), [key]);
+}
+
+#[test]
+fn a_row_that_was_not_a_number_ends_no_stream_but_its_own() {
+    let hub = hub();
+    let (broken, other) = (open(&hub, false, 1), open(&hub, false, 1));
+    let rows = [
+        (broken, -1, Some(FinishReason::Error)),
+        (other, WORD, LENGTH),
+    ];
+    assert_eq!(
+        push(&hub, &rows),
+        [] as [u64; 0],
+        "the engine knows its ends"
+    );
+    assert_eq!(hub.take_ready(), [broken, other]);
+    assert_eq!((take(&hub, broken).1, take(&hub, other).1), (500, 200));
 }

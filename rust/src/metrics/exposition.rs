@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use super::distribution::Reading;
+use super::atomic_histogram::Reading;
 
 /// `# HELP` and `# TYPE` of a family.
 pub(super) fn head(out: &mut String, family: &str, kind: &str, help: &str) {

@@ -7,12 +7,10 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::distribution::Distribution;
+use super::atomic_histogram::AtomicHistogram;
 use super::exposition::{self, escape};
 use super::names::HTTP_S;
 
-/// Probes and scrapes: not counted, as with vLLM, so that rates are the clients' own.
-const UNCOUNTED: [&str; 4] = ["/health", "/ready", "/version", "/metrics"];
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 /// More handlers than any table of endpoints has; the rest is counted as "other".
@@ -22,6 +20,8 @@ const MAX_SERIES: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct Http {
     series: RwLock<Vec<Arc<Series>>>,
+    total: AtomicU64,
+    successful: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -29,7 +29,7 @@ struct Series {
     handler: String,
     method: &'static str,
     by_class: [AtomicU64; 5],
-    seconds: Distribution,
+    seconds: AtomicHistogram,
 }
 
 /// Requests for work, for the seed's counters.
@@ -40,10 +40,15 @@ pub(super) struct Work {
 }
 
 impl Http {
-    pub(super) fn count(&self, handler: &str, method: &str, status: u16, seconds: f64) {
-        if UNCOUNTED.contains(&handler) {
-            return;
-        }
+    /// One answer. `is_work`: also for the seed's counters, where a final status below 400 is success.
+    pub(super) fn count(
+        &self,
+        handler: &str,
+        method: &str,
+        status: u16,
+        seconds: f64,
+        is_work: bool,
+    ) {
         let method = METHODS
             .iter()
             .find(|known| **known == method)
@@ -54,19 +59,20 @@ impl Http {
             .unwrap_or_else(|| self.add(handler, method));
         series.by_class[class_of(status)].fetch_add(1, Relaxed);
         series.seconds.observe(seconds, 1);
+        if is_work {
+            self.total.fetch_add(1, Relaxed);
+            self.successful.fetch_add(u64::from(status < 400), Relaxed);
+        }
     }
 
-    /// What asked for work: a POST on a path under /v1/. Success is a final status below 400.
+    /// What asked for work.
     pub(super) fn work(&self) -> Work {
-        let mut work = Work::default();
-        for series in self.snapshot() {
-            if series.method == "POST" && series.handler.starts_with("/v1/") {
-                let counts = series.by_class.each_ref().map(|count| count.load(Relaxed));
-                work.total += counts.iter().sum::<u64>();
-                work.successful += counts[..3].iter().sum::<u64>();
-            }
+        // In this order, a request that ends in between is never a success that was not asked for.
+        let successful = self.successful.load(Relaxed);
+        Work {
+            total: self.total.load(Relaxed).max(successful),
+            successful,
         }
-        work
     }
 
     pub(super) fn render(&self, out: &mut String) {
@@ -133,7 +139,7 @@ impl Http {
 
 impl Series {
     fn new(handler: &str, method: &'static str) -> Self {
-        let seconds = Distribution::new(HTTP_S.to_vec());
+        let seconds = AtomicHistogram::new(HTTP_S.to_vec());
         Self {
             handler: handler.to_owned(),
             method,
@@ -167,26 +173,24 @@ mod tests {
     fn series_are_bounded() {
         let http = Http::default();
         for number in 0..2 * MAX_SERIES {
-            http.count(&format!("/{number}"), "GET", 200, 0.1);
-            http.count("/v1/models", &format!("M{number}"), 200, 0.1);
+            http.count(&format!("/{number}"), "GET", 200, 0.1, false);
+            http.count("/v1/models", &format!("M{number}"), 200, 0.1, false);
         }
         assert_eq!(http.snapshot().len(), MAX_SERIES + 1);
     }
 
     #[test]
-    fn probes_are_not_counted_and_only_work_is_work() {
+    fn only_work_is_work() {
         let http = Http::default();
-        for (handler, method, status) in [
-            ("/health", "GET", 200),
-            ("/metrics", "GET", 200),
-            ("/v1/models", "GET", 200),
-            ("", "POST", 404),
-            ("/v1/completions", "POST", 200),
-            ("/v1/chat/completions", "POST", 200),
-            ("/v1/chat/completions", "POST", 499),
-            ("/v1/chat/completions", "POST", 503),
+        for (handler, method, status, is_work) in [
+            ("/v1/models", "GET", 200, false),
+            ("", "POST", 404, false),
+            ("/v1/completions", "POST", 200, true),
+            ("/v1/chat/completions", "POST", 200, true),
+            ("/v1/chat/completions", "POST", 499, true),
+            ("/own", "PUT", 503, true),
         ] {
-            http.count(handler, method, status, 0.1);
+            http.count(handler, method, status, 0.1, is_work);
         }
         assert_eq!(
             http.work(),
@@ -195,8 +199,5 @@ mod tests {
                 successful: 2
             }
         );
-        let mut text = String::new();
-        http.render(&mut text);
-        assert!(!text.contains("/health") && !text.contains("\"/metrics\""));
     }
 }

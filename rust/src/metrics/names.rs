@@ -34,13 +34,13 @@ macro_rules! name_table {
 
 /// A counter's or gauge's row. A `name` may end in one label of its own, as
 /// `vllm:request_success_total{finished_reason="stop"}`.
-pub(super) struct Scalar {
+pub(super) struct ScalarRow {
     pub(super) name: &'static str,
     pub(super) help: &'static str,
 }
 
 /// A histogram's row.
-pub(super) struct Distribution {
+pub(super) struct HistogramRow {
     pub(super) name: &'static str,
     pub(super) help: &'static str,
     pub(super) buckets: Buckets,
@@ -56,7 +56,7 @@ pub(super) enum Buckets {
 
 name_table! {
     /// What only grows.
-    Counter -> Scalar { name: &'static str, help: &'static str };
+    Counter -> ScalarRow { name: &'static str, help: &'static str };
     /// Prompt tokens of requests whose prefill is done.
     PromptTokens: "vllm:prompt_tokens_total", "Prompt tokens processed.";
     /// Tokens that the engine gave, wasted ones included.
@@ -81,7 +81,7 @@ name_table! {
 
 name_table! {
     /// What goes up and down.
-    Gauge -> Scalar { name: &'static str, help: &'static str };
+    Gauge -> ScalarRow { name: &'static str, help: &'static str };
     /// Sequences with a slot.
     Running: "vllm:num_requests_running", "Sequences in the running batch.";
     /// Sequences without one.
@@ -124,7 +124,7 @@ pub(super) const HTTP_S: &[f64] = &[
 
 name_table! {
     /// What is observed one value at a time. Times are seconds.
-    Histogram -> Distribution { name: &'static str, help: &'static str, buckets: Buckets };
+    Histogram -> HistogramRow { name: &'static str, help: &'static str, buckets: Buckets };
     /// Arrival to a choice's first token.
     TimeToFirstToken: "vllm:time_to_first_token_seconds", "From arrival to the first token.", Fixed(TTFT_S);
     /// Between two tokens of a choice.

@@ -1,9 +1,15 @@
-//! One choice of a response: its text so far and its times.
+//! One choice of a response: its stages, its sum where it is plain, and its times.
 
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use crate::delta::{Delta, Fold, Kind};
 use crate::detokenize::Detokenizer;
-use crate::event::FinishReason;
-use crate::metrics::{FinishedReason, Histogram, Metrics, Timeline};
-use crate::stop::{StopStrings, StopWatch};
+use crate::dialect::Outcome;
+use crate::finish_reason::FinishReason;
+use crate::metrics::{Histogram, ModelMetrics, Timeline};
+use crate::stage::{Chain, Flow, Stage};
+use crate::stop::{StopStage, StopStrings};
 use crate::vocabulary::Vocabulary;
 
 use super::Step;
@@ -13,50 +19,69 @@ use super::frames::Frames;
 pub(super) struct Choice {
     index: usize,
     detokenizer: Detokenizer,
-    watch: StopWatch,
-    /// The whole text, of plain answers only.
-    whole: String,
+    chain: Chain,
+    /// Of plain answers only.
+    fold: Fold,
+    /// Given by the engine, shown or not.
     pub(super) num_tokens: u32,
+    /// Of these, those that entered the chain with a delta, and those that came out of it.
+    num_tokens_in: u32,
+    num_tokens_out: u32,
     pub(super) times: Timeline,
     has_begun: bool,
-    outcome: Option<FinishReason>,
+    pub(super) reason: Option<FinishReason>,
+}
+
+/// The stages between a choice's text and its events, in order.
+fn stages(stops: &Arc<StopStrings>) -> Vec<Box<dyn Stage>> {
+    let mut stages: Vec<Box<dyn Stage>> = Vec::new();
+    if !stops.is_empty() {
+        stages.push(Box::new(StopStage::new(stops.clone())));
+    }
+    stages
 }
 
 impl Choice {
     pub(super) fn new(
         index: usize,
         vocabulary: &Vocabulary,
-        stops: &StopStrings,
+        stops: &Arc<StopStrings>,
         arrival: f64,
     ) -> Self {
         Self {
             index,
             detokenizer: Detokenizer::new(vocabulary),
-            watch: StopWatch::new(stops),
-            whole: String::new(),
+            chain: Chain::new(stages(stops)),
+            fold: Fold::default(),
             num_tokens: 0,
+            num_tokens_in: 0,
+            num_tokens_out: 0,
             times: Timeline {
                 arrival,
                 ..Timeline::default()
             },
             has_begun: false,
-            outcome: None,
+            reason: None,
         }
     }
 
     pub(super) fn has_ended(&self) -> bool {
-        self.outcome.is_some()
+        self.reason.is_some()
     }
 
-    /// The whole text (of a plain answer) and why it ended.
-    pub(super) fn outcome(&self) -> Option<(&str, FinishReason)> {
-        self.outcome.map(|reason| (self.whole.as_str(), reason))
+    /// What a plain answer says of a choice that has ended.
+    pub(super) fn outcome(&self) -> Option<Outcome<'_>> {
+        Some(Outcome {
+            fold: &self.fold,
+            num_tokens: self.num_tokens,
+            reason: self.reason?,
+        })
     }
 
-    /// The role event, once.
+    /// The choice's first event, once.
     pub(super) fn begin(&mut self, frames: &mut Frames) {
         if !std::mem::replace(&mut self.has_begun, true) {
-            frames.role(self.index);
+            frames.write_event(|writer, out| writer.push_begin(self.index, out));
         }
     }
 
@@ -78,78 +103,74 @@ impl Choice {
         self.times.last_token = Some(now);
     }
 
-    /// True if a stop string is complete.
+    /// Takes a token. Breaks when it ends the choice by its text. `text` is room to write in.
     pub(super) fn push_id(
         &mut self,
         id: u32,
         vocabulary: &Vocabulary,
-        stops: &StopStrings,
+        text: &mut String,
         frames: &mut Frames,
-    ) -> bool {
-        let mut text = std::mem::take(&mut frames.text);
-        self.detokenizer.push(vocabulary, id, &mut text);
-        let is_stopped = self.push_text(&text, stops, frames);
+    ) -> Flow {
+        self.num_tokens += 1;
         text.clear();
-        frames.text = text;
-        is_stopped
+        self.detokenizer.push(vocabulary, id, text);
+        self.pass(text, frames)
     }
 
-    /// True if a stop string is complete.
-    pub(super) fn push_text(
-        &mut self,
-        text: &str,
-        stops: &StopStrings,
-        frames: &mut Frames,
-    ) -> bool {
-        if stops.is_empty() {
-            self.show(text, frames);
-            return false;
-        }
-        let mut shown = std::mem::take(&mut frames.shown);
-        let is_stopped = self.watch.push(stops, text, &mut shown);
-        self.show(&shown, frames);
-        shown.clear();
-        frames.shown = shown;
-        is_stopped
+    /// Takes text that came with `num_tokens`. Breaks when it ends the choice.
+    pub(super) fn push_text(&mut self, text: &str, num_tokens: u32, frames: &mut Frames) -> Flow {
+        self.num_tokens = self.num_tokens.saturating_add(num_tokens);
+        self.pass(text, frames)
     }
 
-    /// Shows what was held back. True if that completed a stop string.
-    pub(super) fn flush(
-        &mut self,
-        vocabulary: &Vocabulary,
-        stops: &StopStrings,
-        frames: &mut Frames,
-    ) -> bool {
+    /// Shows what was held back. Breaks when that tells a truer reason for the end than the engine's.
+    pub(super) fn flush(&mut self, vocabulary: &Vocabulary, frames: &mut Frames) -> Flow {
         let mut text = String::new();
         self.detokenizer.finish(vocabulary, &mut text);
-        let mut shown = String::new();
-        let is_stopped = self.watch.push(stops, &text, &mut shown);
-        if !is_stopped {
-            self.watch.finish(&mut shown);
-        }
-        self.show(&shown, frames);
-        is_stopped
+        self.pass(&text, frames)?;
+        self.with_chain(frames, |chain, show| chain.finish(show))
     }
 
-    /// The finish event, and the counters.
+    /// The last event, with the tokens that no delta told, and the counters.
     pub(super) fn end(&mut self, reason: FinishReason, step: &Step<'_>, frames: &mut Frames) {
-        self.outcome = Some(reason);
-        frames.finish(self.index, reason);
-        let counted = match reason {
-            FinishReason::Stop => FinishedReason::Stop,
-            FinishReason::Length => FinishedReason::Length,
-        };
-        self.count_end(counted, step.metrics, step.now);
+        let tokens = self.num_tokens_out..self.num_tokens;
+        frames.write_event(|writer, out| writer.push_finish(self.index, reason, tokens, out));
+        self.count_end(reason, step.metrics, step.now);
     }
 
-    pub(super) fn count_end(&mut self, reason: FinishedReason, metrics: &Metrics, now: f64) {
+    /// The choice ends, told or not.
+    pub(super) fn count_end(&mut self, reason: FinishReason, metrics: &ModelMetrics, now: f64) {
+        self.reason = Some(reason);
         self.times.ended = now;
         metrics.finish_choice(reason, &self.times, self.num_tokens);
     }
 
-    fn show(&mut self, text: &str, frames: &mut Frames) {
-        if !text.is_empty() {
-            frames.text(self.index, text, &mut self.whole);
+    fn pass(&mut self, text: &str, frames: &mut Frames) -> Flow {
+        if text.is_empty() {
+            return ControlFlow::Continue(());
         }
+        let tokens = self.num_tokens_in..self.num_tokens;
+        self.num_tokens_in = tokens.end;
+        let kind = Kind::Text;
+        let delta = Delta { kind, text, tokens };
+        self.with_chain(frames, |chain, show| chain.push(&delta, show))
+    }
+
+    /// Runs the chain; what comes out is an event, or a plain answer grows.
+    fn with_chain(
+        &mut self,
+        frames: &mut Frames,
+        run: impl FnOnce(&mut Chain, &mut dyn FnMut(&Delta<'_>)) -> Flow,
+    ) -> Flow {
+        let (index, fold, num_out) = (self.index, &mut self.fold, &mut self.num_tokens_out);
+        run(&mut self.chain, &mut |delta| {
+            debug_assert_eq!(delta.tokens.start, *num_out, "deltas leave no token out");
+            *num_out = delta.tokens.end;
+            if frames.is_streamed {
+                frames.write(|writer, out| writer.push_delta(index, delta, out));
+            } else {
+                fold.add(delta);
+            }
+        })
     }
 }

@@ -1,18 +1,7 @@
 //! What an engine step brings to every stream in it.
 
-use crate::metrics::Metrics;
+use crate::metrics::ModelMetrics;
 use crate::vocabulary::Vocabulary;
-
-/// Why the engine ended a sequence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// Not yet.
-    None,
-    /// By a stop token, the last of its ids: counted, not shown.
-    Stop,
-    /// By `max_tokens` or the context.
-    Length,
-}
 
 /// One engine step, as every stream in it sees it.
 #[derive(Debug)]
@@ -20,7 +9,7 @@ pub struct Step<'a> {
     /// How ids become text.
     pub vocabulary: &'a Vocabulary,
     /// What counts.
-    pub metrics: &'a Metrics,
+    pub metrics: &'a ModelMetrics,
     /// Seconds of a monotonic clock.
     pub now: f64,
     /// Tokens that the engine gave, wasted ones included.
@@ -29,12 +18,14 @@ pub struct Step<'a> {
     pub num_prompt_tokens: u64,
     /// Tokens that came after their choice's end.
     pub num_wasted: u64,
+    /// Room for a token's text, for all streams of the step in turn.
+    pub(super) text: String,
 }
 
 impl<'a> Step<'a> {
     /// A step that begins.
     #[must_use]
-    pub fn new(vocabulary: &'a Vocabulary, metrics: &'a Metrics, now: f64) -> Self {
+    pub fn new(vocabulary: &'a Vocabulary, metrics: &'a ModelMetrics, now: f64) -> Self {
         Self {
             vocabulary,
             metrics,
@@ -42,6 +33,7 @@ impl<'a> Step<'a> {
             num_tokens: 0,
             num_prompt_tokens: 0,
             num_wasted: 0,
+            text: String::new(),
         }
     }
 

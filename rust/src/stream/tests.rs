@@ -4,20 +4,26 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
+use crate::dialect::{Record, records};
 use crate::vocabulary::testing::byte_level;
 
-fn opening(is_chat: bool, is_streamed: bool) -> Opening {
+const STOP: Option<FinishReason> = Some(FinishReason::Stop);
+const LENGTH: Option<FinishReason> = Some(FinishReason::Length);
+
+fn opening(dialect: Dialect, is_streamed: bool) -> Opening {
     Opening {
         response_id: "chatcmpl-0".to_owned(),
         model: "a/\"model\"".to_owned(),
         created: 1_700_000_000,
-        is_chat,
+        dialect,
         is_streamed,
         num_choices: 1,
         include_usage: true,
         stop: Vec::new(),
         prompt_tokens: 7,
+        cached_tokens: 0,
         max_tokens: 100,
+        keep_alive_s: Some(10.0),
         request_id: "req_0".to_owned(),
         arrival: 0.5,
     }
@@ -42,20 +48,20 @@ static VOCABULARY: LazyLock<Vocabulary> = LazyLock::new(|| byte_level(&["word"])
 
 /// A stream with what it needs.
 struct Rig {
-    metrics: Metrics,
+    metrics: ModelMetrics,
     stream: Stream,
 }
 
 impl Rig {
     fn new(opening: Opening) -> Self {
-        let stream = Stream::open(opening, &VOCABULARY, 1.0);
+        let stream = Stream::open(Arc::new(opening), &VOCABULARY, 1.0);
         Self {
-            metrics: Metrics::new("m", 128),
+            metrics: ModelMetrics::new("m", 128),
             stream,
         }
     }
 
-    fn push(&mut self, choice: usize, ids: &[i32], end: End) -> bool {
+    fn push(&mut self, choice: usize, ids: &[i32], end: Option<FinishReason>) -> bool {
         let mut step = Step::new(&VOCABULARY, &self.metrics, 2.0);
         let is_freed = self.stream.push(choice, ids, end, &mut step);
         self.metrics.add(Counter::TokensWasted, step.num_wasted);
@@ -63,7 +69,8 @@ impl Rig {
     }
 
     fn take(&mut self) -> (Vec<u8>, u16) {
-        self.stream.take(<[u8]>::to_vec)
+        let taken = self.stream.take(<[u8]>::to_vec);
+        (taken.read, taken.status)
     }
 
     fn count(&self, counter: Counter) -> u64 {
@@ -73,9 +80,9 @@ impl Rig {
 
 #[test]
 fn chat_events_come_in_openais_order() {
-    let mut rig = Rig::new(opening(true, true));
-    rig.push(0, &[256, -1], End::None);
-    rig.push(0, &[256, 257], End::Stop);
+    let mut rig = Rig::new(opening(Dialect::Chat, true));
+    rig.push(0, &[256, -1], None);
+    rig.push(0, &[256, 257], STOP);
     let (frames, status) = rig.take();
     let events = events(&frames);
     let choices: Vec<&Value> = events[..4]
@@ -117,9 +124,9 @@ fn chat_events_come_in_openais_order() {
 fn without_include_usage_no_event_names_it() {
     let mut rig = Rig::new(Opening {
         include_usage: false,
-        ..opening(false, true)
+        ..opening(Dialect::Completions, true)
     });
-    rig.push(0, &[256], End::Length);
+    rig.push(0, &[256], LENGTH);
     let frames = rig.take().0;
     assert!(!String::from_utf8_lossy(&frames).contains("usage"));
     let events = events(&frames);
@@ -136,8 +143,8 @@ fn without_include_usage_no_event_names_it() {
 
 #[test]
 fn every_token_is_an_event_even_when_several_come_at_once() {
-    let mut rig = Rig::new(opening(true, true));
-    rig.push(0, &[256, 256, 256, -1], End::None);
+    let mut rig = Rig::new(opening(Dialect::Chat, true));
+    rig.push(0, &[256, 256, 256, -1], None);
     assert_eq!(events(&rig.take().0).len(), 1 + 3);
 }
 
@@ -145,9 +152,9 @@ fn every_token_is_an_event_even_when_several_come_at_once() {
 fn what_was_held_back_comes_before_the_finish() {
     let mut rig = Rig::new(Opening {
         stop: vec!["END".to_owned()],
-        ..opening(false, true)
+        ..opening(Dialect::Completions, true)
     });
-    rig.push(0, &ids_of("aEN"), End::Length);
+    rig.push(0, &ids_of("aEN"), LENGTH);
     let texts: Vec<Value> = events(&rig.take().0)
         .iter()
         .map(|event| event["choices"][0]["text"].clone())
@@ -162,11 +169,11 @@ fn what_was_held_back_comes_before_the_finish() {
 fn tokens_count_up_to_the_one_that_completed_the_stop_string() {
     let mut rig = Rig::new(Opening {
         stop: vec!["END".to_owned()],
-        ..opening(true, false)
+        ..opening(Dialect::Chat, false)
     });
-    assert!(rig.push(0, &ids_of("aENDbc"), End::None));
+    assert!(rig.push(0, &ids_of("aENDbc"), None));
     assert!(
-        rig.push(0, &ids_of("de"), End::None),
+        rig.push(0, &ids_of("de"), None),
         "the stream has ended: its row must go"
     );
     let (body, status) = rig.take();
@@ -190,16 +197,16 @@ fn tokens_count_up_to_the_one_that_completed_the_stop_string() {
 fn choices_end_one_by_one_and_the_stream_with_the_last() {
     let mut rig = Rig::new(Opening {
         num_choices: 2,
-        ..opening(true, true)
+        ..opening(Dialect::Chat, true)
     });
-    rig.push(1, &[256], End::Length);
+    rig.push(1, &[256], LENGTH);
     assert_eq!(rig.take().1, 0);
     assert!(
-        !rig.push(1, &[256], End::None),
+        !rig.push(1, &[256], None),
         "an ended choice takes nothing, and its row is not reported again"
     );
     assert!(rig.take().0.is_empty());
-    rig.push(0, &[], End::Stop);
+    rig.push(0, &[], STOP);
     let (frames, status) = rig.take();
     let indices: Vec<Value> = events(&frames)
         .iter()
@@ -210,7 +217,7 @@ fn choices_end_one_by_one_and_the_stream_with_the_last() {
         (200, vec![0.into(), 0.into(), Value::Null, Value::Null])
     );
     assert!(
-        rig.push(2, &[256], End::None),
+        rig.push(2, &[256], None),
         "a choice that does not exist has nobody to take it"
     );
 }
@@ -219,8 +226,8 @@ fn choices_end_one_by_one_and_the_stream_with_the_last() {
 fn an_error_ends_a_stream_with_a_frame_and_a_plain_answer_with_its_body() {
     let kind = ErrorKind::EngineError;
     for is_streamed in [true, false] {
-        let mut rig = Rig::new(opening(true, is_streamed));
-        rig.push(0, &[256], End::None);
+        let mut rig = Rig::new(opening(Dialect::Chat, is_streamed));
+        rig.push(0, &[256], None);
         assert!(rig.stream.fail(kind, "no", None, &rig.metrics, 3.0));
         assert!(!rig.stream.fail(kind, "no", None, &rig.metrics, 3.0));
         let (bytes, status) = rig.take();
@@ -242,11 +249,11 @@ fn an_error_ends_a_stream_with_a_frame_and_a_plain_answer_with_its_body() {
 fn a_foreign_engines_text_goes_the_same_way() {
     let mut rig = Rig::new(Opening {
         stop: vec!["\n\n".to_owned()],
-        ..opening(false, false)
+        ..opening(Dialect::Completions, false)
     });
     let mut step = Step::new(&VOCABULARY, &rig.metrics, 2.0);
-    assert!(!rig.stream.push_text(0, "one\n", 2, End::None, &mut step));
-    assert!(rig.stream.push_text(0, "\ntwo", 1, End::None, &mut step));
+    assert!(!rig.stream.push_text(0, "one\n", 2, None, &mut step));
+    assert!(rig.stream.push_text(0, "\ntwo", 1, None, &mut step));
     let body: Value = serde_json::from_slice(&rig.take().0).unwrap();
     assert_eq!(
         (
@@ -254,6 +261,61 @@ fn a_foreign_engines_text_goes_the_same_way() {
             &body["usage"]["completion_tokens"]
         ),
         (&"one".into(), &3.into())
+    );
+}
+
+#[test]
+fn a_row_that_was_not_a_number_fails_its_own_stream() {
+    let mut rig = Rig::new(Opening {
+        num_choices: 2,
+        ..opening(Dialect::Chat, true)
+    });
+    rig.push(0, &[256], None);
+    rig.push(1, &[256, -1], Some(FinishReason::Error));
+    assert!(rig.push(0, &[256], None), "the other choice's row must go");
+    let taken = rig.stream.take(<[u8]>::to_vec);
+    let events = events(&taken.read);
+    let error = &events[events.len() - 2]["error"];
+    assert_eq!(
+        (&error["code"], taken.status),
+        (&"engine_error".into(), 500)
+    );
+    let receipt = taken.receipt.unwrap();
+    assert_eq!(receipt.finish_reason, Some(FinishReason::Error));
+    assert_eq!(receipt.completion_tokens, 2);
+    assert_eq!(rig.count(Counter::SuccessError), 2);
+}
+
+#[test]
+fn a_receipt_tells_what_the_stream_came_to() {
+    let mut rig = Rig::new(opening(Dialect::Completions, false));
+    assert_eq!(rig.stream.take(<[u8]>::len).receipt, None);
+    rig.push(0, &[256, 257], STOP);
+    let receipt = Receipt {
+        prompt_tokens: 7,
+        completion_tokens: 2,
+        time_to_first_token_s: Some(1.5),
+        finish_reason: STOP,
+        error: None,
+    };
+    assert_eq!(rig.stream.take(<[u8]>::len).receipt, Some(receipt));
+}
+
+#[test]
+fn silence_is_each_streams_own() {
+    let silent_for = |keep_alive_s, dialect| {
+        let mut rig = Rig::new(Opening {
+            keep_alive_s,
+            ..opening(dialect, true)
+        });
+        rig.stream.ping_if_idle(6.0)
+    };
+    assert!(silent_for(Some(5.0), Dialect::Chat));
+    assert!(!silent_for(Some(6.0), Dialect::Chat));
+    assert!(!silent_for(None, Dialect::Completions));
+    assert!(
+        !silent_for(Some(1.0), Dialect::Deltas),
+        "it has no comments"
     );
 }
 
@@ -269,69 +331,112 @@ fn split(ids: &[i32], cuts: &[usize]) -> Vec<Vec<i32>> {
         .collect()
 }
 
-proptest! {
-    /// The first promise: text, reason and usage of the joined stream are the plain answer's, under every split.
-    #[test]
-    fn the_stream_joined_is_the_plain_answer(
-        ids in prop::collection::vec(prop_oneof![0..259_i32, prop::sample::select(ids_of("ab\n\u{e9}\""))], 0..40),
-        cuts in prop::collection::vec(any::<usize>(), 0..6),
-        stop in prop::collection::vec("[ab\n]{1,3}", 0..3),
-        is_stop in any::<bool>(),
-        is_chat in any::<bool>(),
-    ) {
-        let end = if is_stop { End::Stop } else { End::Length };
-        let outcomes = [(true, split(&ids, &cuts)), (false, vec![ids.clone()])].map(|(is_streamed, rows)| {
-            let mut rig = Rig::new(Opening { stop: stop.clone(), ..opening(is_chat, is_streamed) });
-            let (last, before) = rows.split_last().unwrap();
-            // The stop token is the last id of its own row.
-            let (last, stop_id) = last.split_at(last.len() - usize::from(is_stop && !last.is_empty()));
-            let mut frames = Vec::new();
-            let rows = before.iter().map(|row| (&row[..], End::None));
-            for (row, end) in rows.chain([(last, End::None), (stop_id, end)]) {
-                rig.push(0, row, end);
-                frames.extend(rig.take().0);
-            }
-            if is_streamed { joined(&events(&frames)) } else { plain(&frames) }
-        });
-        // A stop token that the cut left no row for is an ordinary last token of the other road.
-        prop_assume!(!is_stop || !split(&ids, &cuts).last().unwrap().is_empty());
-        prop_assert_eq!(&outcomes[0], &outcomes[1]);
+/// What any dialect tells of a choice: its text, why it ended, and how many tokens it cost.
+type Told = (String, String, u64);
+
+fn told(dialect: Dialect, is_streamed: bool, bytes: &[u8]) -> Told {
+    match (dialect, is_streamed) {
+        (Dialect::Deltas, _) => added_up(records(bytes)),
+        (_, true) => joined(&events(bytes)),
+        (_, false) => plain(bytes),
     }
 }
 
-fn joined(events: &[Value]) -> (String, Value, Value) {
+fn added_up<'a>(records: impl Iterator<Item = Record<'a>>) -> Told {
+    let (mut text, mut reason, mut num_tokens) = (String::new(), None, 0);
+    for record in records {
+        text += record.text;
+        num_tokens += u64::from(record.num_tokens);
+        assert_eq!((record.index, reason), (0, None), "nothing follows the end");
+        reason = record.reason;
+    }
+    (text, reason.unwrap().name().to_owned(), num_tokens)
+}
+
+fn joined(events: &[Value]) -> Told {
     let choices = events.iter().map(|event| &event["choices"][0]);
-    let text = |choice: &Value| {
-        choice["text"]
-            .as_str()
-            .or(choice["delta"]["content"].as_str())
-            .map(str::to_owned)
-    };
+    let texts = choices.clone().filter_map(|choice| {
+        let text = choice["text"].as_str();
+        text.or(choice["delta"]["content"].as_str())
+    });
     let reason = choices
         .clone()
-        .map(|choice| &choice["finish_reason"])
-        .find(|reason| !reason.is_null());
-    let usage = events
-        .iter()
-        .map(|event| &event["usage"])
-        .find(|usage| !usage.is_null());
+        .find_map(|choice| choice["finish_reason"].as_str());
+    let usage = events.iter().find(|event| !event["usage"].is_null());
+    let num_tokens = usage.unwrap()["usage"]["completion_tokens"].as_u64();
     (
-        choices.filter_map(text).collect(),
-        reason.unwrap().clone(),
-        usage.unwrap().clone(),
+        texts.collect(),
+        reason.unwrap().to_owned(),
+        num_tokens.unwrap(),
     )
 }
 
-fn plain(body: &[u8]) -> (String, Value, Value) {
+fn plain(body: &[u8]) -> Told {
     let body: Value = serde_json::from_slice(body).unwrap();
     let choice = &body["choices"][0];
     let text = choice["text"]
         .as_str()
-        .or(choice["message"]["content"].as_str())
-        .unwrap();
+        .or(choice["message"]["content"].as_str());
     (
-        text.to_owned(),
-        choice["finish_reason"].clone(),
-        body["usage"].clone(),
+        text.unwrap().to_owned(),
+        choice["finish_reason"].as_str().unwrap().to_owned(),
+        body["usage"]["completion_tokens"].as_u64().unwrap(),
     )
+}
+
+/// Ids that end characters, begin them, break them, and say nothing.
+fn any_ids() -> impl Strategy<Value = Vec<i32>> {
+    let likely = prop::sample::select(ids_of("ab\n\u{e9}\""));
+    prop::collection::vec(prop_oneof![0..259_i32, likely], 0..40)
+}
+
+proptest! {
+    /// The first promise: text, reason and tokens of the joined stream are the plain answer's, in every dialect and
+    /// under every split. Records are counted one by one, so no token of a choice is told twice or not at all, however
+    /// much text stop strings and split characters held back.
+    #[test]
+    fn the_stream_joined_is_the_plain_answer(
+        ids in any_ids(),
+        cuts in prop::collection::vec(any::<usize>(), 0..6),
+        stop in prop::collection::vec("[ab\n]{1,3}", 0..3),
+        is_stop in any::<bool>(),
+    ) {
+        // The stop token is the last id of its own row.
+        let (shown, stop_token) = ids.split_at(ids.len() - usize::from(is_stop && !ids.is_empty()));
+        let end = if is_stop { STOP } else { LENGTH };
+        let mut outcomes = Vec::new();
+        for (&dialect, is_streamed) in Dialect::ALL.iter().flat_map(|dialect| [(dialect, true), (dialect, false)]) {
+            let mut rig = Rig::new(Opening { stop: stop.clone(), ..opening(dialect, is_streamed) });
+            let rows = if is_streamed { split(shown, &cuts) } else { vec![shown.to_vec()] };
+            let mut bytes = Vec::new();
+            for (row, end) in rows.iter().map(|row| (&row[..], None)).chain([(stop_token, end)]) {
+                rig.push(0, row, end);
+                bytes.extend(rig.take().0);
+            }
+            outcomes.push(told(dialect, is_streamed, &bytes));
+        }
+        prop_assert!(outcomes.iter().all(|outcome| outcome == &outcomes[0]), "{outcomes:?}");
+        if stop.is_empty() {
+            prop_assert_eq!(outcomes[0].2, ids.len() as u64);
+        }
+    }
+
+    /// A foreign engine's text, cut and counted anyhow, comes out as one.
+    #[test]
+    fn text_with_counts_adds_up_in_every_dialect(
+        pieces in prop::collection::vec(("[ab\u{e9}]{0,3}", 0..4_u32), 0..12),
+        stop in prop::collection::vec("[ab]{1,3}", 0..2),
+    ) {
+        let mut outcomes = Vec::new();
+        for &dialect in Dialect::ALL {
+            let mut rig = Rig::new(Opening { stop: stop.clone(), ..opening(dialect, true) });
+            for (text, num_tokens) in &pieces {
+                let mut step = Step::new(&VOCABULARY, &rig.metrics, 2.0);
+                rig.stream.push_text(0, text, *num_tokens, None, &mut step);
+            }
+            rig.push(0, &[], LENGTH);
+            outcomes.push(told(dialect, true, &rig.take().0));
+        }
+        prop_assert!(outcomes.iter().all(|outcome| outcome == &outcomes[0]), "{outcomes:?}");
+    }
 }

@@ -70,17 +70,19 @@ def _open(
     prompts: Sequence[Prompt], sampling: SamplingParams,
 ) -> int:  # fmt: skip
     is_chat = isinstance(request, ChatCompletionRequest)
-    return model.hub.open(
+    opening = _core.Opening(
+        dialect="chat" if is_chat else "completions",
         response_id=_core.mint_id("chatcmpl-" if is_chat else "cmpl-"),
         model=model.name,
         created=int(time.time()),
-        chat=is_chat,
-        streamed=bool(request.stream),
+        is_streamed=bool(request.stream),
         num_choices=len(prompts) * sampling.n,
         include_usage=request.include_usage,
         stop=list(sampling.stop),
         prompt_tokens=sum(prompt.num_tokens for prompt in prompts),
         max_tokens=min(sampling.max_tokens or 0, _MAX_TOKENS_SHOWN),
+        keep_alive_s=raw_request.keep_alive_s(model.keep_alive_s),
         request_id=raw_request.request_id,
         arrival=raw_request.arrival,
     )
+    return model.hub.open(opening)

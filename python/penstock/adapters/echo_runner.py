@@ -1,0 +1,139 @@
+"""EchoRunner: a device that computes nothing and knows what to say. It stands in wherever a runner is needed.
+
+Every sequence gets the same tokens in turn until its limit, as fast as it can, or one each interval.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from penstock.engine.interface import END_LENGTH, Capacity, Join, StepOutput, StepPlan, Yields
+from penstock.engine.row_parameters import ROW_LAYOUT
+
+#: From slots, int32 [B], to which of them may have a token, bool [B].
+RowsWithRoom = Callable[[np.ndarray], np.ndarray]
+
+#: Where no row has room, it is looked for again after such a pause, the next one twice as long, up to the longest.
+#: Then the step comes back empty, so that whoever joins or is cancelled need not wait for a reader.
+_FIRST_PAUSE_S = 0.00025
+_LONGEST_PAUSE_S = 0.004
+
+
+def echo_capacity(*, num_slots: int = 1024, max_model_len: int = 32768, pipeline_depth: int = 1) -> Capacity:
+    """Of a runner that stores nothing: a page holds a whole sequence."""
+    return Capacity(
+        num_slots=num_slots,
+        num_pages=num_slots,
+        page_size=max_model_len,
+        max_model_len=max_model_len,
+        max_prefill_tokens=max_model_len,
+        tokens_per_dispatch=1,
+        pipeline_depth=pipeline_depth,
+    )
+
+
+class EchoRunner:
+    """A `Runner` with a fixed text.
+
+    Args:
+        tokens: int32 [P]: what every sequence gets, over and over.
+        interval_s: between two tokens of a sequence; 0: none.
+        rows_with_room: asked before tokens are given, unpaced; rows without room get none. None: all have room. It may
+            be set later.
+    """
+
+    def __init__(
+        self, capacity: Capacity, tokens: np.ndarray, *, interval_s: float = 0.0,
+        rows_with_room: RowsWithRoom | None = None,
+    ) -> None:  # fmt: skip
+        self.capacity = capacity
+        self.rows_with_room = rows_with_room
+        self._tokens = tokens
+        self._interval_s = interval_s
+        self._due = 0.0  # when the next paced step is
+        self.reset()
+
+    def reset(self) -> None:
+        self._num_made = np.zeros(self.capacity.num_slots, np.int32)
+        self._limits = np.zeros(self.capacity.num_slots, np.int32)
+
+    def dispatch(self, plan: StepPlan) -> EchoStep:
+        if any(span.yields > Yields.TOKEN for span in plan.spans):
+            raise NotImplementedError("The echo engine gives tokens only.")
+        return EchoStep(self, plan)
+
+    def join(self, joins: Sequence[Join]) -> None:
+        for join in joins:
+            self._num_made[join.slot] = 0
+            self._limits[join.slot] = ROW_LAYOUT.parts(join.params)["max_tokens"][0]
+
+    def next_tokens(self, slots: np.ndarray, may_have: np.ndarray | bool) -> StepOutput:
+        """The next token of each row that may have one and is not at its limit."""
+        made, limits = self._num_made[slots], self._limits[slots]
+        ids = self._tokens.take(made, mode="wrap")
+        gets = (made < limits) & may_have
+        if not gets.all():
+            ids[~gets] = -1
+        made += gets
+        self._num_made[slots] = made
+        ends = np.zeros(len(slots), np.uint8)
+        is_over = made >= limits
+        if is_over.any():
+            ends[is_over & (gets | (limits == 0))] = END_LENGTH
+        return StepOutput(ids[:, None], ends)
+
+    def wait_for_rows(self, slots: np.ndarray, *, is_joined: bool) -> np.ndarray | bool:
+        """Which of `slots` may have a token now. Waits for the next step's time, or for room, unless others join."""
+        if self._interval_s:
+            return self._is_due(has_rows=len(slots) > 0, may_wait=not is_joined)
+        return self._wait_for_room(slots, may_wait=not is_joined)
+
+    def _is_due(self, *, has_rows: bool, may_wait: bool) -> bool:
+        """On an absolute schedule, so that no drift adds up."""
+        now = time.monotonic()
+        if not has_rows:  # the first tokens of a new spell: their second ones are an interval later
+            if now >= self._due:
+                self._due = now + self._interval_s
+            return False
+        if now < self._due:
+            if not may_wait:
+                return False
+            time.sleep(self._due - now)
+        # Far behind (a stopped process), the lost steps are not made up for.
+        self._due = max(self._due, now - self._interval_s) + self._interval_s
+        return True
+
+    def _wait_for_room(self, slots: np.ndarray, *, may_wait: bool) -> np.ndarray | bool:
+        if self.rows_with_room is None or not len(slots):
+            return True
+        pause_s = _FIRST_PAUSE_S
+        while not (has_room := self.rows_with_room(slots)).any() and may_wait and pause_s <= _LONGEST_PAUSE_S:
+            time.sleep(pause_s)
+            pause_s *= 2
+        return has_room
+
+
+@dataclass(frozen=True, slots=True)
+class EchoStep:
+    """A step that is done when it is fetched, in the order of dispatch as on a device."""
+
+    runner: EchoRunner
+    plan: StepPlan
+
+    def fetch(self) -> StepOutput:
+        runner, plan = self.runner, self.plan
+        slots = plan.decode_slots
+        if not plan.spans:
+            return runner.next_tokens(slots, runner.wait_for_rows(slots, is_joined=False))
+        runner.join(plan.joins)
+        new_slots = [span.slot for span in plan.spans if span.yields is Yields.TOKEN]
+        first = runner.next_tokens(np.array(new_slots, np.int32), True)
+        may_have = runner.wait_for_rows(slots, is_joined=True)
+        if not len(slots):
+            return first
+        rest = runner.next_tokens(slots, may_have)
+        return StepOutput(np.concatenate([first.ids, rest.ids]), np.concatenate([first.ends, rest.ends]))

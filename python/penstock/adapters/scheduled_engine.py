@@ -1,0 +1,74 @@
+"""An engine in this process: a scheduler over a runner, on a thread of its own. Which runner, a subclass says."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+
+from penstock._core import Hub, ModelMetrics
+from penstock.adapters.base import TokenEngineAdapter
+from penstock.adapters.engine_thread import FAILED, EngineThread
+from penstock.errors import ApiError
+from penstock.generation import EngineState, EngineStatus, GenerationRequest
+from penstock.prompt import PromptEncoder
+from penstock.scheduler.scheduler import Scheduler
+
+
+class ScheduledEngine(TokenEngineAdapter):
+    """See the module.
+
+    Args:
+        metrics: of its model.
+    """
+
+    def __init__(self, prompt: PromptEncoder, hub: Hub, metrics: ModelMetrics, model_name: str) -> None:
+        self.hub = hub
+        self.prompt = prompt
+        self._counters = metrics
+        self._model_name = model_name
+        self._num_pages = 0
+        self._thread = EngineThread(self._load)
+
+    @property
+    def model_name(self) -> str:
+        return self._model_name
+
+    @abstractmethod
+    def _load(self, on_progress: Callable[[str], None]) -> Scheduler:
+        """Makes the scheduler, on the engine's thread; `on_progress` takes its progress in words."""
+
+    def start(self, on_step: Callable[[], None]) -> None:
+        self._thread.start(on_step)
+
+    def stop(self) -> None:
+        self._thread.stop()
+
+    def submit(self, request: GenerationRequest) -> None:
+        state, scheduler = self._thread.state, self._thread.scheduler
+        if state is EngineState.READY and scheduler is not None:
+            scheduler.submit(request)
+        elif state is EngineState.LOADING:
+            raise ApiError("model_loading", f"The model is loading: {self._thread.detail or 'just begun'}.")
+        else:
+            raise ApiError("engine_dead", FAILED if state is EngineState.ERROR else "The engine has stopped.")
+
+    def check_has_room(self) -> None:
+        if self._thread.scheduler is not None:
+            self._thread.scheduler.check_has_room()
+
+    def cancel(self, stream_key: int) -> None:
+        if self._thread.scheduler is not None:
+            self._thread.scheduler.cancel(stream_key)
+
+    def status(self) -> EngineStatus:
+        scheduler = self._thread.scheduler
+        num_running, num_waiting, num_pages_in_use = scheduler.gauges if scheduler is not None else (0, 0, 0)
+        return EngineStatus(
+            state=self._thread.state,
+            detail=self._thread.detail,
+            num_running=num_running,
+            num_waiting=num_waiting,
+            num_pages_in_use=num_pages_in_use,
+            num_pages=self._num_pages,
+            heartbeat_age_s=self._thread.heartbeat_age_s,
+        )

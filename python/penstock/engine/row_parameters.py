@@ -1,0 +1,60 @@
+"""The parameters of a row, as the device knows them: one table, derived from the fields of `SamplingParams`. No jax.
+
+A new parameter is a field there, and what the sampler (`engine.sampling`) does with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import numpy as np
+
+from penstock.engine.packing import Layout
+from penstock.generation import MAX_STOP_IDS, RowParameter, SamplingParams
+
+#: What travels beside the fields of `SamplingParams`: two words of randomness, which the position is folded into on
+#: the device, and the tokens that end the row, the model's own and the request's, filled up with -1.
+_OF_THE_SEQUENCE = {
+    "rng_key": RowParameter("uint32", 0, size=2, is_for_draws=True, is_plain=True),
+    "stop_ids": RowParameter("int32", -1, size=MAX_STOP_IDS, is_plain=True),
+}
+
+ROW_PARAMETERS: dict[str, RowParameter] = {
+    field.name: field.metadata["row"] for field in fields(SamplingParams) if "row" in field.metadata
+} | _OF_THE_SEQUENCE
+
+ROW_LAYOUT = Layout.of(**{name: parameter.size for name, parameter in ROW_PARAMETERS.items()})
+ROW_SIZE = ROW_LAYOUT.num_words
+
+
+def _neutral_row() -> np.ndarray:
+    row, parts = ROW_LAYOUT.zeros()
+    for name, parameter in ROW_PARAMETERS.items():
+        parts[name].view(parameter.dtype)[:] = parameter.neutral
+    return row
+
+
+NEUTRAL_ROW = _neutral_row()
+
+
+def pack_row(sampling: SamplingParams, *, rng_key: tuple[int, int], stop_ids: tuple[int, ...]) -> np.ndarray:
+    """A sequence's parameters as its row, int32 [ROW_SIZE]. `max_tokens` is set, `stop_ids` at most MAX_STOP_IDS."""
+    of_the_sequence = {"rng_key": rng_key, "stop_ids": stop_ids}
+    row = NEUTRAL_ROW.copy()
+    for name, part in ROW_LAYOUT.parts(row).items():
+        parameter = ROW_PARAMETERS[name]
+        if parameter.is_for_draws and sampling.is_greedy:
+            continue
+        value = of_the_sequence[name] if name in of_the_sequence else (getattr(sampling, name),)
+        part.view(parameter.dtype)[: len(value)] = value
+    return row
+
+
+_NOT_PLAIN = np.concatenate(
+    [np.full(parameter.size, not parameter.is_plain) for parameter in ROW_PARAMETERS.values()], dtype=bool
+)
+
+
+def is_plain(row: np.ndarray) -> bool:
+    """The row asks for a temperature at most, so the plain sampler serves it."""
+    return bool((row[_NOT_PLAIN] == NEUTRAL_ROW[_NOT_PLAIN]).all())

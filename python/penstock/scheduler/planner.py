@@ -1,0 +1,245 @@
+"""The policy: who gets a slot, which spans of which prompts, which rows decode, and how many tokens at once.
+
+Book-keeping of the host only: no device, no hub, no thread of its own.
+
+- First come, first served, and nobody overtakes: the head of the queue waits until its next choice fits.
+- A choice gets a slot and the pages of its prompt and all its new tokens when it is admitted, so an admitted sequence
+  always ends by itself and the queue can never lock up. There is no preemption yet.
+- A step computes at most `max_prefill_tokens` of prompts beside decode: several short prompts, or one span of a
+  prompt that must be cut. Decode runs in every step.
+- Several tokens per dispatch only while nobody waits to join, as a newcomer would wait for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from penstock.engine.interface import BlockTableChange, Capacity, Join, Span, StepPlan, Yields
+from penstock.engine.row_parameters import pack_row
+from penstock.errors import ApiError
+from penstock.generation import MAX_STOP_IDS
+from penstock.scheduler.batch import Batch
+from penstock.scheduler.page_pool import PagePool
+from penstock.scheduler.request_queue import RequestQueue
+from penstock.scheduler.sequence import Generation, Sequence
+
+if TYPE_CHECKING:
+    from penstock.generation import GenerationRequest, SamplingParams
+
+MAX_SPANS_PER_STEP = 8
+"""A span costs a dispatch and a pass over the weights however short it is; more of them would hold decode up."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """A plan, and whose its rows are: kept with the step, as its slots may be somebody else's when it is fetched.
+
+    Attributes:
+        row_keys: uint64 [R], of the rows of its `StepOutput`. A key may appear twice.
+        new_row_keys: of those who join.
+    """
+
+    plan: StepPlan
+    row_keys: np.ndarray
+    new_row_keys: list[int]
+
+
+class Planner:
+    """The sequences in slots, and what each does next.
+
+    Args:
+        capacity: what the engine has.
+        queue: the requests that wait.
+        stop_ids: the model's own stop tokens.
+    """
+
+    def __init__(self, capacity: Capacity, queue: RequestQueue, *, stop_ids: tuple[int, ...]) -> None:
+        self.queue = queue
+        self.pages = PagePool(capacity.num_pages)
+        self._capacity = capacity
+        self._stop_ids = stop_ids
+        self._batch = Batch(capacity.num_slots)
+        self._sequences: dict[int, Sequence] = {}  # by row key
+        self._prefilling: dict[int, Sequence] = {}  # those with prompt left, by row key, in order of admission
+        self._begun: dict[int, Generation] = {}  # by stream key, until the last choice has ended
+
+    @property
+    def num_running(self) -> int:
+        """Sequences in slots."""
+        return len(self._sequences)
+
+    def row_keys_in(self, slots: np.ndarray) -> np.ndarray:
+        """uint64 [B]: the hub's names of the sequences in `slots`, all of which are taken."""
+        return self._batch.row_keys_in(slots)
+
+    @property
+    def num_free_slots(self) -> int:
+        """Slots that a sequence could have at once."""
+        return self._batch.num_free
+
+    # ---- who joins
+
+    def check_fits(self, request: GenerationRequest) -> None:
+        """Refuses what could never be admitted. The server's door has checked the rest."""
+        capacity, max_tokens = self._capacity, request.sampling.max_tokens
+        assert max_tokens is not None, "the server sets max_tokens before it submits"
+        if not all(prompt.num_tokens for prompt in request.prompts):
+            raise ApiError("invalid_request", "Each prompt needs at least one token.")
+        if request.sampling.min_tokens > max_tokens:
+            message = f"'min_tokens' must be at most the {max_tokens} new tokens that can be made."
+            raise ApiError("invalid_value", message, param="min_tokens")
+        limit = min(capacity.max_model_len, capacity.num_pages * capacity.page_size)
+        num_tokens = max(prompt.num_tokens for prompt in request.prompts) + max_tokens
+        if num_tokens > limit:
+            raise ApiError(
+                "context_length_exceeded",
+                f"This model's maximum context length is {limit} tokens, prompt and new tokens are {num_tokens}.",
+                param="max_tokens",
+            )
+        if len(self.stop_ids_of(request.sampling)) > MAX_STOP_IDS:
+            message = f"At most {MAX_STOP_IDS} stop tokens, the model's own included."
+            raise ApiError("invalid_request", message, param="stop_token_ids")
+
+    def admit(self) -> None:
+        """Gives slots and pages to the choices that waited longest, as far as both go."""
+        while self._batch.num_free and (generation := self.queue.head()):
+            num_pages = -(-generation.num_tokens(generation.num_begun) // self._capacity.page_size)
+            if num_pages > self.pages.num_free:
+                return
+            index = self.queue.begin_choice(generation)
+            if index is not None:
+                self._begin(generation, index, num_pages=num_pages)
+
+    def _begin(self, generation: Generation, index: int, *, num_pages: int) -> None:
+        row_key = generation.stream_key | index
+        slot = self._batch.seat(row_key)
+        sequence = Sequence.begin(generation, index, slot=slot, pages=self.pages.take(num_pages))
+        self._begun[generation.stream_key] = generation
+        generation.sequences[row_key] = self._sequences[row_key] = self._prefilling[row_key] = sequence
+
+    # ---- what runs
+
+    def plan(self) -> PlannedStep:
+        """This step: spans of prompts, and the next token (or several) of every row whose prompt is in.
+
+        When nobody decoded before, the newcomers' first tokens are not held up by their second.
+        """
+        slots, row_keys = self.decode_rows()
+        chosen = self._choose_spans()
+        if not chosen:  # steady decode: nothing of Python for a row
+            return PlannedStep(StepPlan((), (), (), slots, self.tokens_per_dispatch()), row_keys, [])
+        is_decoding = len(slots) > 0
+        spans = tuple(self._cut(sequence, num_tokens) for sequence, num_tokens in chosen)
+        new = [sequence for (sequence, _), span in zip(chosen, spans, strict=True) if span.start == 0]
+        if is_decoding:
+            slots, row_keys = self.decode_rows()  # the newcomers' too
+        first = [sequence.row_key for sequence, _ in chosen if sequence.num_to_prefill == 0]
+        plan = StepPlan(
+            joins=tuple(self._join(sequence) for sequence in new),
+            spans=spans,
+            block_tables=tuple(change for sequence in new for change in self._block_tables(sequence)),
+            decode_slots=slots,
+        )
+        row_keys = np.concatenate([np.array(first, np.uint64), row_keys])
+        return PlannedStep(plan, row_keys, [sequence.row_key for sequence in new])
+
+    def _choose_spans(self) -> list[tuple[Sequence, int]]:
+        """The prompts' share of this step: sequences, and how many tokens of each."""
+        budget = self._capacity.max_prefill_tokens
+        chosen: list[tuple[Sequence, int]] = []
+        for sequence in self._prefilling.values():
+            if chosen and (sequence.num_to_prefill > budget or len(chosen) == MAX_SPANS_PER_STEP):
+                break
+            num_tokens = min(sequence.num_to_prefill, budget)
+            budget -= num_tokens
+            chosen.append((sequence, num_tokens))
+        return chosen
+
+    def _cut(self, sequence: Sequence, num_tokens: int) -> Span:
+        """The next span of a prompt. Who gets the last one of its prompt decodes from now on."""
+        start = sequence.num_prefilled
+        sequence.num_prefilled += num_tokens
+        is_last = sequence.num_to_prefill == 0
+        if is_last:
+            del self._prefilling[sequence.row_key]
+            self._batch.start_decoding(sequence.slot)
+        tokens = sequence.prompt_ids[start : sequence.num_prefilled]
+        return Span(sequence.slot, tokens, start, Yields.TOKEN if is_last else Yields.NOTHING)
+
+    def _join(self, sequence: Sequence) -> Join:
+        sampling = sequence.generation.request.sampling
+        return Join(sequence.slot, pack_row(sampling, rng_key=sequence.rng_key, stop_ids=self.stop_ids_of(sampling)))
+
+    def _block_tables(self, sequence: Sequence) -> list[BlockTableChange]:
+        """The same pages in every group: each group's layers have a cache of their own."""
+        groups = range(self._capacity.num_page_groups)
+        return [BlockTableChange(sequence.slot, group, 0, sequence.pages) for group in groups]
+
+    def stop_ids_of(self, sampling: SamplingParams) -> tuple[int, ...]:
+        """The model's stop tokens, unless a request ignores them, and the request's own, each once."""
+        of_the_model = () if sampling.ignore_eos else self._stop_ids
+        return tuple(dict.fromkeys(of_the_model + sampling.stop_token_ids))
+
+    def decode_rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """(slots int32 [B], row keys uint64 [B]) whose prompts are on the device; never written to later."""
+        return self._batch.decode_rows()
+
+    def tokens_per_dispatch(self) -> int:
+        """How many tokens the next decode makes per row."""
+        is_alone = not self._prefilling and self.queue.num_choices == 0
+        return self._capacity.tokens_per_dispatch if is_alone else 1
+
+    # ---- who ends
+
+    def end_rows(self, row_keys: Iterable[int]) -> None:
+        """Sequences that made their last token. Those that ended before are ignored."""
+        for row_key in row_keys:
+            sequence = self._sequences.get(row_key)
+            if sequence is not None:
+                self._release(sequence)
+                if not sequence.generation.sequences and sequence.generation.num_waiting == 0:
+                    del self._begun[sequence.generation.stream_key]
+                    self.queue.count_end()
+
+    def end_stream(self, stream_key: int) -> None:
+        """Every sequence of a stream, and what waits of it. Unknown streams are ignored."""
+        self.queue.drop(stream_key)
+        generation = self._begun.pop(stream_key, None)
+        if generation is not None:
+            for sequence in list(generation.sequences.values()):
+                self._release(sequence)
+            self.queue.count_end()
+
+    def end_stream_of(self, row_key: int) -> None:
+        """The same for the stream of one of its rows, unless that has ended before."""
+        sequence = self._sequences.get(row_key)
+        if sequence is not None:
+            self.end_stream(sequence.generation.stream_key)
+
+    def end_all(self) -> list[int]:
+        """Every stream that has begun: their keys."""
+        stream_keys = list(self._begun)
+        for stream_key in stream_keys:
+            self.end_stream(stream_key)
+        return stream_keys
+
+    def _release(self, sequence: Sequence) -> None:
+        """Slot and pages go back at once: a step in flight that still writes to them runs before any later one."""
+        row_key = sequence.row_key
+        del self._sequences[row_key], sequence.generation.sequences[row_key]
+        self._prefilling.pop(row_key, None)
+        self._batch.leave(sequence.slot)
+        self.pages.give_back(sequence.pages)
+
+    def check_integrity(self) -> None:
+        """Asserts that slots, pages and sequences agree."""
+        sequences = self._sequences.values()
+        self.pages.check_integrity(sequence.pages for sequence in sequences)
+        self._batch.check_integrity({s.slot: s.row_key for s in sequences if s.num_to_prefill == 0}, len(sequences))
+        begun = [s for generation in self._begun.values() for s in generation.sequences.values()]
+        assert {id(s) for s in begun} == {id(s) for s in sequences}, "a sequence without its generation"
+        assert all(s.num_to_prefill for s in self._prefilling.values()), "a prompt that waits for no span"

@@ -1,0 +1,131 @@
+//! `Opening` and `Receipt` for Python: what a stream begins with, and what it came to.
+
+use std::sync::Arc;
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::dialect::Dialect;
+use crate::finish_reason::FinishReason;
+use crate::hub::CHOICE_BITS;
+use crate::opening::Opening;
+use crate::stream::Receipt;
+
+/// What a stream is opened with.
+#[pyclass(name = "Opening", module = "penstock._core", frozen)]
+pub(super) struct PyOpening {
+    pub(super) inner: Arc<Opening>,
+}
+
+#[pymethods]
+impl PyOpening {
+    #[new]
+    #[pyo3(signature = (*, dialect, response_id, model, created, is_streamed, num_choices, prompt_tokens, max_tokens,
+        request_id, arrival, include_usage = false, stop = Vec::new(), cached_tokens = 0, keep_alive_s = None))]
+    #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
+    fn new(
+        dialect: &str,
+        response_id: String,
+        model: String,
+        created: u64,
+        is_streamed: bool,
+        num_choices: u32,
+        prompt_tokens: u32,
+        max_tokens: u32,
+        request_id: String,
+        arrival: f64,
+        include_usage: bool,
+        stop: Vec<String>,
+        cached_tokens: u32,
+        keep_alive_s: Option<f64>,
+    ) -> PyResult<Self> {
+        let inner = Arc::new(Opening {
+            dialect: read_dialect(dialect)?,
+            response_id,
+            model,
+            created,
+            is_streamed,
+            num_choices: check_num_choices(num_choices)?,
+            include_usage,
+            stop,
+            prompt_tokens,
+            cached_tokens,
+            max_tokens,
+            keep_alive_s: check_keep_alive(keep_alive_s)?,
+            request_id,
+            arrival,
+        });
+        Ok(Self { inner })
+    }
+}
+
+fn read_dialect(name: &str) -> PyResult<Dialect> {
+    Dialect::from_name(name).ok_or_else(|| {
+        let known: Vec<_> = Dialect::ALL.iter().map(|known| known.name()).collect();
+        let known = known.join(", ");
+        PyValueError::new_err(format!("dialect is {name:?}; expected one of {known}"))
+    })
+}
+
+fn check_num_choices(num_choices: u32) -> PyResult<u32> {
+    let most = 1 << CHOICE_BITS;
+    if (1..=most).contains(&num_choices) {
+        return Ok(num_choices);
+    }
+    let message = format!("num_choices is {num_choices}; expected 1 to {most}");
+    Err(PyValueError::new_err(message))
+}
+
+fn check_keep_alive(keep_alive_s: Option<f64>) -> PyResult<Option<f64>> {
+    match keep_alive_s {
+        Some(seconds) if seconds.is_nan() || seconds <= 0.0 => Err(PyValueError::new_err(format!(
+            "keep_alive_s is {seconds}; expected more than 0, or None"
+        ))),
+        given => Ok(given),
+    }
+}
+
+/// What a stream came to.
+#[pyclass(name = "Receipt", module = "penstock._core", frozen)]
+pub(super) struct PyReceipt {
+    inner: Receipt,
+}
+
+impl From<Receipt> for PyReceipt {
+    fn from(inner: Receipt) -> Self {
+        Self { inner }
+    }
+}
+
+#[pymethods]
+impl PyReceipt {
+    #[getter]
+    fn prompt_tokens(&self) -> u64 {
+        self.inner.prompt_tokens
+    }
+
+    #[getter]
+    fn completion_tokens(&self) -> u64 {
+        self.inner.completion_tokens
+    }
+
+    #[getter]
+    fn time_to_first_token_s(&self) -> Option<f64> {
+        self.inner.time_to_first_token_s
+    }
+
+    #[getter]
+    fn finish_reason(&self) -> Option<&'static str> {
+        self.inner.finish_reason.map(FinishReason::name)
+    }
+
+    #[getter]
+    fn error(&self) -> Option<&'static str> {
+        self.inner.error.as_ref().map(|error| error.kind.name())
+    }
+}
+
+pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<PyOpening>()?;
+    module.add_class::<PyReceipt>()
+}

@@ -1,0 +1,167 @@
+//! The APIs that a stream can speak. A dialect alone knows its events' names, their order and their bodies.
+//!
+//! A new API is a file with an [`EventWriter`] and a row of the table. Knows no stage and no clock.
+
+mod chat;
+mod completions;
+mod deltas;
+mod escape;
+mod openai;
+
+use std::fmt::Debug;
+use std::ops::Range;
+
+pub use deltas::{Record, records};
+pub use escape::push_escaped;
+
+use crate::delta::{Delta, Fold};
+use crate::error::ErrorKind;
+use crate::finish_reason::FinishReason;
+use crate::sse;
+
+/// The API that a stream speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// `chat.completion` and its chunks.
+    Chat,
+    /// `text_completion`.
+    Completions,
+    /// No wire: records for a caller in this process.
+    Deltas,
+}
+
+/// What all events of a response have in common.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity<'a> {
+    /// `chatcmpl-…` or `cmpl-…`.
+    pub response_id: &'a str,
+    /// The name that the model is served under.
+    pub model: &'a str,
+    /// Unix seconds.
+    pub created: u64,
+    /// Whether a usage event ends a stream.
+    pub include_usage: bool,
+}
+
+/// What a response cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Of all its prompts.
+    pub prompt_tokens: u64,
+    /// Those of them that a cache had.
+    pub cached_tokens: u64,
+    /// Of all its choices.
+    pub completion_tokens: u64,
+}
+
+/// One choice of a plain answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome<'a> {
+    /// All its deltas.
+    pub fold: &'a Fold,
+    /// Its tokens, shown or not.
+    pub num_tokens: u32,
+    /// Why it ended.
+    pub reason: FinishReason,
+}
+
+/// An error that ended a stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Failure<'a> {
+    /// The row of the error table.
+    pub kind: ErrorKind,
+    /// What happened, for the client.
+    pub message: &'a str,
+    /// The field that is at fault.
+    pub param: Option<&'a str>,
+    /// The request's id.
+    pub request_id: &'a str,
+    /// Unix seconds.
+    pub timestamp: f64,
+}
+
+/// Writes one stream in a dialect: its events, or the one body of its plain twin.
+///
+/// The calls of a stream, per choice: `push_begin`, `push_delta` for every delta, `push_finish`; after the last
+/// choice `push_end`. Or at any time `push_error`, and nothing after it. Of a plain answer: `push_body` or
+/// `push_error_body`, once.
+pub trait EventWriter: Debug + Send {
+    /// A choice begins.
+    fn push_begin(&mut self, index: usize, out: &mut Vec<u8>);
+
+    /// A piece of a choice.
+    fn push_delta(&mut self, index: usize, delta: &Delta<'_>, out: &mut Vec<u8>);
+
+    /// A choice has ended. `tokens`: those that came after its last delta's.
+    fn push_finish(
+        &mut self,
+        index: usize,
+        reason: FinishReason,
+        tokens: Range<u32>,
+        out: &mut Vec<u8>,
+    );
+
+    /// All choices have ended.
+    fn push_end(&mut self, usage: Usage, out: &mut Vec<u8>);
+
+    /// The plain answer.
+    fn push_body(
+        &mut self,
+        choices: &mut dyn Iterator<Item = Outcome<'_>>,
+        usage: Usage,
+        out: &mut Vec<u8>,
+    );
+
+    /// The stream has failed. Here: `OpenAI`'s frame and `[DONE]`.
+    fn push_error(&mut self, failure: &Failure<'_>, out: &mut Vec<u8>) {
+        out.extend_from_slice(&failure.kind.frame(failure.message, failure.param));
+        out.extend_from_slice(sse::DONE);
+    }
+
+    /// The body of a plain answer that has failed. Here: `OpenAI`'s.
+    fn push_error_body(&mut self, failure: &Failure<'_>, out: &mut Vec<u8>) {
+        let (request_id, timestamp) = (Some(failure.request_id), failure.timestamp);
+        out.extend(
+            failure
+                .kind
+                .body(failure.message, failure.param, request_id, timestamp),
+        );
+    }
+
+    /// What keeps a silent stream alive; empty where nothing does.
+    fn ping(&self) -> &'static [u8] {
+        sse::PING
+    }
+}
+
+impl Dialect {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[Self::Chat, Self::Completions, Self::Deltas];
+
+    /// As it is named in an opening.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::Completions => "completions",
+            Self::Deltas => "deltas",
+        }
+    }
+
+    /// The dialect of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        let mut all = Self::ALL.iter().copied();
+        all.find(|dialect| dialect.name() == name)
+    }
+
+    /// Prepares the writer of one stream.
+    #[must_use]
+    pub fn writer(self, of: &Identity<'_>) -> Box<dyn EventWriter> {
+        match self {
+            Self::Chat => Box::new(chat::ChatWriter::new(of)),
+            Self::Completions => Box::new(completions::CompletionsWriter::new(of)),
+            Self::Deltas => Box::new(deltas::DeltasWriter),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+"""A model as a sequence of layers: what is shared, what a program is named by, and page groups."""
+
+from dataclasses import replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from penstock.errors import ModelError
+from penstock.layers.attention import TokenPlaces
+from penstock.layers.gather_attention import GatherAttention
+from penstock.layers.spec import AttentionSpec, MlpSpec, RopeSpec
+from penstock.models.decoder import empty_caches, forward
+from penstock.models.spec import DecoderSpec, LayerSpec, PageGroup, windowed
+from penstock.models.tree import layers_of, num_parameters, stacks
+from penstock.weights import weight_shapes
+
+PAGE, WINDOW, LENGTH = 4, 5, 24
+LAYER = LayerSpec(AttentionSpec(4, 2, 8, RopeSpec(1e4), qk_norm_eps=1e-6), MlpSpec(12), 1e-6)
+ATTENTION = GatherAttention(page_size=PAGE, block_size=8, is_dynamic=True)
+
+
+def decoder_spec(*layers: LayerSpec) -> DecoderSpec:
+    return DecoderSpec(vocab_size=11, hidden_size=16, layers=layers, norm_eps=1e-6)
+
+
+def with_attention(layer: LayerSpec, **fields) -> LayerSpec:
+    return replace(layer, attention=replace(layer.attention, **fields))
+
+
+def random_weights(spec: DecoderSpec):
+    rng = np.random.default_rng(0)
+    return jax.tree.map(
+        lambda leaf: jnp.asarray(rng.standard_normal(leaf.shape) * 0.3, leaf.dtype),
+        weight_shapes(spec, dtype="float32"),
+    )
+
+
+def run(spec: DecoderSpec, weights, *steps: tuple[int, tuple[np.ndarray, ...]]) -> np.ndarray:
+    """Hidden states [2, LENGTH, D] of two rows over the cache; for each step its tokens and block tables."""
+    tokens = np.random.default_rng(1).integers(0, spec.vocab_size, (2, LENGTH)).astype(np.int32)
+    caches = empty_caches(spec, ATTENTION, num_pages=20, dtype=jnp.float32)
+    call = jax.jit(partial(forward, spec=spec, attention=ATTENTION))
+    start, out = 0, []
+    for size, block_tables in steps:
+        positions = np.tile(np.arange(start, start + size, dtype=np.int32), (2, 1))
+        places = TokenPlaces(jnp.asarray(positions), tuple(map(jnp.asarray, block_tables)), jnp.ones((2, size), bool))
+        hidden, caches = call(weights, caches, tokens[:, start : start + size], places)
+        out.append(np.asarray(hidden))
+        start += size
+    return np.concatenate(out, axis=1)
+
+
+def tables(seed: int) -> np.ndarray:
+    """Pages of two rows, in any order."""
+    return (np.random.default_rng(seed).permutation(16) + 1).reshape(2, 8).astype(np.int32)
+
+
+def test_windowed_and_full_layers_in_page_groups_of_their_own_compute_the_same_as_in_one():
+    full, window = LAYER, with_attention(LAYER, window=WINDOW)
+    one = decoder_spec(full, window, full, window)
+    two = decoder_spec(*(with_attention(layer, page_group=int(layer is window)) for layer in (full, window) * 2))
+    assert one.page_groups == (PageGroup((0, 1, 2, 3), None),)
+    assert two.page_groups == (PageGroup((0, 2), None), PageGroup((1, 3), WINDOW))
+    weights = random_weights(one)
+    sizes = (10, 1, 1, 12)
+    want = run(one, weights, *((size, (tables(0),)) for size in sizes))
+    np.testing.assert_array_equal(run(two, weights, *((size, (tables(0), tables(1))) for size in sizes)), want)
+    at_once = run(two, weights, (LENGTH, (tables(1), tables(0))))
+    np.testing.assert_allclose(at_once, want, atol=1e-5)
+
+
+def test_pages_of_a_windowed_group_may_go_once_the_window_has_passed_them():
+    """Entries of page 0 behind the window change nothing."""
+    spec = decoder_spec(LAYER, with_attention(LAYER, window=WINDOW, page_group=1))
+    weights, full, window = random_weights(spec), tables(0), tables(1)
+    freed = window.copy()
+    freed[:, : (16 - WINDOW) // PAGE] = 0
+    want = run(spec, weights, (16, (full, window)), (8, (full, window)))
+    np.testing.assert_array_equal(run(spec, weights, (16, (full, window)), (8, (full, freed))), want)
+    assert not np.array_equal(run(spec, weights, (16, (full, window)), (8, (freed, window))), want)
+
+
+def test_layers_of_other_shapes_stand_in_one_model():
+    wide = LayerSpec(AttentionSpec(2, 1, 16, RopeSpec(1e6), score_scale=0.1, has_o_bias=True), MlpSpec(20), 1e-5)
+    spec = decoder_spec(LAYER, wide, with_attention(LAYER, cache_dtype="bfloat16"))
+    weights = random_weights(spec)
+    leaves = layers_of(weights, spec)
+    assert [layer["qkv"].shape for layer in leaves] == [(16, 2, 32), (16, 1, 64), (16, 2, 32)]
+    assert ["o_bias" in layer for layer in leaves] == [False, True, False]
+    assert [(stack.leaf.name, stack.layers) for stack in stacks(spec)][:3] == [
+        ("attn_norm", (0, 1, 2)), ("mlp_norm", (0, 1, 2)), ("q_norm", (0, 2)),
+    ]  # fmt: skip
+    assert num_parameters(spec) == sum(leaf.size for leaf in jax.tree.leaves(weights))
+    caches = empty_caches(spec, ATTENTION, num_pages=3, dtype=jnp.float32)
+    assert [(cache.shape, str(cache.dtype)) for cache in caches] == [
+        ((3, PAGE, 4, 8), "float32"), ((3, PAGE, 2, 16), "float32"), ((3, PAGE, 4, 8), "bfloat16"),
+    ]  # fmt: skip
+    assert np.isfinite(run(spec, weights, *((size, (tables(0),)) for size in (8, 1, 15)))).all()
+
+
+def test_equal_layers_are_one_object_and_a_spec_of_many_has_a_short_name():
+    copies = tuple(replace(LAYER) for _ in range(80))
+    spec = decoder_spec(*copies)
+    assert len({id(layer) for layer in spec.layers}) == 1
+    assert len(repr(spec)) < 1000
+    assert repr(spec) != repr(decoder_spec(*copies[:79]))
+    mixed = decoder_spec(*windowed(LAYER, (None, 5, 5)))
+    assert repr(mixed) != repr(decoder_spec(*windowed(LAYER, (5, None, 5))))
+    assert hash(mixed) == hash(decoder_spec(*windowed(LAYER, (None, 5, 5))))
+
+
+def test_heads_that_do_not_divide_are_refused():
+    with pytest.raises(ModelError, match=r"4 attention heads .* 3 key-value heads"):
+        AttentionSpec(4, 3, 8, RopeSpec(1e4))
