@@ -9,7 +9,7 @@ from penstock.generation import SamplingDefaults, SamplingParams
 from penstock.protocol.common import GenerationFields
 
 _SEED_MASK = 2**63 - 1
-_NAMES = tuple(field.name for field in fields(SamplingParams))
+_NAMES = tuple(field.name for field in fields(SamplingParams) if field.name != "extra")
 _NAMES_WITH_DEFAULTS = tuple(field.name for field in fields(SamplingDefaults) if field.name in _NAMES)
 
 
