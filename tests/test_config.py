@@ -38,6 +38,7 @@ def test_sizes_are_powers_of_1024(text: str, num_bytes: int) -> None:
         ({"max_num_seqs": "0"}, {}, "--max-num-seqs 0 should be greater than or equal to 1."),
         ({}, {"PENSTOCK_PORT": "99999"}, "PENSTOCK_PORT 99999 should be less than or equal to 65535."),
         ({}, {"PENSTOCK_ENGINE": "vllm"}, "PENSTOCK_ENGINE vllm should be 'jax' or 'echo'."),
+        ({"max_header_count": "200"}, {}, "--max-header-count 200 should be less than or equal to 100."),
         ({"request_timeout_s": "nan"}, {}, "--request-timeout-s nan should be a finite number."),
         ({"max_request_size": "10Q"}, {}, "--max-request-size 10Q should be a valid integer or a size like 10M or 2G."),
         ({}, {"PENSTOCK_API_KEY": ""}, "PENSTOCK_API_KEY is empty: give it a key, or unset it"),

@@ -207,9 +207,22 @@ def test_damaged_shards(damage: str, folder: Path, capsys, monkeypatch):
 def test_what_is_no_folder(tmp_path: Path, capsys, monkeypatch):
     assert "found nothing" in refuse(tmp_path / "nowhere", capsys, monkeypatch)
     (tmp_path / "file").write_text("a model")
+    assert "hf download FOLDER --local-dir Qwen3-0.6B" in refuse(Path("Qwen/Qwen3-0.6B"), capsys, monkeypatch)
+    assert "hf download" not in refuse(tmp_path / "a" / "b", capsys, monkeypatch)
     assert "found a file" in refuse(tmp_path / "file", capsys, monkeypatch)
     (tmp_path / "empty").mkdir()
     assert "found it empty" in refuse(tmp_path / "empty", capsys, monkeypatch)
+
+
+def test_a_cache_that_holds_no_page_is_refused_before_the_start(folder: Path, capsys, monkeypatch):
+    monkeypatch.setenv("PENSTOCK_KV_CACHE_MEMORY", "1K")
+    sentence = "--kv-cache-memory 1024 should be at least "
+    assert sentence in refuse(folder, capsys, monkeypatch)
+    monkeypatch.setenv("PENSTOCK_DTYPE", "float32")
+    assert sentence in refuse(folder, capsys, monkeypatch)
+    monkeypatch.setenv("PENSTOCK_KV_CACHE_MEMORY", "1M")
+    with pytest.raises(AssertionError, match="the folder was served"):
+        refuse(folder, capsys, monkeypatch)
 
 
 @pytest.mark.parametrize("name", ["tokenizer_config.json", "generation_config.json"])

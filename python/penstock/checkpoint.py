@@ -5,6 +5,7 @@ No jax and no weights are read here, so the launcher can refuse a folder in mill
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ __all__ = ["Checkpoint", "LeafSource", "TensorInfo", "inspect_checkpoint"]
 
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
@@ -108,10 +110,19 @@ def _read_config(path: Path) -> dict[str, Any]:
     except OSError as error:  # as of a name that no file can have
         found = f"nothing: {error.strerror}"
     if found != "a folder":
-        raise ModelError(f"looked for a model folder at {path}, found {found}")
+        raise ModelError(f"looked for a model folder at {path}, found {found}{_hint(path, found)}")
     if not (path / "config.json").is_file():
         raise ModelError(f"looked for config.json in {path}, found {_listing(path)}")
     return read_json_object(path / "config.json")
+
+
+def _hint(path: Path, found: str) -> str:
+    """How to get a model that was named by its id on the hub: nothing is fetched here."""
+    if found != "nothing" or not _HUB_ID.fullmatch(str(path)):
+        return ""
+    return (
+        f"; if that is a model's id on the Hugging Face Hub, fetch it first: hf download {path} --local-dir {path.name}"
+    )
 
 
 def _check_numbers(config: Mapping[str, Any]) -> None:

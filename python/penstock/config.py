@@ -117,7 +117,9 @@ class Settings(BaseModel):
     max_total_request_size: Size | None = Field(
         None, ge=1, description="bytes of all request bodies held at once; default: 256M (suffixes K, M, G)"
     )
-    max_header_count: int = Field(100, ge=1, description="headers of a request")
+    max_header_count: int = Field(
+        100, ge=1, le=100, description="headers of a request; the host itself refuses more than 100"
+    )
     max_choices: int = Field(128, ge=1, le=4096, description="n times prompts of one request")
     max_stop_strings: int = Field(16, ge=1, description="stop strings of one request")
     max_json_members: int = Field(20_000, ge=16, description="object members, objects and arrays of a request body")

@@ -22,6 +22,11 @@ logger = logging.getLogger("penstock.preflight")
 
 ECHO_MODEL_NAME = "echo"
 
+#: Of any platform, in tokens.
+_SMALLEST_PAGE_TOKENS = 16
+#: One that is kept out of use, and one for a sequence.
+_LEAST_PAGES = 2
+
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
@@ -61,9 +66,22 @@ def inspect_model(settings: Settings) -> Inspected:
         raise ConfigError(
             f"--max-model-len {settings.max_model_len} should be at most {limit}, the model's max_position_embeddings."
         )
+    _check_cache_memory(settings, checkpoint)
     prompt = PromptEncoder.load(folder, vocab_size=checkpoint.vocab_size)
     own_name = demo.MODEL_NAME if settings.model is None else folder.resolve().name
     return Inspected(name=settings.model_name or own_name, prompt=prompt, checkpoint=checkpoint)
+
+
+def _check_cache_memory(settings: Settings, checkpoint: Checkpoint) -> None:
+    """Refuses a cache that is too small on every platform; what fits on this one is the engine's to say."""
+    num_bytes = 4 if settings.dtype == "float32" else 2
+    numbers = sum(layer.cache.numbers_per_token for layer in checkpoint.spec.layers)
+    least = _LEAST_PAGES * _SMALLEST_PAGE_TOKENS * numbers * num_bytes
+    if settings.kv_cache_memory is not None and settings.kv_cache_memory < least:
+        raise ConfigError(
+            f"--kv-cache-memory {settings.kv_cache_memory} should be at least {least} bytes, {_LEAST_PAGES} pages of "
+            f"{_SMALLEST_PAGE_TOKENS} tokens."
+        )
 
 
 def check(settings: Settings) -> PortClaim:

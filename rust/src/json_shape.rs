@@ -179,7 +179,7 @@ mod tests {
         let nested = |levels| [vec![b'['; levels], vec![b']'; levels]].concat();
         assert_eq!(shape(&nested(64), ANY, ANY), Ok(()));
         assert_eq!(shape(&nested(65), ANY, ANY), Err(Excess::Depth));
-        assert_eq!(shape(&[b'{'; 100_000], ANY, ANY), Err(Excess::Depth));
+        assert_eq!(shape(&b"{".repeat(100_000), ANY, ANY), Err(Excess::Depth));
     }
 
     #[test]

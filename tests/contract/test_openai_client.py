@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import metrics
 import openai
@@ -106,7 +106,9 @@ def test_token_ids_are_counted_as_they_are(client: openai.OpenAI) -> None:
 
 def test_max_tokens_is_clamped_to_the_room(client: openai.OpenAI) -> None:
     limit = client.models.retrieve("echo").max_model_len  # type: ignore[attr-defined]
-    answer = client.completions.create(model="echo", prompt=[5] * (limit - 10), max_tokens=1000)
+    raw = client.completions.with_raw_response.create(model="echo", prompt=[5] * (limit - 10), max_tokens=1000)
+    assert raw.headers["x-penstock-warnings"] == "max_tokens"
+    answer = raw.parse()
     assert answer.usage is not None
     assert answer.usage.completion_tokens == 10
     assert answer.choices[0].finish_reason == "length"
@@ -163,6 +165,14 @@ def test_a_stream_may_last_longer_than_the_clients_timeout(paced_server: Launch)
         chunks = list(stream)
     assert chunks[-1].choices[0].finish_reason == "length"
     assert len(chunks) == 122, "a role, 120 tokens, a finish"
+
+
+def test_a_silence_longer_than_the_clients_timeout_is_broken(serve_echo: Callable[..., Launch]) -> None:
+    """Half of what the client bears, where that is less than the server's own 10 s."""
+    server = serve_echo("--echo-interval-ms", "1500")
+    with openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0, timeout=1) as client:
+        chunks = list(client.chat.completions.create(model="echo", messages=HELLO, max_tokens=2, stream=True))
+    assert chunks[-1].choices[0].finish_reason == "length"
 
 
 def test_a_request_id_comes_back(client: openai.OpenAI) -> None:

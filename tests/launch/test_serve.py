@@ -213,7 +213,7 @@ def test_a_signal_while_programs_compile_stops_the_server_at_once(tmp_path: Path
 
 
 def test_a_model_that_does_not_fit_stops_the_server_after_ready_told_why() -> None:
-    with launch("serve", kv_cache_memory="1") as server:
+    with launch("serve", kv_cache_memory="40K", max_model_len="256") as server:
         server.wait_for("/ready", status=503)
         told = b""
         while server.process.poll() is None:

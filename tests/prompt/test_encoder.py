@@ -151,6 +151,20 @@ def test_a_broken_tokenizer_config_is_a_model_error(tmp_path: Path, content: str
         PromptEncoder.load(tmp_path)
 
 
+@pytest.mark.parametrize("bos_token", ["<|im_end|>", "no such token", None])
+def test_an_empty_text_is_the_start_token(tmp_path: Path, bos_token: str | None) -> None:
+    data = json.loads((DATA / "tokenizer.json").read_text()) | {"post_processor": None}  # which adds one by itself
+    (tmp_path / "tokenizer.json").write_text(json.dumps(data))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"bos_token": bos_token}))
+    encoder = PromptEncoder.load(tmp_path)
+    if bos_token == "<|im_end|>":
+        assert encoder.encode_text("") == [1275]
+    else:
+        with pytest.raises(ApiError, match="at least one token") as caught:
+            encoder.encode_text("")
+        assert (caught.value.kind, caught.value.param) == ("invalid_value", "prompt")
+
+
 def test_an_empty_prompt_is_refused() -> None:
     with pytest.raises(ApiError) as caught:
         check_prompt_length([], 100)

@@ -59,8 +59,25 @@ def test_a_value_that_would_change_the_answer_is_refused(fields: dict[str, Any])
 
 
 @pytest.mark.parametrize(
-    "fields", [{"echo": True}, {"suffix": "x"}, {"logprobs": 0}, {"best_of": 3, "n": 2}, {"max_completion_tokens": 5}]
-)
+    ("fields", "sentence"),
+    [
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "'tools' is not supported yet."),
+        ({"tool_choice": "required"}, """'tool_choice' is not supported yet, other than "none" or "auto"."""),
+        ({"response_format": {"type": "json_object"}},
+         """'response_format' is not supported yet, other than {"type": "text"}."""),
+        ({"presence_penalty": 0.5}, "'presence_penalty' is not supported yet, other than 0."),
+        ({"logprobs": True}, "'logprobs' is not supported yet."),
+        ({"skip_special_tokens": False}, "'skip_special_tokens' is not supported yet, other than true."),
+        ({"max_output_tokens": 5}, "'max_output_tokens' is not supported here; give 'max_tokens'."),
+    ],
+)  # fmt: skip
+def test_a_refusal_suggests_another_value_only_where_one_works(fields: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ApiError) as caught:
+        warnings(fields)
+    assert caught.value.message == sentence
+
+
+@pytest.mark.parametrize("fields", [{"echo": True}, {"suffix": "x"}, {"logprobs": 0}, {"best_of": 3, "n": 2}])
 def test_completions_refuse_their_own(fields: dict[str, Any]) -> None:
     with pytest.raises(ApiError) as caught:
         parse_completion(json.dumps(COMPLETION | fields).encode(), LIMITS)

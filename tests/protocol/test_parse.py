@@ -49,20 +49,19 @@ def refused(door: Any, **fields: Any) -> tuple[str, str | None]:
         ({"temperature": "0"}, "invalid_type", "temperature"),
         ({"temperature": float("nan")}, "invalid_type", "temperature"),
         ({"temperature": 10**400}, "invalid_type", "temperature"),
-        ({"top_p": 0}, "invalid_value", "top_p"),
+        ({"top_p": -0.1}, "invalid_value", "top_p"),
         ({"top_p": 1.01}, "invalid_value", "top_p"),
         ({"top_k": -2}, "invalid_value", "top_k"),
         ({"min_p": -0.1}, "invalid_value", "min_p"),
         ({"seed": 2**63}, "invalid_value", "seed"),
         ({"max_tokens": 0}, "invalid_value", "max_tokens"),
-        ({"max_completion_tokens": -1}, "invalid_value", "max_completion_tokens"),
+        ({"max_completion_tokens": -2}, "invalid_value", "max_completion_tokens"),
         ({"max_tokens": 5, "max_completion_tokens": 6}, "invalid_value", "max_tokens"),
         ({"stream": "yes"}, "invalid_type", "stream"),
         ({"stream_options": {}}, "invalid_value", "stream_options"),
         ({"stream": True, "stream_options": {"include_usage": 1}}, "invalid_type", "stream_options.include_usage"),
         ({"stop": 5}, "invalid_type", "stop"),
         ({"stop": ["a", 5]}, "invalid_type", "stop[1]"),
-        ({"stop": ""}, "invalid_value", "stop"),
         ({"stop": "x" * 257}, "invalid_value", "stop"),
         ({"stop": ["x"] * 5}, "invalid_value", "stop"),
         ({"stop_token_ids": [-1]}, "invalid_value", "stop_token_ids"),
@@ -87,6 +86,20 @@ def refused(door: Any, **fields: Any) -> tuple[str, str | None]:
 )  # fmt: skip
 def test_a_bad_chat_is_refused_by_name(fields: dict[str, Any], kind: str, param: str) -> None:
     assert refused(chat, **fields) == (kind, param)
+
+
+def test_fields_are_taken_as_other_servers_take_them() -> None:
+    for stop in ("", [""], []):
+        assert chat(stop=stop).request.stop_strings == ()
+    assert chat(stop=["", "a", ""]).request.stop_strings == ("a",)
+    for door in (chat, completion):
+        for name in ("max_tokens", "max_completion_tokens"):
+            assert door(**{name: 7}).request.new_token_limit == 7
+            unset = door(**{name: -1})
+            assert (unset.request.new_token_limit, unset.warnings) == (None, [name])
+        assert refused(door, max_tokens=5, max_completion_tokens=6) == ("invalid_value", "max_tokens")
+    silent = [USER, {"role": "assistant", "content": None}, {"role": "tool", "content": None, "tool_call_id": "c"}]
+    assert [message["content"] for message in chat(messages=silent).request.messages] == ["Hi", "", ""]
 
 
 def test_a_missing_field_is_named() -> None:

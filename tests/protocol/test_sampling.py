@@ -23,6 +23,11 @@ def test_silence_gives_the_models_defaults_and_a_seed_of_its_own() -> None:
     assert first.seed != second.seed
 
 
+def test_a_nucleus_of_nothing_is_the_likeliest_token() -> None:
+    params = sampling(top_p=0, top_k=50)
+    assert (params.top_p, params.top_k) == (1.0, 1)
+
+
 def test_a_given_value_wins_even_when_it_is_zero() -> None:
     params = sampling(temperature=0, top_p=1, top_k=0, min_p=0, n=2, stop="x", stop_token_ids=[3], seed=0)
     assert params.is_greedy

@@ -42,7 +42,7 @@ class EchoEngine(ScheduledEngine):
         self._max_queued_requests = settings.max_queued_requests
 
     def get_model_info(self) -> dict[str, Any]:
-        return {"architecture": "echo", "vocab_size": len(self.prompt.vocabulary)}
+        return {"architecture": "echo", "vocab_size": self.prompt.vocab_size}
 
     def _load(self, on_progress: Callable[[str], None]) -> Scheduler:
         capacity = echo_capacity(max_model_len=self.max_model_len)

@@ -93,7 +93,7 @@ class JaxEngine(ScheduledEngine):
             "name": self._model_name,
             "architecture": self._checkpoint.architecture,
             "dtype": runner.dtype if runner is not None else self._settings.dtype,
-            "vocab_size": self._checkpoint.vocab_size,
+            "vocab_size": self.prompt.vocab_size,
             "max_model_len": self.max_model_len,
             "max_num_seqs": capacity.num_slots if capacity is not None else self._settings.max_num_seqs,
             "num_pages": capacity.num_pages if capacity is not None else None,

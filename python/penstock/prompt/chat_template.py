@@ -90,7 +90,7 @@ class ChatTemplate:
             return {**message, "content": "".join(part.get("text", "") for part in content)}
         if isinstance(content, str) and not self.takes_strings:
             return {**message, "content": [{"type": "text", "text": content}]}
-        return message
+        return dict(message)
 
     def _reads(self, content: Any) -> bool:
         """Whether a user's content of this kind comes out as its text, neither lost nor printed as a structure."""

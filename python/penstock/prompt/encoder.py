@@ -64,7 +64,7 @@ class PromptEncoder:
         return self._template is not None
 
     def encode_text(self, text: str, *, param: str = "prompt") -> list[int]:
-        """The ids of a text prompt, with the special tokens the tokenizer adds.
+        """The ids of a text prompt, with the special tokens the tokenizer adds; of an empty one the start token.
 
         Raises:
             ApiError: context_length_exceeded, or no token at all.
@@ -132,6 +132,8 @@ class PromptEncoder:
         if self.max_model_len is not None:
             self._refuse_oversize(text, self.max_model_len, param=param)
         ids = self._tokenizer.encode(text, add_special_tokens=add_special_tokens)
+        if not text and not ids:
+            ids = self._tokenizer.start_ids
         self.check_ids(ids, param=param)
         return ids
 

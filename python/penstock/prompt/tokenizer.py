@@ -51,6 +51,12 @@ class FolderTokenizer:
         ids: list[int] = self.tokenizer.encode_batch_fast([text], add_special_tokens=add_special_tokens)[0].ids
         return ids
 
+    @property
+    def start_ids(self) -> list[int]:
+        """The model's start token, if it has one: what a continuation of nothing begins with."""
+        token = self.tokenizer.token_to_id(self.special_tokens.get("bos_token", ""))
+        return [] if token is None else [token]
+
 
 def read_json_object(path: Path) -> dict[str, Any]:
     """A JSON file's object; {} when there is no such file. Raises ModelError when it is something else."""

@@ -1,11 +1,23 @@
 """The wire: what clients send and what lists say, as pydantic models. No engine, no tokenizer, no HTTP here."""
 
+from penstock.protocol.answers import (
+    ChatCompletionResponse,
+    ChatCompletionResponseChoice,
+    ChatCompletionStreamResponse,
+    ChatCompletionStreamResponseChoice,
+    CompletionResponse,
+    CompletionResponseChoice,
+    CompletionStreamResponse,
+    CompletionStreamResponseChoice,
+    DeltaMessage,
+    UsageInfo,
+)
 from penstock.protocol.chat import ChatCompletionRequest
 from penstock.protocol.common import GenerationFields, Limits, Parsed, StreamOptions
 from penstock.protocol.completions import CompletionRequest
 from penstock.protocol.errors import ErrorResponse
 from penstock.protocol.fields import fields_of
-from penstock.protocol.messages import ChatMessage
+from penstock.protocol.messages import ChatMessage, FunctionCall, ToolCall
 from penstock.protocol.models import ModelCapabilities, ModelList, ModelObject, ModelSamplingDefaults
 from penstock.protocol.sampling import sampling_params
 from penstock.protocol.tools import (
@@ -23,9 +35,19 @@ parse_completion = CompletionRequest.parse
 
 __all__ = [
     "ChatCompletionRequest",
+    "ChatCompletionResponse",
+    "ChatCompletionResponseChoice",
+    "ChatCompletionStreamResponse",
+    "ChatCompletionStreamResponseChoice",
     "ChatMessage",
     "CompletionRequest",
+    "CompletionResponse",
+    "CompletionResponseChoice",
+    "CompletionStreamResponse",
+    "CompletionStreamResponseChoice",
+    "DeltaMessage",
     "ErrorResponse",
+    "FunctionCall",
     "FunctionCallFormat",
     "FunctionDefinition",
     "GenerationFields",
@@ -36,10 +58,12 @@ __all__ = [
     "ModelSamplingDefaults",
     "Parsed",
     "StreamOptions",
+    "ToolCall",
     "ToolDefinition",
     "ToolExecutionRequest",
     "ToolExecutionResponse",
     "ToolList",
+    "UsageInfo",
     "fields_of",
     "parse_chat",
     "parse_completion",

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, JsonValue
 from penstock.protocol.common import FAIL_FAST, GenerationFields, Limits, Parsed
 from penstock.protocol.fields import NOT_BUILT_IN_CHAT, check_fields
 from penstock.protocol.messages import ChatMessage, template_messages
-from penstock.protocol.parse import check_generation, invalid, read
+from penstock.protocol.parse import check_generation, invalid, read, read_limits
 
 _EXAMPLES: list[JsonValue] = [
     {"messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 16},
@@ -32,7 +32,6 @@ class ChatCompletionRequest(GenerationFields):
     default_max_tokens: ClassVar[int | None] = None
 
     messages: Annotated[list[ChatMessage], FAIL_FAST] = Field(min_length=1)
-    max_completion_tokens: int | None = Field(None, ge=1, le=2**63 - 1)
     chat_template_kwargs: dict[str, Any] | None = None
     documents: Annotated[list[dict[str, Any]], FAIL_FAST] | None = None
     add_generation_prompt: bool | None = None
@@ -43,18 +42,12 @@ class ChatCompletionRequest(GenerationFields):
         """Reads the body of POST /v1/chat/completions. Raises ApiError, with `param`, on anything wrong."""
         request = read(cls, body, limits)
         warnings = check_fields(request, NOT_BUILT_IN_CHAT, limits.engine_reads(request.model))
+        warnings += read_limits(request)
         check_generation(request, limits, num_prompts=1)
         request._check_chat()
         request.messages = template_messages(request.messages)
         return Parsed(request, warnings)
 
     def _check_chat(self) -> None:
-        first, second = self.max_tokens, self.max_completion_tokens
-        if first is not None and second is not None and first != second:
-            raise invalid("max_tokens", "and 'max_completion_tokens' must agree when both are given")
         if self.continue_final_message and self.add_generation_prompt:
             raise invalid("continue_final_message", "cannot be true together with 'add_generation_prompt'")
-
-    @property
-    def new_token_limit(self) -> int | None:
-        return self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens

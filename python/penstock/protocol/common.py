@@ -20,6 +20,9 @@ MAX_STOP_CHARS = 256
 INT32_MAX = 2**31 - 1
 _INT64_MAX = 2**63 - 1
 
+#: A number of new tokens by which several clients say that they set none.
+NO_LIMIT = -1
+
 #: Tags of union members start with this sign, so that `refusal` can tell them from field names in an error's path.
 TAG = "~"
 
@@ -76,11 +79,12 @@ class GenerationFields(WireModel):
     n: int | None = Field(None, ge=1, le=INT32_MAX)
     stop: StringOrStrings | None = None
     stop_token_ids: Annotated[list[int], FAIL_FAST] | None = Field(None, max_length=MAX_STOP_IDS_OF_A_REQUEST)
-    max_tokens: int | None = Field(None, ge=1, le=_INT64_MAX)
+    max_tokens: int | None = Field(None, ge=NO_LIMIT, le=_INT64_MAX)
+    max_completion_tokens: int | None = Field(None, ge=NO_LIMIT, le=_INT64_MAX)
     min_tokens: int | None = Field(None, ge=0, le=INT32_MAX)
     ignore_eos: bool | None = None
     temperature: float | None = Field(None, ge=0, le=2)
-    top_p: float | None = Field(None, gt=0, le=1)
+    top_p: float | None = Field(None, ge=0, le=1)
     top_k: int | None = Field(None, ge=-1, le=INT32_MAX)
     min_p: float | None = Field(None, ge=0, le=1)
     seed: int | None = Field(None, ge=-_INT64_MAX - 1, le=_INT64_MAX)
@@ -98,12 +102,14 @@ class GenerationFields(WireModel):
 
     @property
     def stop_strings(self) -> tuple[str, ...]:
-        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
+        """Without empty ones, which would stop before the first token."""
+        given = (self.stop,) if isinstance(self.stop, str) else self.stop or ()
+        return tuple(filter(None, given))
 
     @property
     def new_token_limit(self) -> int | None:
         """What the client asked for, however it spelt it; None when it said nothing."""
-        return self.max_tokens
+        return self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
 
 
 @dataclass(frozen=True, slots=True)

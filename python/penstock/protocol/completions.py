@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Discriminator, Field, JsonValue, Tag
 
 from penstock.protocol.common import FAIL_FAST, GenerationFields, Limits, Parsed
 from penstock.protocol.fields import NOT_BUILT_IN_COMPLETIONS, check_fields
-from penstock.protocol.parse import check_generation, check_ids, invalid, read
+from penstock.protocol.parse import check_generation, check_ids, invalid, read, read_limits
 
 _Ids = Annotated[list[int], FAIL_FAST]
 #: More prompts than `--max-choices` can ever allow are not even made into objects.
@@ -56,6 +56,7 @@ class CompletionRequest(GenerationFields):
         """Reads the body of POST /v1/completions. Raises ApiError, with `param`, on anything wrong."""
         request = read(cls, body, limits)
         warnings = check_fields(request, NOT_BUILT_IN_COMPLETIONS, limits.engine_reads(request.model))
+        warnings += read_limits(request)
         prompts = request.prompts
         if not prompts:
             raise invalid("prompt", "must not be an empty array")

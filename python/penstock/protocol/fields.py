@@ -7,6 +7,7 @@ that no client believes it was heard.
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -94,12 +95,11 @@ NOT_BUILT_IN_COMPLETIONS: dict[str, tuple[Any, ...]] = _NOT_BUILT | {
     "logprobs": (False,),
     "response_format": (_TEXT_ONLY,),
     "add_special_tokens": (True,),
-    "max_completion_tokens": (),
     "messages": (),
     "prompt_embeds": (),
 }
 
-_HINTS = {"max_completion_tokens": " here; give 'max_tokens'", "max_output_tokens": " here; give 'max_tokens'"}
+_HINTS = {"max_output_tokens": "give 'max_tokens'"}
 
 
 #: What an engine that has an ability reads by itself, from `SamplingParams.extra`.
@@ -136,12 +136,19 @@ def check_fields(
             if len(ignored) <= _MAX_WARNINGS:
                 ignored.append(name)
         elif not _is_neutral(value, neutral if name != "best_of" else (request.n or 1,)):
-            raise ApiError(
-                "unsupported_parameter", f"'{name}' with this value is not supported{_HINTS.get(name, '')}.", param=name
-            )
+            raise ApiError("unsupported_parameter", _not_supported(name, neutral), param=name)
     ignored += _ignored_stream_options(request)
     more = ["..."] if len(ignored) > _MAX_WARNINGS else []
     return [_for_header(name) for name in ignored[:_MAX_WARNINGS]] + more
+
+
+def _not_supported(name: str, neutral: tuple[Any, ...]) -> str:
+    """Never a word that another value would do, unless one would: such values are named."""
+    if name in _HINTS:
+        return f"'{name}' is not supported here; {_HINTS[name]}."
+    useful = [json.dumps(value) for value in neutral if value or type(value) in (int, float)]
+    other = f", other than {' or '.join(useful)}" if useful else ""
+    return f"'{name}' is not supported yet{other}."
 
 
 def _ignored_stream_options(request: GenerationFields) -> list[str]:

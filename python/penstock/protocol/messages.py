@@ -1,7 +1,7 @@
 """The messages of a chat: their wire types, and the step that makes them ready for a chat template.
 
-Messages stay plain dicts, because templates read them as such. Keys that Penstock does not know go to the template as
-they are; nothing here knows which of them a template reads.
+Messages are dicts, because templates read them as such, with attributes for handlers (`message.role`). Keys that
+Penstock does not know go to the template as they are; nothing here knows which of them a template reads.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing_extensions import TypedDict
 from penstock.errors import ApiError
 from penstock.protocol.common import FAIL_FAST, STRICT, by_kind
 from penstock.protocol.refusal import describe
+from penstock.protocol.wire_object import WireObject
 
 
 @with_config(STRICT)
@@ -27,7 +28,7 @@ class ContentPart(TypedDict):
 
 
 @with_config(STRICT)
-class FunctionCall(TypedDict):
+class FunctionCallFields(TypedDict):
     """The function an assistant called; `arguments` as JSON text (OpenAI) or as an object (templates)."""
 
     name: str
@@ -37,16 +38,16 @@ class FunctionCall(TypedDict):
 
 
 @with_config(STRICT)
-class ToolCall(TypedDict):
+class ToolCallFields(TypedDict):
     """A call in an assistant's history."""
 
     id: NotRequired[str]
     type: NotRequired[Literal["function"] | None]
-    function: FunctionCall
+    function: FunctionCallFields
 
 
 @with_config(STRICT)
-class ChatMessage(TypedDict):
+class ChatMessageFields(TypedDict):
     """One turn. `reasoning_content` (or `reasoning`, as some servers spell it) is an assistant's earlier thinking."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
@@ -58,53 +59,94 @@ class ChatMessage(TypedDict):
         | None
     ]
     name: NotRequired[str | None]
-    tool_calls: NotRequired[Annotated[list[ToolCall], FAIL_FAST] | None]
+    tool_calls: NotRequired[Annotated[list[ToolCallFields], FAIL_FAST] | None]
     tool_call_id: NotRequired[str | None]
     reasoning_content: NotRequired[str | None]
     reasoning: NotRequired[str | None]
 
 
+class FunctionCall(WireObject):
+    """The function an assistant calls: `FunctionCall(name="f", arguments="{}")`."""
+
+    fields = FunctionCallFields
+    name: str
+    arguments: str | dict[str, Any]
+
+
+class ToolCall(WireObject):
+    """One call: `ToolCall(id="call_1", type="function", function=FunctionCall(…))`; `index` in a stream's deltas."""
+
+    fields = ToolCallFields
+    index: int | None
+    id: str | None
+    type: str | None
+    function: FunctionCall
+
+
+class ChatMessage(WireObject):
+    """One turn of a chat, asked or answered: `ChatMessage(role="assistant", content="Hi")`."""
+
+    fields = ChatMessageFields
+    role: str
+    content: str | list[dict[str, Any]] | None
+    name: str | None
+    function_call: dict[str, Any] | None
+    tool_calls: list[ToolCall] | None
+    tool_call_id: str | None
+    reasoning_content: str | None
+    reasoning: str | None
+
+
 def template_messages(messages: list[ChatMessage]) -> list[ChatMessage]:
     """The messages as templates know them: `developer` is `system`, call arguments are objects, nulls are gone.
+
+    They are changed in place.
 
     Raises:
         ApiError: a part that is not text, a message without content, a tool message without `tool_call_id`.
     """
-    return [_template_message(message, at=f"messages[{i}]") for i, message in enumerate(messages)]
+    for i, message in enumerate(messages):
+        _make_ready(message, at=f"messages[{i}]")
+    return messages
 
 
-def _template_message(message: ChatMessage, *, at: str) -> ChatMessage:
+def _make_ready(message: ChatMessage, *, at: str) -> None:
     for name in ("audio", "function_call"):
         if message.get(name) is not None:
             raise ApiError("unsupported_parameter", f"'{at}.{name}' is not supported.", param=f"{at}.{name}")
-    ready = {name: value for name, value in message.items() if value is not None}
-    if ready["role"] == "developer":
-        ready["role"] = "system"
-    if "content" not in ready:
-        ready["content"] = _absent_content(message, at=at)
-    elif isinstance(ready["content"], list):
-        ready["content"] = [_text_part(part, at=f"{at}.content[{j}]") for j, part in enumerate(ready["content"])]
-    if message["role"] == "tool" and "tool_call_id" not in ready:
+    content = message.get("content")
+    if content is None:
+        message["content"] = _absent_content(message, at=at)
+    elif isinstance(content, list):
+        message["content"] = [_text_part(part, at=f"{at}.content[{j}]") for j, part in enumerate(content)]
+    if None in message.values():
+        for name in [name for name, value in message.items() if value is None]:
+            del message[name]
+    role = message["role"]
+    if role == "developer":
+        message["role"] = "system"
+    if role == "tool" and "tool_call_id" not in message:
         raise ApiError("missing_parameter", f"'{at}.tool_call_id' is required.", param=f"{at}.tool_call_id")
-    if "tool_calls" in ready:
-        ready["tool_calls"] = [_with_arguments_as_object(call) for call in message["tool_calls"] or ()]
-    if "reasoning" in ready:
-        ready.setdefault("reasoning_content", ready["reasoning"])
-    return cast("ChatMessage", ready)
+    if calls := message.get("tool_calls"):
+        message["tool_calls"] = [_with_arguments_as_object(call) for call in calls]
+    if "reasoning" in message:
+        message.setdefault("reasoning_content", message["reasoning"])
 
 
 def _absent_content(message: ChatMessage, *, at: str) -> str:
-    """Of an assistant that only called tools or only thought: "", which all templates can handle; some cannot null."""
+    """Of an assistant that only called tools or only thought, and where an assistant or a tool gave null: "", which all
+    templates can handle; some cannot null."""
+    role, is_null = message["role"], "content" in message
     spoke_otherwise = any(message.get(name) for name in ("tool_calls", "reasoning_content", "reasoning", "refusal"))
-    if message["role"] == "assistant" and spoke_otherwise:
+    if (role == "assistant" and spoke_otherwise) or (role in ("assistant", "tool") and is_null):
         return ""
-    if "content" in message:
+    if is_null:
         raise ApiError("invalid_type", f"'{at}.content' must be a string or an array of parts, not null.",
                        param=f"{at}.content")  # fmt: skip
     raise ApiError("missing_parameter", f"'{at}.content' is required.", param=f"{at}.content")
 
 
-def _text_part(part: ContentPart, *, at: str) -> dict[str, str]:
+def _text_part(part: dict[str, Any], *, at: str) -> dict[str, str]:
     kind = part["type"]
     if kind not in ("text", "refusal"):
         shown = describe(kind)
@@ -117,7 +159,7 @@ def _text_part(part: ContentPart, *, at: str) -> dict[str, str]:
     return {"type": "text", "text": text}
 
 
-def _with_arguments_as_object(call: ToolCall) -> dict[str, Any]:
+def _with_arguments_as_object(call: dict[str, Any]) -> dict[str, Any]:
     """OpenAI sends arguments as JSON text, most templates print an object. Text that is no object stays as it is."""
     function = dict(call["function"])
     if isinstance(function["arguments"], str):

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from penstock import _core
 from penstock.errors import ApiError
-from penstock.protocol.common import INT32_MAX, MAX_STOP_CHARS, GenerationFields, Limits
+from penstock.protocol.common import INT32_MAX, MAX_STOP_CHARS, NO_LIMIT, GenerationFields, Limits
 from penstock.protocol.refusal import refusal
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -28,6 +28,22 @@ def read(model: type[ModelT], body: bytes, limits: Limits) -> ModelT:
         raise refusal(error) from None
 
 
+def read_limits(request: GenerationFields) -> list[str]:
+    """Checks both spellings of the number of new tokens. Returns the names of those that set none, which are unset."""
+    unset = []
+    for name in ("max_tokens", "max_completion_tokens"):
+        value = getattr(request, name)
+        if value == NO_LIMIT:
+            setattr(request, name, None)
+            unset.append(name)
+        elif value == 0:
+            raise invalid(name, "must be at least 1, not 0")
+    first, second = request.max_tokens, request.max_completion_tokens
+    if first is not None and second is not None and first != second:
+        raise invalid("max_tokens", "and 'max_completion_tokens' must agree when both are given")
+    return unset
+
+
 def check_generation(request: GenerationFields, limits: Limits, *, num_prompts: int) -> None:
     n = request.n or 1
     if n * num_prompts > limits.max_choices:
@@ -43,8 +59,8 @@ def check_generation(request: GenerationFields, limits: Limits, *, num_prompts: 
 def _check_stop(stop: tuple[str, ...], limits: Limits) -> None:
     if len(stop) > limits.max_stop_strings:
         raise invalid("stop", f"must be at most {limits.max_stop_strings} strings, not {len(stop)}")
-    if not all(0 < len(each) <= MAX_STOP_CHARS for each in stop):
-        raise invalid("stop", f"must hold strings of 1 to {MAX_STOP_CHARS} characters")
+    if any(len(each) > MAX_STOP_CHARS for each in stop):
+        raise invalid("stop", f"must hold strings of at most {MAX_STOP_CHARS} characters")
 
 
 def check_ids(ids: list[int], *, param: str) -> None:

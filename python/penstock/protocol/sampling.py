@@ -31,6 +31,8 @@ def sampling_params(
         "stop": request.stop_strings,
         "stop_token_ids": tuple(request.stop_token_ids or ()),
     }
+    if params["top_p"] == 0:  # the smallest nucleus is the likeliest token
+        params |= {"top_p": 1.0, "top_k": 1}
     if request.seed is not None:
         params["seed"] = request.seed & _SEED_MASK
     if engine_reads and request.model_extra:

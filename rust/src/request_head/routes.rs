@@ -22,7 +22,7 @@ struct Route {
 /// One endpoint of the list.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
-    /// As `/v1/models/{model_id}`.
+    /// Parameters in braces, as `/v1/models/{model_id}`.
     pub template: String,
     /// In any case.
     pub methods: Vec<String>,

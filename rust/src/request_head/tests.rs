@@ -57,6 +57,7 @@ fn value<'a>(headers: &'a [Header], name: &str) -> Option<&'a str> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn heads_are_passed_or_refused() {
     let router = router(&[]);
     let post = "POST /v1/chat/completions";

@@ -39,6 +39,8 @@ async def generate(
     prompts = engine.read_prompts(request) if quick else await pool.run(engine.read_prompts, request)
     raw_request.warnings += engine.unread_options(request)
     max_tokens = _max_tokens(engine, request, prompts=prompts, wanted=sampling.max_tokens)
+    if max_tokens is not None and sampling.max_tokens is not None and max_tokens < sampling.max_tokens:
+        raw_request.warnings.append("max_tokens")  # clamped to the room that is left
     if max_tokens != sampling.max_tokens:
         sampling = replace(sampling, max_tokens=max_tokens)
     key = _open(model, request, raw_request, prompts=prompts, sampling=sampling)
@@ -79,7 +81,7 @@ def _open(
         stop=list(sampling.stop),
         prompt_tokens=sum(prompt.num_tokens for prompt in prompts),
         max_tokens=min(sampling.max_tokens or 0, _MAX_TOKENS_SHOWN),
-        keep_alive_s=model.keep_alive_s,
+        keep_alive_s=raw_request.keep_alive_s(model.keep_alive_s),
         request_id=raw_request.request_id,
         arrival=raw_request.arrival,
     )
