@@ -14,6 +14,8 @@ import numpy as np
 from penstock.engine.interface import END_LENGTH, Capacity, Join, StepOutput, StepPlan, Yields
 from penstock.engine.row_parameters import ROW_LAYOUT
 
+_MAX_TOKENS = ROW_LAYOUT.slices["max_tokens"].start
+
 #: From slots, int32 [B], to which of them may have a token, bool [B].
 RowsWithRoom = Callable[[np.ndarray], np.ndarray]
 
@@ -69,7 +71,7 @@ class EchoRunner:
     def join(self, joins: Sequence[Join]) -> None:
         for join in joins:
             self._num_made[join.slot] = 0
-            self._limits[join.slot] = ROW_LAYOUT.parts(join.params)["max_tokens"][0]
+            self._limits[join.slot] = join.params[_MAX_TOKENS]
 
     def next_tokens(self, slots: np.ndarray, may_have: np.ndarray | bool) -> StepOutput:
         """The next token of each row that may have one and is not at its limit."""

@@ -6,11 +6,12 @@ from typing import Any
 
 from penstock.generation import Prompt
 from penstock.prompt import PromptEncoder
+from penstock.prompt.tokenizer import SHORT_TEXT_CHARS
 from penstock.protocol import ChatCompletionRequest, CompletionRequest
 
-#: Below this, rendering and encoding take less (some 0.1 ms) than handing them to a thread and back does when many
-#: threads want the interpreter.
-_QUICK_CHARS = 512
+#: Below this, encoding keeps the interpreter to itself anyway, some 0.3 ms at most: a thread would only add the way there
+#: and back, which takes longer than that when many threads want the interpreter.
+_QUICK_CHARS = SHORT_TEXT_CHARS
 #: What a message costs beside its content, and its keys when it is nothing but a role and a content.
 _MESSAGE_CHARS = 16
 _PLAIN_MESSAGE_KEYS = 2

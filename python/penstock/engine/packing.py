@@ -6,6 +6,7 @@ One small array goes down per dispatch (eight of them cost six times as much); f
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,18 @@ class Layout:
     Attributes:
         sizes: int32 words of each part.
         num_words: all of them together.
+        slices: where each part stands.
     """
 
     sizes: tuple[tuple[str, int], ...]
     num_words: int = field(init=False)
+    slices: dict[str, slice] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "num_words", sum(size for _, size in self.sizes))
+        ends = list(accumulate(size for _, size in self.sizes))
+        slices = {name: slice(end - size, end) for (name, size), end in zip(self.sizes, ends, strict=True)}
+        object.__setattr__(self, "num_words", ends[-1] if ends else 0)
+        object.__setattr__(self, "slices", slices)
 
     @classmethod
     def of(cls, **sizes: int) -> Layout:
@@ -33,11 +39,7 @@ class Layout:
 
     def parts(self, packed: Any) -> dict[str, Any]:
         """Each part of `packed` [..., num_words], a numpy or a jax array; of numpy's, views that can be written to."""
-        found, start = {}, 0
-        for name, size in self.sizes:
-            found[name] = packed[..., start : start + size]
-            start += size
-        return found
+        return {name: packed[..., where] for name, where in self.slices.items()}
 
     def zeros(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """A new array, and its parts to be filled."""

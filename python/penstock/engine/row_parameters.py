@@ -5,6 +5,7 @@ A new parameter is a field there, and what the sampler (`engine.sampling`) does 
 
 from __future__ import annotations
 
+import struct
 from dataclasses import fields
 
 import numpy as np
@@ -36,18 +37,25 @@ def _neutral_row() -> np.ndarray:
 
 NEUTRAL_ROW = _neutral_row()
 
+_NEUTRAL = {name: (parameter.neutral,) * parameter.size for name, parameter in ROW_PARAMETERS.items()}
+_CODES = {"int32": "i", "uint32": "I", "float32": "f"}
+_WORDS = struct.Struct("=" + "".join(f"{each.size}{_CODES[each.dtype]}" for each in ROW_PARAMETERS.values()))
+
 
 def pack_row(sampling: SamplingParams, *, rng_key: tuple[int, int], stop_ids: tuple[int, ...]) -> np.ndarray:
-    """A sequence's parameters as its row, int32 [ROW_SIZE]. `max_tokens` is set, `stop_ids` at most MAX_STOP_IDS."""
+    """A sequence's parameters as its row, int32 [ROW_SIZE], read-only. `max_tokens` is set, `stop_ids` at most MAX_STOP_IDS."""
     of_the_sequence = {"rng_key": rng_key, "stop_ids": stop_ids}
-    row = NEUTRAL_ROW.copy()
-    for name, part in ROW_LAYOUT.parts(row).items():
-        parameter = ROW_PARAMETERS[name]
-        if parameter.is_for_draws and sampling.is_greedy:
-            continue
-        value = of_the_sequence[name] if name in of_the_sequence else (getattr(sampling, name),)
-        part.view(parameter.dtype)[: len(value)] = value
-    return row
+    is_greedy = sampling.is_greedy
+    words: list[float] = []
+    for name, parameter in ROW_PARAMETERS.items():
+        if parameter.is_for_draws and is_greedy:
+            words += _NEUTRAL[name]
+        elif name in of_the_sequence:
+            words += of_the_sequence[name]
+            words += _NEUTRAL[name][len(of_the_sequence[name]) :]
+        else:
+            words.append(getattr(sampling, name))
+    return np.frombuffer(_WORDS.pack(*words), np.int32)
 
 
 _NOT_PLAIN = np.concatenate(

@@ -12,7 +12,8 @@ from tokenizers import Tokenizer
 from penstock._core import Vocabulary
 from penstock.errors import ModelError
 
-_SHORT_TEXT_CHARS = 1024
+#: A text below this is encoded without letting go of the GIL.
+SHORT_TEXT_CHARS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,11 @@ class FolderTokenizer:
         """Token ids. Any thread. Unless the text is short, the GIL is free meanwhile: `encode` keeps it (950 ms for
         1 MB of text), while `encode_batch_fast` does not and spends a quarter of the time, since it keeps no offsets.
         For a short text, getting the GIL back from another thread takes several times as long as encoding."""
-        if len(text) < _SHORT_TEXT_CHARS:
-            return list(self.tokenizer.encode(text, add_special_tokens=add_special_tokens).ids)
-        ids: list[int] = self.tokenizer.encode_batch_fast([text], add_special_tokens=add_special_tokens)[0].ids
+        ids: list[int]
+        if len(text) < SHORT_TEXT_CHARS:
+            ids = self.tokenizer.encode(text, add_special_tokens=add_special_tokens).ids
+        else:
+            ids = self.tokenizer.encode_batch_fast([text], add_special_tokens=add_special_tokens)[0].ids
         return ids
 
     @property
