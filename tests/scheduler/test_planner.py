@@ -4,7 +4,7 @@ from fakes import make_request, small_capacity
 
 from penstock.engine.interface import Yields
 from penstock.engine.row_parameters import ROW_LAYOUT
-from penstock.scheduler.planner import MAX_SPANS_PER_STEP, Planner
+from penstock.scheduler.planner import Planner
 from penstock.scheduler.request_queue import RequestQueue
 
 
@@ -48,7 +48,7 @@ def test_short_prompts_share_a_step_and_a_prompt_to_be_cut_waits_for_a_whole_one
 def test_spans_per_step_are_bounded_however_short_they_are():
     requests = [make_request(stream, [[1]], 2) for stream in range(1, 13)]
     planner = planner_of(*requests, num_slots=12, max_prefill_tokens=64)
-    assert [len(planner.plan().plan.spans) for _ in range(3)] == [MAX_SPANS_PER_STEP, 4, 0]
+    assert [len(planner.plan().plan.spans) for _ in range(3)] == [8, 4, 0]
 
 
 def test_all_pages_are_taken_at_admission_and_nobody_overtakes():

@@ -19,14 +19,15 @@ _MAX_TOKENS = ROW_LAYOUT.slices["max_tokens"].start
 #: From slots, int32 [B], to which of them may have a token, bool [B].
 RowsWithRoom = Callable[[np.ndarray], np.ndarray]
 
-#: Where no row has room, it is looked for again after such a pause, the next one twice as long, up to the longest.
-#: Then the step comes back empty, so that whoever joins or is cancelled need not wait for a reader.
+#: Where fewer than half of the rows have room, it is looked for again after such a pause: a step for few costs as much
+#: as one for all. Where none has any even then, the next pause is twice as long, up to the longest. Then the step
+#: comes back empty, so that whoever joins or is cancelled need not wait for a reader.
 _FIRST_PAUSE_S = 0.00025
 _LONGEST_PAUSE_S = 0.004
 
 
 def echo_capacity(*, num_slots: int = 1024, max_model_len: int = 32768, pipeline_depth: int = 1) -> Capacity:
-    """Of a runner that stores nothing: a page holds a whole sequence."""
+    """Of a runner that stores nothing and to which a prompt costs nothing: a page holds a whole sequence."""
     return Capacity(
         num_slots=num_slots,
         num_pages=num_slots,
@@ -35,6 +36,7 @@ def echo_capacity(*, num_slots: int = 1024, max_model_len: int = 32768, pipeline
         max_prefill_tokens=max_model_len,
         tokens_per_dispatch=1,
         pipeline_depth=pipeline_depth,
+        max_spans=num_slots,
     )
 
 
@@ -112,10 +114,15 @@ class EchoRunner:
     def _wait_for_room(self, slots: np.ndarray, *, may_wait: bool) -> np.ndarray | bool:
         if self.rows_with_room is None or not len(slots):
             return True
+        has_room = self.rows_with_room(slots)
+        if not may_wait or 2 * np.count_nonzero(has_room) >= len(slots):
+            return has_room
         pause_s = _FIRST_PAUSE_S
-        while not (has_room := self.rows_with_room(slots)).any() and may_wait and pause_s <= _LONGEST_PAUSE_S:
+        while pause_s <= _LONGEST_PAUSE_S:
             time.sleep(pause_s)
             pause_s *= 2
+            if (has_room := self.rows_with_room(slots)).any():
+                break
         return has_room
 
 

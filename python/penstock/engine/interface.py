@@ -51,6 +51,8 @@ class Capacity:
         num_pages: usable pages have the ids 1 to `num_pages`; page 0 takes the writes that nobody reads.
         page_size: tokens per page.
         num_page_groups: block tables per sequence.
+        max_spans: of one step. A span costs a dispatch and a pass over the weights however short it is; more of them
+            would hold decode up.
     """
 
     num_slots: int
@@ -61,6 +63,7 @@ class Capacity:
     tokens_per_dispatch: int
     pipeline_depth: int
     num_page_groups: int = 1
+    max_spans: int = 8
 
 
 class Yields(IntEnum):

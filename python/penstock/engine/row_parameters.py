@@ -43,7 +43,10 @@ _WORDS = struct.Struct("=" + "".join(f"{each.size}{_CODES[each.dtype]}" for each
 
 
 def pack_row(sampling: SamplingParams, *, rng_key: tuple[int, int], stop_ids: tuple[int, ...]) -> np.ndarray:
-    """A sequence's parameters as its row, int32 [ROW_SIZE], read-only. `max_tokens` is set, `stop_ids` at most MAX_STOP_IDS."""
+    """A sequence's parameters as its row, int32 [ROW_SIZE], read-only.
+
+    `max_tokens` is set, `stop_ids` at most MAX_STOP_IDS.
+    """
     of_the_sequence = {"rng_key": rng_key, "stop_ids": stop_ids}
     is_greedy = sampling.is_greedy
     words: list[float] = []

@@ -9,7 +9,7 @@ from penstock.generation import SamplingDefaults, SamplingParams
 from penstock.protocol.common import GenerationFields
 
 _SEED_MASK = 2**63 - 1
-_NAMES = tuple(field.name for field in fields(SamplingParams) if field.name != "extra")
+_NAMES = frozenset(field.name for field in fields(SamplingParams)) - {"extra"}
 _NAMES_WITH_DEFAULTS = tuple(field.name for field in fields(SamplingDefaults) if field.name in _NAMES)
 
 
@@ -24,7 +24,8 @@ def sampling_params(
         engine_reads: fields that the engine reads by itself (`fields.fields_of`): they become `extra`.
     """
     params: dict[str, Any] = {name: getattr(defaults, name) for name in _NAMES_WITH_DEFAULTS}
-    params |= {name: value for name in _NAMES if (value := getattr(request, name)) is not None}
+    given = _NAMES & request.model_fields_set
+    params |= {name: value for name in given if (value := getattr(request, name)) is not None}
     params |= {
         "max_tokens": request.new_token_limit,
         "top_k": max(params["top_k"], 0),

@@ -30,9 +30,6 @@ from penstock.scheduler.sequence import Generation, Sequence
 if TYPE_CHECKING:
     from penstock.generation import GenerationRequest, SamplingParams
 
-MAX_SPANS_PER_STEP = 8
-"""A span costs a dispatch and a pass over the weights however short it is; more of them would hold decode up."""
-
 
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
@@ -149,10 +146,10 @@ class Planner:
 
     def _choose_spans(self) -> list[tuple[Sequence, int]]:
         """The prompts' share of this step: sequences, and how many tokens of each."""
-        budget = self._capacity.max_prefill_tokens
+        budget, max_spans = self._capacity.max_prefill_tokens, self._capacity.max_spans
         chosen: list[tuple[Sequence, int]] = []
         for sequence in self._prefilling.values():
-            if chosen and (sequence.num_to_prefill > budget or len(chosen) == MAX_SPANS_PER_STEP):
+            if chosen and (sequence.num_to_prefill > budget or len(chosen) == max_spans):
                 break
             num_tokens = min(sequence.num_to_prefill, budget)
             budget -= num_tokens

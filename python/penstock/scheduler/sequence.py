@@ -74,7 +74,7 @@ class Sequence:
     Attributes:
         row_key: the hub's name for it.
         prompt_ids: int32 [T].
-        rng_key: its random stream, two uint32.
+        rng_key: its random stream, two uint32; zeros where nothing is drawn.
         slot: its row of the device state.
         pages: int32 [pages for prompt and all new tokens], in order: its block table.
         num_prefilled: prompt tokens already handed to the device.
@@ -91,13 +91,13 @@ class Sequence:
     @classmethod
     def begin(cls, generation: Generation, index: int, *, slot: int, pages: np.ndarray) -> Sequence:
         """Choice `index` of a generation takes its slot and pages."""
-        request = generation.request
-        prompt_index, choice_index = divmod(index, request.sampling.n)
+        request, sampling = generation.request, generation.request.sampling
+        prompt_index, choice_index = divmod(index, sampling.n)
         return cls(
             generation,
             row_key=request.stream_key | index,
             prompt_ids=np.asarray(request.prompts[prompt_index].ids, np.int32),
-            rng_key=rng_key(request.sampling.seed, prompt_index, choice_index),
+            rng_key=(0, 0) if sampling.is_greedy else rng_key(sampling.seed, prompt_index, choice_index),
             slot=slot,
             pages=pages,
         )
