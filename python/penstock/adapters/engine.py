@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from penstock._core import Hub
 from penstock.abilities import Abilities
 from penstock.adapters.outlets import Outlets
-from penstock.generation import EngineState, EngineStatus, GenerationRequest, Prompt, SamplingDefaults
+from penstock.generation import EngineStatus, GenerationRequest, Prompt, SamplingDefaults
 from penstock.protocol import ChatCompletionRequest, CompletionRequest
 
 PromptRequest: TypeAlias = ChatCompletionRequest | CompletionRequest
@@ -99,11 +99,6 @@ class Engine(ABC):
     @abstractmethod
     def status(self) -> EngineStatus:
         """A snapshot, from any thread."""
-
-    @property
-    def state(self) -> EngineState:
-        """Where it stands, as `status` says; asked at every request."""
-        return self.status().state
 
     @abstractmethod
     def stop(self) -> None:

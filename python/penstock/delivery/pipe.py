@@ -94,7 +94,10 @@ def _context_of_task() -> Context:
         found: Context = get_context()
         return found
     # Before Python 3.12 a task does not tell; it holds nothing of the kind before its context.
-    return next((each for each in gc.get_referents(task) if isinstance(each, Context)), copy_context())
+    for each in gc.get_referents(task):
+        if isinstance(each, Context):
+            return each
+    return copy_context()
 
 
 @coroutine

@@ -51,9 +51,10 @@ class CancelScope:
 
     def stop_watching(self) -> None:
         """To be called before an answer's last piece: hosts report an answered request as a client that has left."""
-        if self._watcher is not None:
-            self._watcher.cancel()
-            self._watcher = None
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            watcher.remove_done_callback(self._on_message)  # which would be called only to find out that it need not
+            watcher.cancel()
 
     def close(self) -> None:
         """The request is answered. What has taken over and not given back was never asked for its answer."""

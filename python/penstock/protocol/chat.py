@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field, JsonValue
 
 from penstock.protocol.common import FAIL_FAST, GenerationFields, Limits, Parsed
 from penstock.protocol.fields import NOT_BUILT_IN_CHAT, check_fields
-from penstock.protocol.messages import ChatMessage, template_messages
+from penstock.protocol.messages import ChatMessage, make_ready
 from penstock.protocol.parse import check_generation, invalid, read, read_limits
 
 _EXAMPLES: list[JsonValue] = [
@@ -21,7 +21,7 @@ class ChatCompletionRequest(GenerationFields):
     """A chat to continue. Beside OpenAI's fields, four that reach the chat template, spelt as vLLM spells them.
 
     Attributes:
-        messages: once parsed, ready for a chat template (`messages.template_messages`).
+        messages: once parsed, ready for a chat template (`messages.make_ready`).
         chat_template_kwargs: variables for the template, as {"enable_thinking": false}.
         continue_final_message: the answer goes on where the last message stops; needs add_generation_prompt false.
     """
@@ -45,7 +45,7 @@ class ChatCompletionRequest(GenerationFields):
         warnings += read_limits(request)
         check_generation(request, limits, num_prompts=1)
         request._check_chat()
-        request.messages = template_messages(request.messages)
+        make_ready(request.messages)
         return Parsed(request, warnings)
 
     def _check_chat(self) -> None:

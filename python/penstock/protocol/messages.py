@@ -97,17 +97,15 @@ class ChatMessage(WireObject):
     reasoning: str | None
 
 
-def template_messages(messages: list[ChatMessage]) -> list[ChatMessage]:
-    """The messages as templates know them: `developer` is `system`, call arguments are objects, nulls are gone.
-
-    They are changed in place.
+def make_ready(messages: list[ChatMessage]) -> None:
+    """Makes the messages what templates know, in place: `developer` is `system`, call arguments are objects, nulls are
+    gone.
 
     Raises:
         ApiError: a part that is not text, a message without content, a tool message without `tool_call_id`.
     """
     for i, message in enumerate(messages):
         _make_ready(message, at=f"messages[{i}]")
-    return messages
 
 
 def _make_ready(message: ChatMessage, *, at: str) -> None:

@@ -55,8 +55,9 @@ class RequestQueue:
 
     def check_has_room(self) -> None:
         """Raises what `submit` would, for a door that refuses before it reads a body."""
-        with self._changed:
-            self._check_has_room()
+        if self.is_closed or not self.has_room():
+            with self._changed:
+                self._check_has_room()
 
     def cancel(self, stream_key: int) -> None:
         """Drops what waits of a stream at once and tells the engine to end what runs of it."""

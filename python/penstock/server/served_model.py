@@ -10,7 +10,7 @@ from penstock.adapters.engine import Engine
 from penstock.adapters.outlets import Outlets
 from penstock.delivery.delivery import Delivery
 from penstock.errors import ApiError
-from penstock.generation import EngineState
+from penstock.generation import EngineState, EngineStatus
 from penstock.http.request import Request
 from penstock.protocol import fields_of
 
@@ -75,16 +75,15 @@ class ServedModel:
         if self._pulse is not None:
             self._pulse.cancel()
 
-    def check_ready(self) -> None:
-        """Raises ApiError "model_loading" or "engine_dead" where the engine takes no work."""
-        if self.engine.state is EngineState.READY:
-            return
+    def check_ready(self) -> EngineStatus:
+        """Where the engine stands. Raises ApiError "model_loading" or "engine_dead" where it takes no work."""
         status = self.engine.status()
         if status.state is EngineState.LOADING:
             progress = f": {status.detail}" if status.detail else ""
             raise ApiError("model_loading", f"The model is being loaded{progress}.", retry_after_s=_LOADING_RETRY_S)
         if status.state is not EngineState.READY:
             raise ApiError("engine_dead", "The engine of this model has failed and takes no requests.")
+        return status
 
     def _beat(self) -> None:
         """Keeps all silent streams alive, and lets go of those that nobody reads."""
