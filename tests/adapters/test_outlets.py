@@ -55,6 +55,30 @@ def test_a_waiting_stream_gets_what_another_thread_pushed(hub: _core.Hub) -> Non
     play(hub, scene)
 
 
+def test_a_burst_of_requests_does_not_hold_frames_up(hub: _core.Hub) -> None:
+    async def scene(outlets: Outlets, hub: _core.Hub) -> None:
+        key = followed(outlets, streamed=True)
+        sent: list[bytes] = []
+
+        def sink(frames: bytes, status: int, receipt: Any) -> bool:
+            sent.append(frames)
+            return True
+
+        outlets.pour(key, sink)
+        outlets.catch_up()
+        assert not sent, "nobody has asked for a look"
+        push(hub, key, "hello")
+        outlets.wake()
+        outlets.catch_up()
+        assert len(sent) == 1, "sent before the loop had its turn"
+        outlets.catch_up()
+        await asyncio.sleep(0.01)
+        assert len(sent) == 1
+        hub.cancel(key)
+
+    play(hub, scene)
+
+
 def test_a_stream_that_was_sending_finds_its_frames_joined(hub: _core.Hub) -> None:
     async def scene(outlets: Outlets, hub: _core.Hub) -> None:
         key = followed(outlets, streamed=True)

@@ -6,12 +6,16 @@ Knows stream keys and frames; nothing of HTTP, and nothing of what the frames sa
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
 from penstock._core import Hub, Receipt
 
 Taken = tuple[bytes, int, Receipt | None]
+
+#: How long frames may wait behind requests that come in a burst, each of which takes the loop for some 0.3 ms.
+_LATE_S = 0.005
 
 #: What `Hub.take` says of a stream that is gone.
 GONE: Taken = (b"", 499, None)
@@ -37,6 +41,7 @@ class Outlets:
         self.hub = hub
         self._loop = asyncio.get_running_loop()
         self._is_wake_pending = False
+        self._looked_at = 0.0
         # Who waits for a stream, and how what it has is taken.
         self._waiters: dict[int, tuple[asyncio.Future[Any], Callable[[int], Any]]] = {}
         # Every stream that is followed, with its sink if it has one now.
@@ -55,6 +60,12 @@ class Outlets:
                 self._loop.call_soon_threadsafe(self._look)
             except RuntimeError:  # the loop is closed: nobody is left to wake
                 self._is_wake_pending = False
+
+    def catch_up(self) -> None:
+        """Looks for frames now if the look that was asked for is late. For whoever keeps the loop, between two
+        stretches: what `wake` asked for stands behind all the others that keep it."""
+        if self._is_wake_pending and time.monotonic() - self._looked_at > _LATE_S:
+            self._look()
 
     def follow(self, stream_key: int) -> None:
         """Keeps count of what is ready for a stream. To be called before the engine has it; ends with `close`."""
@@ -113,6 +124,7 @@ class Outlets:
     def _look(self) -> None:
         self._is_wake_pending = False
         take, sinks = self.hub.take, self._sinks  # a line here runs for every token
+        self._looked_at = time.monotonic()
         for key in self.hub.take_ready():
             sink = sinks.get(key)
             if sink is None:

@@ -6,12 +6,11 @@ from typing import Any
 
 from penstock.generation import Prompt
 from penstock.prompt import PromptEncoder
-from penstock.prompt.tokenizer import SHORT_TEXT_CHARS
 from penstock.protocol import ChatCompletionRequest, CompletionRequest
 
-#: Below this, encoding keeps the interpreter to itself wherever it runs, some 0.3 ms at most: a thread would only add
-#: the way there and back, some 0.1 ms when many threads want the interpreter.
-_QUICK_CHARS = SHORT_TEXT_CHARS
+#: Below this, rendering and encoding keep the loop for some 0.3 ms at most, most of it without the interpreter: a
+#: thread would add the way there and back, some 0.1 ms when many threads want the interpreter.
+_QUICK_CHARS = 1024
 #: What a message costs beside its content, and its keys when it is nothing but a role and a content.
 _MESSAGE_CHARS = 16
 _PLAIN_MESSAGE_KEYS = 2

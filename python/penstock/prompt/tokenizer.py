@@ -13,7 +13,7 @@ from penstock._core import Vocabulary
 from penstock.errors import ModelError
 
 #: A text below this is encoded without letting go of the GIL.
-SHORT_TEXT_CHARS = 1024
+_SHORT_TEXT_CHARS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class FolderTokenizer:
         1 MB of text), while `encode_batch_fast` does not and spends a quarter of the time, since it keeps no offsets.
         For a short text, getting the GIL back from another thread takes several times as long as encoding."""
         ids: list[int]
-        if len(text) < SHORT_TEXT_CHARS:
+        if len(text) < _SHORT_TEXT_CHARS:
             ids = self.tokenizer.encode(text, add_special_tokens=add_special_tokens).ids
         else:
             ids = self.tokenizer.encode_batch_fast([text], add_special_tokens=add_special_tokens)[0].ids

@@ -34,6 +34,7 @@ async def generate(
         ApiError: prompts that cannot be continued, or an engine that takes no work.
     """
     model.check_ready()
+    model.outlets.catch_up()  # a burst of requests does not hold up the streams that are under way
     engine = model.engine
     quick = engine.is_quick(request)
     prompts = engine.read_prompts(request) if quick else await pool.run(engine.read_prompts, request)
