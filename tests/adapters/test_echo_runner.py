@@ -50,6 +50,17 @@ def test_every_row_gets_the_tokens_in_turn_until_its_limit() -> None:
     assert run(runner, decoding(1)) == ([11], [END_LENGTH])
 
 
+def test_several_tokens_of_a_step_are_the_same_ones_up_to_the_limit() -> None:
+    runner = make(rows_with_room=lambda slots: slots != 2)
+    run(runner, joining(6, 9, 9))
+    output = runner.dispatch(StepPlan((), (), (), slots(0, 1, 2), tokens_per_dispatch=4)).fetch()
+    assert output.ids.tolist() == [[11, 12, 10, 11], [11, 12, 10, 11], [-1] * 4]
+    output = runner.dispatch(StepPlan((), (), (), slots(0, 1), tokens_per_dispatch=4)).fetch()
+    assert output.ids.tolist() == [[12, -1, -1, -1], [12, 10, 11, 12]]
+    assert output.ids.flags.c_contiguous
+    assert output.ends.tolist() == [END_LENGTH, END_LENGTH]
+
+
 def test_a_limit_of_nothing_ends_at_once() -> None:
     assert run(make(), joining(0)) == ([-1], [END_LENGTH])
 

@@ -23,6 +23,8 @@ _MAX_MODEL_LEN = 32768
 #: Unpaced: a stream with more unread bytes than this gets no token. Some ten events, so that a stream always has the
 #: next ones ready while its last are being sent, and none runs far ahead of the others.
 _WATERMARK_BYTES = 2048
+#: Unpaced: so that what is measured is the road of a token, not the steps of an engine without a device.
+_TOKENS_PER_DISPATCH = 4
 
 
 class EchoEngine(ScheduledEngine):
@@ -45,7 +47,8 @@ class EchoEngine(ScheduledEngine):
         return {"architecture": "echo", "vocab_size": self.prompt.vocab_size}
 
     def _load(self, on_progress: Callable[[str], None]) -> Scheduler:
-        capacity = echo_capacity(max_model_len=self.max_model_len)
+        tokens_per_dispatch = 1 if self._interval_s else _TOKENS_PER_DISPATCH
+        capacity = echo_capacity(max_model_len=self.max_model_len, tokens_per_dispatch=tokens_per_dispatch)
         runner = EchoRunner(capacity, visible_tokens(self.prompt), interval_s=self._interval_s)
         scheduler = Scheduler(runner, self.hub, max_queued_requests=self._max_queued_requests)
         hub = self.hub

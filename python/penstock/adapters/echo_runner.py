@@ -26,7 +26,9 @@ _FIRST_PAUSE_S = 0.00025
 _LONGEST_PAUSE_S = 0.004
 
 
-def echo_capacity(*, num_slots: int = 1024, max_model_len: int = 32768, pipeline_depth: int = 1) -> Capacity:
+def echo_capacity(
+    *, num_slots: int = 1024, max_model_len: int = 32768, pipeline_depth: int = 1, tokens_per_dispatch: int = 1
+) -> Capacity:
     """Of a runner that stores nothing and to which a prompt costs nothing: a page holds a whole sequence."""
     return Capacity(
         num_slots=num_slots,
@@ -34,7 +36,7 @@ def echo_capacity(*, num_slots: int = 1024, max_model_len: int = 32768, pipeline
         page_size=max_model_len,
         max_model_len=max_model_len,
         max_prefill_tokens=max_model_len,
-        tokens_per_dispatch=1,
+        tokens_per_dispatch=tokens_per_dispatch,
         pipeline_depth=pipeline_depth,
         max_spans=num_slots,
     )
@@ -75,20 +77,21 @@ class EchoRunner:
             self._num_made[join.slot] = 0
             self._limits[join.slot] = join.params[_MAX_TOKENS]
 
-    def next_tokens(self, slots: np.ndarray, may_have: np.ndarray | bool) -> StepOutput:
-        """The next token of each row that may have one and is not at its limit."""
+    def next_tokens(self, slots: np.ndarray, may_have: np.ndarray | bool, num_tokens: int = 1) -> StepOutput:
+        """The next tokens of each row that may have some, up to its limit."""
         made, limits = self._num_made[slots], self._limits[slots]
-        ids = self._tokens.take(made, mode="wrap")
-        gets = (made < limits) & may_have
-        if not gets.all():
-            ids[~gets] = -1
+        gets = np.minimum(limits - made, num_tokens) * may_have  # int32 [B]: how many
+        columns = np.arange(num_tokens, dtype=np.int32)
+        ids = self._tokens.take(made[:, None] + columns, mode="wrap")
+        if gets.min(initial=num_tokens) < num_tokens:
+            ids[columns >= gets[:, None]] = -1
         made += gets
         self._num_made[slots] = made
         ends = np.zeros(len(slots), np.uint8)
         is_over = made >= limits
         if is_over.any():
-            ends[is_over & (gets | (limits == 0))] = END_LENGTH
-        return StepOutput(ids[:, None], ends)
+            ends[is_over & ((gets > 0) | (limits == 0))] = END_LENGTH
+        return StepOutput(ids, ends)
 
     def wait_for_rows(self, slots: np.ndarray, *, is_joined: bool) -> np.ndarray | bool:
         """Which of `slots` may have a token now. Waits for the next step's time, or for room, unless others join."""
@@ -137,7 +140,8 @@ class EchoStep:
         runner, plan = self.runner, self.plan
         slots = plan.decode_slots
         if not plan.spans:
-            return runner.next_tokens(slots, runner.wait_for_rows(slots, is_joined=False))
+            may_have = runner.wait_for_rows(slots, is_joined=False)
+            return runner.next_tokens(slots, may_have, plan.tokens_per_dispatch)
         runner.join(plan.joins)
         new_slots = [span.slot for span in plan.spans if span.yields is Yields.TOKEN]
         first = runner.next_tokens(np.array(new_slots, np.int32), True)
