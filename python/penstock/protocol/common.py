@@ -7,6 +7,7 @@ Fields that are not declared here are kept aside in `model_extra`; `fields` deci
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Self, TypeVar
 
@@ -17,6 +18,29 @@ from penstock.generation import MAX_STOP_IDS_OF_A_REQUEST
 STRICT = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
 
 MAX_STOP_CHARS = 256
+#: Fields that the wire knows and Penstock's own engines do not act on, with what they are where a client says nothing.
+UNDECLARED: dict[str, Any] = {
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+    "repetition_penalty": 1.0,
+    "suppress_tokens": [],
+    "logit_bias": None,
+    "logprobs": None,
+    "top_logprobs": None,
+    "functions": None,
+    "function_call": None,
+    "tools": None,
+    "tool_choice": None,
+    "parallel_tool_calls": None,
+    "response_format": None,
+    "reasoning_effort": None,
+    "best_of": None,
+    "echo": None,
+    "suffix": None,
+    "user": None,
+    "metadata": None,
+}
+
 INT32_MAX = 2**31 - 1
 _INT64_MAX = 2**63 - 1
 
@@ -90,6 +114,15 @@ class GenerationFields(WireModel):
     seed: int | None = Field(None, ge=-_INT64_MAX - 1, le=_INT64_MAX)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        """A field that is not declared here: as sent, else its default, so that handlers may ask for it by name."""
+        try:
+            return super().__getattr__(name)  # type: ignore[misc]  # pydantic hides it from type checkers
+        except AttributeError:
+            if name not in UNDECLARED:
+                raise
+            return copy(UNDECLARED[name])
 
     @classmethod
     def parse(cls, body: bytes, limits: Limits) -> Parsed[Self]:

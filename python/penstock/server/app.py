@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeAlias
 
 from penstock import _core
 from penstock.adapters.base import InferenceEngineAdapter
@@ -20,7 +20,6 @@ from penstock.protocol import (
     ChatCompletionRequest,
     CompletionRequest,
     GenerationFields,
-    Limits,
     ModelCapabilities,
     ModelList,
     ModelObject,
@@ -32,6 +31,8 @@ from penstock.server.routes.generate import generate
 from penstock.server.served_model import ServedModel
 from penstock.server.status import ServerStatus
 
+Adapters: TypeAlias = InferenceEngineAdapter | Sequence[InferenceEngineAdapter] | Mapping[str, InferenceEngineAdapter]
+
 _REJECTIONS = 'vllm:admission_rejections_total{reason="max_num_queued_reqs"}'
 #: `name` is the id.
 _SAID_OUTSIDE_INFO = {"name", *ModelObject.model_fields}
@@ -41,37 +42,30 @@ class PenstockServer(BaseInferenceApiServer):
     """Serves the models of `adapters`, by name.
 
     Args:
-        settings: of limits, keys, CORS and threads.
+        settings: may be left out: `PenstockServer(adapter, server_name="Mine")`.
+        adapters: engines by the model's name; or one, or several, that tell their names themselves.
         metrics: shared with the engines' hubs; default: those that the engines were made with, else new ones.
+        options: as of `BaseInferenceApiServer`.
+
+    Raises:
+        ConfigError: no adapter, or what is none.
     """
 
     def __init__(
         self,
-        settings: Settings,
-        adapters: Mapping[str, InferenceEngineAdapter],
+        settings: Settings | Adapters,
+        adapters: Adapters | None = None,
         metrics: _core.Metrics | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(
-            max_workers=settings.tokenizer_threads,
-            cors_origins=settings.cors_origin,
-            max_request_size=settings.max_request_size,
-            max_total_request_size=settings.max_total_request_size,
-            request_timeout=settings.request_timeout_s,
-            api_keys=settings.api_key,
-            max_headers=settings.max_header_count,
-            counters=_metrics_of(adapters) if metrics is None else metrics,
-            **({"enable_docs": settings.docs == "on"} | options),
-        )
-        self.settings = settings
-        self.limits = Limits(
-            max_choices=settings.max_choices,
-            max_stop_strings=settings.max_stop_strings,
-            max_json_members=settings.max_json_members,
-            max_json_items=settings.max_json_items,
-            engine_reads=self._engine_reads,
-        )
-        self.models = {name: self._serve(name, adapter) for name, adapter in adapters.items()}
+        if not isinstance(settings, Settings):
+            if adapters is not None:
+                raise ConfigError("PenstockServer: Settings come first, adapters second.")
+            adapters, settings = settings, Settings.model_validate({})
+        engines = _by_name(adapters)
+        counters = _metrics_of(engines) if metrics is None else metrics
+        super().__init__(settings=settings, counters=counters, **options)
+        self.models = {name: self._serve(name, engine) for name, engine in engines.items()}
 
     def _serve(self, name: str, adapter: InferenceEngineAdapter) -> ServedModel:
         metrics = self.counters.model(name)
@@ -107,9 +101,9 @@ class PenstockServer(BaseInferenceApiServer):
 
     async def _generate(self, request: ChatCompletionRequest | CompletionRequest, raw_request: Request) -> Response:
         model = self._find(request.model)
-        if request.stop_token_ids:
-            model.engine.check_ids(request.stop_token_ids, param="stop_token_ids")
         sampling = self._create_sampling_params(request)
+        if sampling.stop_token_ids:
+            model.engine.check_ids(sampling.stop_token_ids, param="stop_token_ids")
         try:
             return await generate(request, raw_request, model=model, sampling=sampling, pool=self.pool)
         except ApiError as error:
@@ -186,6 +180,24 @@ class PenstockServer(BaseInferenceApiServer):
         for model in self.models.values():
             model.stop()
         await asyncio.gather(*(asyncio.to_thread(model.engine.stop) for model in self.models.values()))
+
+
+def _by_name(adapters: Adapters | None) -> dict[str, InferenceEngineAdapter]:
+    if adapters is None or isinstance(adapters, InferenceEngineAdapter):
+        adapters = [] if adapters is None else [adapters]
+    if not isinstance(adapters, Mapping):
+        adapters = {_name_of(adapter): adapter for adapter in adapters}
+    if not adapters:
+        raise ConfigError("PenstockServer needs an adapter: there is no model to serve.")
+    for adapter in adapters.values():
+        _name_of(adapter)
+    return dict(adapters)
+
+
+def _name_of(adapter: Any) -> str:
+    if not isinstance(adapter, InferenceEngineAdapter):
+        raise ConfigError(f"PenstockServer: {type(adapter).__name__} is no InferenceEngineAdapter.")
+    return adapter.model_name
 
 
 def _metrics_of(adapters: Mapping[str, InferenceEngineAdapter]) -> _core.Metrics | None:

@@ -18,6 +18,7 @@ from typing import Any, Self
 from pydantic import BaseModel
 
 from penstock import _core
+from penstock.abilities import Abilities
 from penstock.config import ApiKey, Settings
 from penstock.errors import ApiError
 from penstock.generation import FinishReason, SamplingDefaults, SamplingParams
@@ -46,11 +47,12 @@ from penstock.protocol import (
     ModelObject,
     ToolExecutionRequest,
     ToolList,
+    fields_of,
     sampling_params,
 )
 from penstock.server import routes
 from penstock.server.documents import Documents, Info, build_document
-from penstock.server.status import ServerMetrics, ServerStatus
+from penstock.server.status import CountedMetrics, ServerMetrics, ServerStatus
 from penstock.server.tools import ToolRegistry
 
 logger = logging.getLogger("penstock.server")
@@ -65,12 +67,13 @@ class BaseInferenceApiServer(ABC):
     """An OpenAI-compatible server.
 
     Args:
-        max_workers: threads for what would block the loop; default 2.
+        settings: of limits, keys, log and life; default: those of `Settings()`. What follows and is given beats them.
+        max_workers: threads for what would block the loop (`tokenizer_threads`).
         enable_cors, cors_origins: CORS is on when both are set; "*" allows any origin, and then no credentials.
         max_request_size: bytes of a body.
         max_total_request_size: bytes of all bodies that are held at once; default 256 MiB, or `max_request_size` where
             that is more.
-        request_timeout: seconds a request may take, streams included.
+        request_timeout: seconds a request may take, streams included (`request_timeout_s`).
         enable_function_calling: adds the /v1/tools routes.
         tool_timeout: seconds that one call of a tool may take.
         enable_docs: adds /openapi.json and /docs.
@@ -79,47 +82,66 @@ class BaseInferenceApiServer(ABC):
         default_function_format: kept for subclasses; no tool calls are parsed yet, so nothing here reads it.
         api_keys: accepted keys; none: everybody may ask.
         counters: the metrics; default: new ones.
+
+    Attributes:
+        abilities: what the handlers of a subclass can do beside text. The fields of a request that go with them are
+            not refused at the door: `request.tools`, `request.presence_penalty`.
     """
+
+    abilities: Abilities = Abilities(chat=True)
 
     def __init__(
         self,
         *,
+        settings: Settings | None = None,
         max_workers: int | None = None,
         enable_cors: bool = True,
         cors_origins: str | Sequence[str] | None = None,
-        max_request_size: int = 10 * 1024 * 1024,
+        max_request_size: int | None = None,
         max_total_request_size: int | None = None,
-        request_timeout: float = 300.0,
+        request_timeout: float | None = None,
         enable_function_calling: bool = True,
         tool_timeout: float = 30.0,
         default_function_format: FunctionCallFormat = FunctionCallFormat.OPENAI,
         server_name: str = "Penstock",
         server_description: str = "An OpenAI-compatible inference server",
         server_version: str = _core.__version__,
-        enable_docs: bool = True,
+        enable_docs: bool | None = None,
         enable_auth_ui: bool = True,
-        api_keys: Sequence[str | ApiKey] = (),
-        max_headers: int = 100,
+        api_keys: Sequence[str | ApiKey] | None = None,
+        max_headers: int | None = None,
         counters: _core.Metrics | None = None,
     ) -> None:
-        origins = [cors_origins] if isinstance(cors_origins, str) else list(cors_origins or ())
-        self.cors_origins = origins if enable_cors else []
-        self.max_request_size = max_request_size
-        self.body_budget = BodyBudget(max_total_request_size or max(_MAX_TOTAL_REQUEST_SIZE, max_request_size))
-        self.max_headers = max_headers
-        self.request_timeout = request_timeout
+        self.settings = _with_given(
+            settings or Settings.model_validate({}),
+            tokenizer_threads=max_workers,
+            cors_origin=[cors_origins] if isinstance(cors_origins, str) else cors_origins,
+            max_request_size=max_request_size,
+            max_total_request_size=max_total_request_size,
+            request_timeout_s=request_timeout,
+            docs=None if enable_docs is None else ("on" if enable_docs else "off"),
+            api_key=api_keys,
+            max_header_count=max_headers,
+        )
+        chosen = self.settings
+        self.cors_origins = chosen.cors_origin if enable_cors else []
+        self.max_request_size = chosen.max_request_size
+        self.body_budget = BodyBudget(
+            chosen.max_total_request_size or max(_MAX_TOTAL_REQUEST_SIZE, chosen.max_request_size)
+        )
+        self.max_headers = chosen.max_header_count
+        self.request_timeout = chosen.request_timeout_s
         self.enable_function_calling = enable_function_calling
         self.default_function_format = default_function_format
         self.server_name = server_name
         self.server_description = server_description
         self.server_version = server_version
-        self.key_ring = KeyRing(api_keys)
+        self.key_ring = KeyRing(chosen.api_key)
         self.counters = _core.Metrics() if counters is None else counters
-        self.settings = Settings.model_validate({})
-        self.limits = Limits()
+        self.limits = self._make_limits()
         self.tools = ToolRegistry(timeout_s=tool_timeout)
-        self.pool = WorkerPool(max_workers or 2, max_jobs=_MAX_POOL_JOBS)
-        self.documents = self._make_documents(enable_auth_ui=enable_auth_ui) if enable_docs else None
+        self.pool = WorkerPool(chosen.tokenizer_threads, max_jobs=_MAX_POOL_JOBS)
+        self.documents = self._make_documents(enable_auth_ui=enable_auth_ui) if chosen.docs == "on" else None
         self.access_log = AccessLog()
         self.start_time = time.time()
         self.is_draining = False
@@ -127,7 +149,25 @@ class BaseInferenceApiServer(ABC):
         self.open_requests: set[Request] = set()
         self.open_peers = OpenPeers()
 
+    def _make_limits(self) -> Limits:
+        return Limits(
+            max_choices=self.settings.max_choices,
+            max_stop_strings=self.settings.max_stop_strings,
+            max_json_members=self.settings.max_json_members,
+            max_json_items=self.settings.max_json_items,
+            engine_reads=self._engine_reads,
+        )
+
+    def _engine_reads(self, name: str | None) -> frozenset[str]:
+        """The fields that whoever answers for the model `name` reads by itself."""
+        return fields_of(self.abilities)
+
     # ---- routes
+
+    @property
+    def app(self) -> Self:
+        """The ASGI application: the server itself."""
+        return self
 
     @property
     def _endpoints(self) -> list[EndpointConfig]:
@@ -200,8 +240,8 @@ class BaseInferenceApiServer(ABC):
     # ---- helpers for handlers
 
     def _create_sampling_params(self, request: GenerationFields) -> SamplingParams:
-        """How `request` samples, with the defaults of its model."""
-        return sampling_params(request, SamplingDefaults())
+        """How `request` samples, with the defaults of its model. An override may lower `max_tokens`."""
+        return sampling_params(request, SamplingDefaults(), self._engine_reads(request.model))
 
     def _determine_finish_reason(self, tokens_generated: int, max_tokens: float, text: str) -> str:
         """ "length" when the limit was reached, else "stop"."""
@@ -224,8 +264,8 @@ class BaseInferenceApiServer(ABC):
 
     @property
     def metrics(self) -> ServerMetrics:
-        """The counters now."""
-        return ServerMetrics(**self.counters.snapshot(), start_time=self.start_time)  # type: ignore[arg-type]  # counts
+        """The counters now. What a handler adds to `total_tokens_generated` is counted."""
+        return CountedMetrics(self.counters, model_name=self.server_name, start_time=self.start_time)
 
     def _engine_status(self) -> ServerStatus:
         """For subclasses with engines: where they stand."""
@@ -350,3 +390,9 @@ class BaseInferenceApiServer(ABC):
         )  # fmt: skip
 
     fire = run
+
+
+def _with_given(settings: Settings, **given: Any) -> Settings:
+    """`settings`, but for what is given. Raises ConfigError on a value that cannot be used."""
+    chosen = {name: value for name, value in given.items() if value is not None}
+    return settings.replace(**chosen) if chosen else settings

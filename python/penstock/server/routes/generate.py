@@ -35,12 +35,14 @@ async def generate(
     """
     model.check_ready()
     engine = model.engine
+    engine.check_sampling(sampling)
     quick = engine.is_quick(request)
     prompts = engine.read_prompts(request) if quick else await pool.run(engine.read_prompts, request)
     raw_request.warnings += engine.unread_options(request)
     max_tokens = _max_tokens(engine, request, prompts=prompts, wanted=sampling.max_tokens)
-    if max_tokens is not None and sampling.max_tokens is not None and max_tokens < sampling.max_tokens:
-        raw_request.warnings.append("max_tokens")  # clamped to the room that is left
+    asked = request.new_token_limit
+    if max_tokens is not None and asked is not None and max_tokens < asked:
+        raw_request.warnings.append("max_tokens")  # clamped to the room that is left, or lowered by the server
     if max_tokens != sampling.max_tokens:
         sampling = replace(sampling, max_tokens=max_tokens)
     key = _open(model, request, raw_request, prompts=prompts, sampling=sampling)
