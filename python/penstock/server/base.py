@@ -21,7 +21,7 @@ from penstock import _core
 from penstock.abilities import Abilities
 from penstock.config import ApiKey, Settings
 from penstock.errors import ApiError
-from penstock.generation import FinishReason, SamplingDefaults, SamplingParams
+from penstock.generation import SamplingDefaults, SamplingParams
 from penstock.http.access_log import AccessLog
 from penstock.http.auth import KeyRing
 from penstock.http.body import read_body
@@ -40,11 +40,11 @@ from penstock.life.loading import Statuses
 from penstock.protocol import (
     ChatCompletionRequest,
     CompletionRequest,
+    FinishReasonName,
     FunctionCallFormat,
     GenerationFields,
     Limits,
     ModelList,
-    ModelObject,
     ToolExecutionRequest,
     ToolList,
     fields_of,
@@ -212,10 +212,12 @@ class BaseInferenceApiServer(ABC):
         """Prometheus text, or plain counters for who prefers application/json."""
         return routes.metrics(raw_request, status=self.status, snapshot=self.metrics, counters=self.counters)
 
-    async def list_models(self, raw_request: Request) -> ModelList:
+    async def list_models(self, raw_request: Request) -> Any:
+        """Answers GET /v1/models, likewise: with a ModelList, or a Response."""
         return ModelList(data=[])
 
-    async def get_model(self, model_id: str, raw_request: Request) -> ModelObject:
+    async def get_model(self, model_id: str, raw_request: Request) -> Any:
+        """Answers GET /v1/models/{model_id}, likewise: with a ModelObject, or a Response."""
         raise ApiError("model_not_found", f"The model '{model_id}' does not exist.", param="model")
 
     async def list_tools(self, raw_request: Request) -> ToolList:
@@ -243,9 +245,9 @@ class BaseInferenceApiServer(ABC):
         """How `request` samples, with the defaults of its model. An override may lower `max_tokens`."""
         return sampling_params(request, SamplingDefaults(), self._engine_reads(request.model))
 
-    def _determine_finish_reason(self, tokens_generated: int, max_tokens: float, text: str) -> str:
+    def _determine_finish_reason(self, tokens_generated: int, max_tokens: float, text: str) -> FinishReasonName:
         """ "length" when the limit was reached, else "stop"."""
-        return (FinishReason.LENGTH if tokens_generated >= max_tokens else FinishReason.STOP).value
+        return "length" if tokens_generated >= max_tokens else "stop"
 
     async def _count_tokens_async(self, content: str | list[dict[str, Any]], model_name: str | None = None) -> int:
         return await self.pool.run(self._count_tokens, content, model_name)
