@@ -156,6 +156,7 @@ class Limits:
         max_json_items: items of all arrays of its body, as token ids. Ten thousand take about 1 ms.
         engine_reads: from the name of a model, as the request gives it, to the fields that its engine reads by itself
             (`fields.fields_of`): they are neither refused nor named in a warning.
+        content_parts: types of a message's parts, beside text, that the server reads.
     """
 
     max_choices: int = 128
@@ -163,6 +164,7 @@ class Limits:
     max_json_members: int = 20_000
     max_json_items: int = 262_144
     engine_reads: Callable[[str | None], frozenset[str]] = lambda _: frozenset()
+    content_parts: frozenset[str] = frozenset()
 
 
 RequestT = TypeVar("RequestT", bound=GenerationFields)

@@ -53,15 +53,15 @@ class PenstockServer(BaseInferenceApiServer):
 
     def __init__(
         self,
-        settings: Settings | Adapters,
+        settings: Settings | Adapters | None = None,
         adapters: Adapters | None = None,
         metrics: _core.Metrics | None = None,
         **options: Any,
     ) -> None:
-        if not isinstance(settings, Settings):
+        if settings is not None and not isinstance(settings, Settings):
             if adapters is not None:
                 raise ConfigError("PenstockServer: Settings come first, adapters second.")
-            adapters, settings = settings, Settings.model_validate({})
+            adapters, settings = settings, None
         engines = _by_name(adapters)
         counters = _metrics_of(engines) if metrics is None else metrics
         super().__init__(settings=settings, counters=counters, **options)
@@ -79,11 +79,12 @@ class PenstockServer(BaseInferenceApiServer):
         return ServedModel(name, engine, metrics, keep_alive_s=self.settings.keep_alive_s)
 
     def _engine_reads(self, name: str | None) -> frozenset[str]:
-        """The fields that the engine of the model which a request names reads by itself."""
+        """The fields that the engine of the model which a request names reads by itself, or a subclass's handlers."""
         if name is None and len(self.models) == 1:
             (name,) = self.models
         model = None if name is None else self.models.get(name)
-        return frozenset() if model is None else model.engine_reads
+        own = super()._engine_reads(name)
+        return own if model is None else own | model.engine_reads
 
     # ---- handlers
 
@@ -125,7 +126,7 @@ class PenstockServer(BaseInferenceApiServer):
 
     def _create_sampling_params(self, request: GenerationFields) -> SamplingParams:
         model = self._find(request.model)
-        return sampling_params(request, model.engine.sampling_defaults, model.engine_reads)
+        return sampling_params(request, model.engine.sampling_defaults, self._engine_reads(model.name))
 
     def _count_tokens(self, content: str | list[dict[str, Any]], model_name: str | None = None) -> int:
         return self._find(model_name).engine.count_tokens(content)
@@ -183,21 +184,22 @@ class PenstockServer(BaseInferenceApiServer):
 
 
 def _by_name(adapters: Adapters | None) -> dict[str, InferenceEngineAdapter]:
-    if adapters is None or isinstance(adapters, InferenceEngineAdapter):
-        adapters = [] if adapters is None else [adapters]
-    if not isinstance(adapters, Mapping):
-        adapters = {_name_of(adapter): adapter for adapter in adapters}
-    if not adapters:
+    """Raises ConfigError where there is nothing to serve, or two of one name."""
+    if isinstance(adapters, Mapping):
+        named: list[tuple[str, Any]] = list(adapters.items())
+    else:
+        several = [adapters] if isinstance(adapters, InferenceEngineAdapter) else adapters or []
+        named = [(getattr(adapter, "model_name", ""), adapter) for adapter in several]
+    engines: dict[str, InferenceEngineAdapter] = {}
+    for name, adapter in named:
+        if not isinstance(adapter, InferenceEngineAdapter):
+            raise ConfigError(f"PenstockServer: {type(adapter).__name__} is no InferenceEngineAdapter.")
+        if name in engines:
+            raise ConfigError(f"PenstockServer: two adapters are called {name!r}.")
+        engines[name] = adapter
+    if not engines:
         raise ConfigError("PenstockServer needs an adapter: there is no model to serve.")
-    for adapter in adapters.values():
-        _name_of(adapter)
-    return dict(adapters)
-
-
-def _name_of(adapter: Any) -> str:
-    if not isinstance(adapter, InferenceEngineAdapter):
-        raise ConfigError(f"PenstockServer: {type(adapter).__name__} is no InferenceEngineAdapter.")
-    return adapter.model_name
+    return engines
 
 
 def _metrics_of(adapters: Mapping[str, InferenceEngineAdapter]) -> _core.Metrics | None:

@@ -59,6 +59,7 @@ logger = logging.getLogger("penstock.server")
 
 #: What requests that a drain has ended may take to be over: their last words, twice where the first are not taken.
 _END_WAIT_S = 2 * LAST_WORDS_S + 0.5
+_VISION_PARTS = frozenset({"image_url", "video_url"})
 _MAX_POOL_JOBS = 1024
 _MAX_TOTAL_REQUEST_SIZE = 256 * 1024 * 1024
 
@@ -85,7 +86,7 @@ class BaseInferenceApiServer(ABC):
 
     Attributes:
         abilities: what the handlers of a subclass can do beside text. The fields of a request that go with them are
-            not refused at the door: `request.tools`, `request.presence_penalty`.
+            not refused at the door: `request.tools`, `request.presence_penalty`, images in messages.
     """
 
     abilities: Abilities = Abilities(chat=True)
@@ -156,6 +157,7 @@ class BaseInferenceApiServer(ABC):
             max_json_members=self.settings.max_json_members,
             max_json_items=self.settings.max_json_items,
             engine_reads=self._engine_reads,
+            content_parts=_VISION_PARTS if self.abilities.vision else frozenset(),
         )
 
     def _engine_reads(self, name: str | None) -> frozenset[str]:
