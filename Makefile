@@ -110,7 +110,7 @@ $(VENV)/.bench: pyproject.toml | $(VENV)/.made
 	$(PIP) -r $(VENV)/bench.txt
 	@touch $@
 
-# Both name the same interpreter: PyO3 is built for a path of it, and cargo would build all of Rust once for each.
+# Both name the same interpreter: PyO3 is built for the path of one, so the second finds all of Rust built.
 RELEASE := --release --locked -q
 
 # Editable: a change of Python needs no step, a change of Rust this one.

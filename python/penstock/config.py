@@ -25,6 +25,8 @@ from pydantic import (
     PlainValidator,
     SecretStr,
     ValidationError,
+    ValidationInfo,
+    field_validator,
 )
 from pydantic_core import PydanticCustomError
 
@@ -112,6 +114,9 @@ class Settings(BaseModel):
 
     max_queued_requests: int = Field(512, ge=1, description="requests waiting for a slot; more get 503")
     max_request_size: Size = Field(10 * 1024 * 1024, ge=1, description="bytes of a request body (suffixes K, M, G)")
+    max_total_request_size: Size | None = Field(
+        None, ge=1, description="bytes of all request bodies held at once; default: 256M (suffixes K, M, G)"
+    )
     max_header_count: int = Field(
         100, ge=1, le=100, description="headers of a request; the host itself refuses more than 100"
     )
@@ -137,7 +142,18 @@ class Settings(BaseModel):
     )
     cors_origin: list[str] = Field(default_factory=list, description="allowed origin, may be repeated; none: CORS off")
     docs: Literal["on", "off"] = Field("on", description="serve /openapi.json and the page /docs")
+    access_log: Literal["text", "json", "off"] = Field(
+        "text", description="a line per request, probes and scrapes left out; json goes to stdout"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="of Penstock's own log")
+
+    @field_validator("max_total_request_size")
+    @classmethod
+    def _holds_one(cls, size: int | None, told: ValidationInfo) -> int | None:
+        one = told.data.get("max_request_size", 0)
+        if size is not None and size < one:
+            raise PydanticCustomError("too_small", "be at least --max-request-size, {one}", {"one": one})
+        return size
 
     def to_json(self) -> str:
         """Everything as JSON, for handing on to the worker; of API keys only what is kept of them."""

@@ -153,14 +153,14 @@ def test_it_is_bounded_and_takes_no_ids() -> None:
     server = foreign_server(adapter, max_queued_requests=1)
 
     async def scene() -> None:
-        first = start(server, TEXT, "/v1/completions")
-        await until(lambda: bool(adapter.prompts))
-        refused = await ask(server, "POST", "/v1/completions", TEXT)
-        assert (refused.status, refused.json()["error"]["code"]) == (503, "server_overloaded")
         ids = await ask(server, "POST", "/v1/completions", {**TEXT, "prompt": [1, 2]})
         assert (ids.status, ids.json()["error"]["param"]) == (400, "prompt")
         long = await ask(server, "POST", "/v1/completions", {**TEXT, "prompt": "word " * 100})
         assert long.json()["error"]["code"] == "context_length_exceeded"
+        first = start(server, TEXT, "/v1/completions")
+        await until(lambda: bool(adapter.prompts))
+        refused = await ask(server, "POST", "/v1/completions", TEXT)
+        assert (refused.status, refused.json()["error"]["code"]) == (503, "server_overloaded")
         await first.answered
         assert first.status == 200
 

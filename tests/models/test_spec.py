@@ -17,9 +17,10 @@ from penstock.models.spec import DecoderSpec, LayerSpec, PageGroup, windowed
 from penstock.models.tree import layers_of, num_parameters, stacks
 from penstock.weights import weight_shapes
 
-PAGE, WINDOW, LENGTH = 4, 5, 24
+PAGE, WINDOW, SIZES = 4, 5, (8, 1, 8)
 LAYER = LayerSpec(AttentionSpec(4, 2, 8, RopeSpec(1e4), qk_norm_eps=1e-6), MlpSpec(12), 1e-6)
 ATTENTION = GatherAttention(page_size=PAGE, block_size=8, is_dynamic=True)
+FORWARD = jax.jit(forward, static_argnames=("spec", "attention"))
 
 
 def decoder_spec(*layers: LayerSpec) -> DecoderSpec:
@@ -38,16 +39,16 @@ def random_weights(spec: DecoderSpec):
     )
 
 
-def run(spec: DecoderSpec, weights, *steps: tuple[int, tuple[np.ndarray, ...]]) -> np.ndarray:
-    """Hidden states [2, LENGTH, D] of two rows over the cache; for each step its tokens and block tables."""
-    tokens = np.random.default_rng(1).integers(0, spec.vocab_size, (2, LENGTH)).astype(np.int32)
+def run(spec: DecoderSpec, weights, *block_tables: tuple[np.ndarray, ...]) -> np.ndarray:
+    """Hidden states [2, T, D] of two rows over the cache, in steps of SIZES with their block tables."""
+    tokens = np.random.default_rng(1).integers(0, spec.vocab_size, (2, sum(SIZES))).astype(np.int32)
     caches = empty_caches(spec, ATTENTION, num_pages=20, dtype=jnp.float32)
-    call = jax.jit(partial(forward, spec=spec, attention=ATTENTION))
     start, out = 0, []
-    for size, block_tables in steps:
+    for size, groups in zip(SIZES, block_tables, strict=True):
         positions = np.tile(np.arange(start, start + size, dtype=np.int32), (2, 1))
-        places = TokenPlaces(jnp.asarray(positions), tuple(map(jnp.asarray, block_tables)), jnp.ones((2, size), bool))
-        hidden, caches = call(weights, caches, tokens[:, start : start + size], places)
+        places = TokenPlaces(jnp.asarray(positions), tuple(map(jnp.asarray, groups)), jnp.ones((2, size), bool))
+        new = tokens[:, start : start + size]
+        hidden, caches = FORWARD(weights, caches, new, places, spec=spec, attention=ATTENTION)
         out.append(np.asarray(hidden))
         start += size
     return np.concatenate(out, axis=1)
@@ -58,29 +59,29 @@ def tables(seed: int) -> np.ndarray:
     return (np.random.default_rng(seed).permutation(16) + 1).reshape(2, 8).astype(np.int32)
 
 
+FULL, WINDOWED = LAYER, with_attention(LAYER, window=WINDOW)
+ONE_GROUP = decoder_spec(FULL, WINDOWED)
+TWO_GROUPS = decoder_spec(FULL, with_attention(WINDOWED, page_group=1))
+
+
 def test_windowed_and_full_layers_in_page_groups_of_their_own_compute_the_same_as_in_one():
-    full, window = LAYER, with_attention(LAYER, window=WINDOW)
-    one = decoder_spec(full, window, full, window)
-    two = decoder_spec(*(with_attention(layer, page_group=int(layer is window)) for layer in (full, window) * 2))
-    assert one.page_groups == (PageGroup((0, 1, 2, 3), None),)
-    assert two.page_groups == (PageGroup((0, 2), None), PageGroup((1, 3), WINDOW))
-    weights = random_weights(one)
-    sizes = (10, 1, 1, 12)
-    want = run(one, weights, *((size, (tables(0),)) for size in sizes))
-    np.testing.assert_array_equal(run(two, weights, *((size, (tables(0), tables(1))) for size in sizes)), want)
-    at_once = run(two, weights, (LENGTH, (tables(1), tables(0))))
-    np.testing.assert_allclose(at_once, want, atol=1e-5)
+    assert ONE_GROUP.page_groups == (PageGroup((0, 1), None),)
+    assert TWO_GROUPS.page_groups == (PageGroup((0,), None), PageGroup((1,), WINDOW))
+    weights, same, other = random_weights(ONE_GROUP), tables(0), tables(1)
+    want = run(ONE_GROUP, weights, *[(same,)] * 3)
+    np.testing.assert_array_equal(run(TWO_GROUPS, weights, *[(same, other)] * 3), want)
 
 
 def test_pages_of_a_windowed_group_may_go_once_the_window_has_passed_them():
-    """Entries of page 0 behind the window change nothing."""
-    spec = decoder_spec(LAYER, with_attention(LAYER, window=WINDOW, page_group=1))
-    weights, full, window = random_weights(spec), tables(0), tables(1)
-    freed = window.copy()
-    freed[:, : (16 - WINDOW) // PAGE] = 0
-    want = run(spec, weights, (16, (full, window)), (8, (full, window)))
-    np.testing.assert_array_equal(run(spec, weights, (16, (full, window)), (8, (full, freed))), want)
-    assert not np.array_equal(run(spec, weights, (16, (full, window)), (8, (freed, window))), want)
+    """Entries of page 0 behind the window change nothing there, and much in a group that reads all."""
+    weights, full, window = random_weights(TWO_GROUPS), tables(0), tables(1)
+    no_full, no_window = full.copy(), window.copy()
+    num_passed = (SIZES[0] + SIZES[1] - WINDOW + 1) // PAGE
+    no_full[:, :num_passed] = no_window[:, :num_passed] = 0
+    both = (full, window)
+    want = run(TWO_GROUPS, weights, both, both, both)
+    np.testing.assert_array_equal(run(TWO_GROUPS, weights, both, both, (full, no_window)), want)
+    assert not np.array_equal(run(TWO_GROUPS, weights, both, both, (no_full, window)), want)
 
 
 def test_layers_of_other_shapes_stand_in_one_model():
@@ -98,7 +99,12 @@ def test_layers_of_other_shapes_stand_in_one_model():
     assert [(cache.shape, str(cache.dtype)) for cache in caches] == [
         ((3, PAGE, 4, 8), "float32"), ((3, PAGE, 2, 16), "float32"), ((3, PAGE, 4, 8), "bfloat16"),
     ]  # fmt: skip
-    assert np.isfinite(run(spec, weights, *((size, (tables(0),)) for size in (8, 1, 15)))).all()
+    tokens = jnp.zeros((2, 3), jnp.int32)
+    places = TokenPlaces(tokens, (jnp.asarray(tables(0)),), tokens == 0)
+    step = partial(forward, spec=spec, attention=ATTENTION)
+    hidden, written = jax.eval_shape(step, weights, caches, tokens, places)
+    assert hidden.shape == (2, 3, 16)
+    assert [(cache.shape, cache.dtype) for cache in written] == [(cache.shape, cache.dtype) for cache in caches]
 
 
 def test_equal_layers_are_one_object_and_a_spec_of_many_has_a_short_name():

@@ -1,12 +1,14 @@
 """Tools: listed as OpenAI lists functions, run with their arguments checked."""
 
 import asyncio
+import threading
 import time
 from typing import Any
 
-from driver import ask, echo_server, play
+from driver import CHAT, HELLO, ask, echo_server, play, until
 
 from penstock.server.app import PenstockServer
+from penstock.server.tools import ToolRegistry
 
 
 def add(a: int, b: int = 1) -> int:
@@ -105,5 +107,44 @@ def test_the_routes_can_be_left_out() -> None:
 
     async def scene() -> None:
         assert (await ask(server, "GET", "/v1/tools")).status == 404
+
+    play(server, scene)
+
+
+def test_slow_tools_stop_no_prompts_and_keep_to_their_time() -> None:
+    gate = threading.Event()
+    server = tool_server(tokenizer_threads=1)
+    server.tools = ToolRegistry(timeout_s=0.05, num_threads=2)
+    server.tools.register(gate.wait, name="stuck")
+    server.tools.register(wait)
+
+    async def scene() -> None:
+        slow = [asyncio.create_task(execute(server, "stuck")) for _ in range(2)]
+        long = {**HELLO, "messages": [{"role": "user", "content": "Hello " * 200}]}
+        assert (await ask(server, "POST", CHAT, long)).status == 200, "it is read on a thread of the prompts' own"
+        for answer in await asyncio.gather(*slow):
+            assert (answer.status, answer.json()["error"]["code"]) == (504, "deadline_exceeded")
+            assert "stuck" in answer.json()["error"]["message"]
+        assert (await execute(server, "wait", {"seconds": 1})).status == 504
+        assert server.tools._pool._num_jobs == 2, "their threads count until they end"
+        gate.set()
+        await until(lambda: server.tools._pool._num_jobs == 0)
+
+    try:
+        play(server, scene)
+    finally:
+        gate.set()
+
+
+def test_a_tool_may_time_out_by_itself() -> None:
+    server = tool_server()
+
+    def impatient() -> None:
+        raise TimeoutError
+
+    server.tools.register(impatient)
+
+    async def scene() -> None:
+        assert (await execute(server, "impatient")).status == 500
 
     play(server, scene)

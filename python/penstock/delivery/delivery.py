@@ -36,9 +36,6 @@ class Delivery(Response):
         engine, outlets: of the stream's model.
         is_streamed: an event stream; else one JSON body.
         on_end: called once when the stream has left, or was dropped.
-
-    Attributes:
-        receipt: what the generation came to, once it is over.
     """
 
     def __init__(
@@ -55,7 +52,6 @@ class Delivery(Response):
         self._request = request
         self._is_streamed = is_streamed
         self._pipe: Pipe | None = None
-        self.receipt: _core.Receipt | None = None
         self._on_end = on_end
         outlets.follow(stream_key)
         request.cancel_scope.take_over(self.end)
@@ -78,7 +74,7 @@ class Delivery(Response):
         """Ends the generation for a row of the error table; a client that is still there is told."""
         self._engine.cancel(self._key)
         if reason == "client_closed":
-            self.receipt = self._engine.hub.cancel(self._key)
+            self._keep(self._engine.hub.cancel(self._key))
             if self._pipe is not None:
                 self._pipe.close()
             self._forget()
@@ -96,7 +92,7 @@ class Delivery(Response):
         pipe = self._pipe = Pipe(self._outlets, self._key, send)
         await send(self._start(request))  # an event stream's head leaves the host at once
         frames, status, receipt = await pipe.pump()
-        self.receipt = receipt or self.receipt
+        self._keep(receipt)
         if status != _CLIENT_GONE:
             request.cancel_scope.stop_watching()
             await send({"type": "http.response.body", "body": frames, "more_body": False})
@@ -106,7 +102,7 @@ class Delivery(Response):
         status, body = 0, b""
         while not status:
             body, status, receipt = await self._outlets.next(self._key)
-            self.receipt = receipt or self.receipt
+            self._keep(receipt)
         if status == _CLIENT_GONE:
             return status
         self.status_code = status
@@ -114,10 +110,13 @@ class Delivery(Response):
         self.body = body
         return await super().send(send, request)
 
+    def _keep(self, receipt: _core.Receipt | None) -> None:
+        self._request.receipt = receipt or self._request.receipt
+
     def _forget(self) -> None:
         self._outlets.close(self._key)
         self._on_end(self._key)
 
     def _drop(self) -> None:
         self._engine.cancel(self._key)
-        self.receipt = self._engine.hub.cancel(self._key) or self.receipt
+        self._keep(self._engine.hub.cancel(self._key))

@@ -3,12 +3,18 @@
 Resuming a task for every token costs more than sending it. So frames are sent from the loop's own callback: the
 awaitable that `send` returns is stepped once, by hand, and mostly that completes it. If it does not, because the
 reader is slow, the task is woken to wait for the rest, and frames gather in the hub until it is through.
+
+All steps of a `send` run in the task's context, wherever they are taken: what stands around the server may set a
+context variable before a `send` and reset it after, as tracing does.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Iterator
+import gc
+from collections.abc import Callable, Generator, Iterator
+from contextvars import Context, copy_context
+from functools import partial
 from types import coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +33,7 @@ class Pipe:
     """Sends one stream's frames, all but the last, for `pump`. One use."""
 
     # Between two tokens a stream's objects fall out of the processor's caches: the fewer to touch, the better.
-    __slots__ = ("_blocked", "_end", "_key", "_outlets", "_send", "_wake")
+    __slots__ = ("_blocked", "_end", "_key", "_outlets", "_send", "_step", "_wake")
 
     def __init__(self, outlets: Outlets, stream_key: int, send: Send) -> None:
         self._outlets = outlets
@@ -37,11 +43,15 @@ class Pipe:
         # What woke the task: a send that waits for its reader, as the iterator and what it waits for; or the end.
         self._blocked: tuple[Iterator[Any], Any] | None = None
         self._end: Taken | None = None
+        self._step: Callable[..., Any] = next
 
     async def pump(self) -> Taken:
         """Returns the last frames, not sent yet, the stream's final status, and what it came to."""
+        next_in_context: Callable[..., Any] = partial(_context_of_task().run, next)  # type: ignore[arg-type]  # overloads
         while self._end is None:
+            self._step = next  # frames that wait already are taken here, in the task itself
             self._outlets.pour(self._key, self._sink)
+            self._step = next_in_context
             await self._wake
             if self._blocked is not None:
                 self._wake = self._wake.get_loop().create_future()
@@ -63,7 +73,7 @@ class Pipe:
         else:
             try:
                 steps = self._send({"type": "http.response.body", "body": frames, "more_body": True}).__await__()
-                waits_for = next(steps, _SENT)
+                waits_for = self._step(steps, _SENT)
             except Exception as error:
                 if not self._wake.done():
                     self._wake.set_exception(error)
@@ -74,6 +84,17 @@ class Pipe:
         if not self._wake.done():
             self._wake.set_result(None)
         return False
+
+
+def _context_of_task() -> Context:
+    """The context of the running task, not a copy: only there can a token that was made in it be used."""
+    task = asyncio.current_task()
+    get_context = getattr(task, "get_context", None)
+    if get_context is not None:
+        found: Context = get_context()
+        return found
+    # Before Python 3.12 a task does not tell; it holds nothing of the kind before its context.
+    return next((each for each in gc.get_referents(task) if isinstance(each, Context)), copy_context())
 
 
 @coroutine

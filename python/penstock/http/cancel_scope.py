@@ -12,8 +12,8 @@ from typing import Any
 
 from penstock.http.types import Message, Receive
 
-#: How long the last words of a cancelled stream may take to send.
-_LAST_WORDS_S = 5.0
+#: How long the last words of a cancelled request may take to send.
+LAST_WORDS_S = 2.0
 
 
 class CancelScope:
@@ -35,9 +35,19 @@ class CancelScope:
         self._timer = task.get_loop().call_later(timeout_s, self.cancel, "deadline_exceeded")
 
     def watch_client(self) -> None:
-        """Waits in `receive`, the only place that tells of a client's leaving. The body must have been read."""
-        if self._watcher is None:
-            self._watch()
+        """Waits in `receive`, the only place that tells of a client's leaving. The body must have been read.
+
+        A client that only closes its half of the connection counts as gone. Under Granian this cannot be otherwise:
+        its HTTP/1 (hyper with `half_close` off, the default) closes the whole connection on reading the end.
+        """
+        if self._watcher is not None:
+            return
+        # What Granian's `receive` returns is a future itself: a task around it would cost more than it does.
+        message: Any = self._receive()
+        if not hasattr(message, "add_done_callback"):
+            message = self.task.get_loop().create_task(message)
+        self._watcher = message
+        message.add_done_callback(self._on_message)
 
     def stop_watching(self) -> None:
         """To be called before an answer's last piece: hosts report an answered request as a client that has left."""
@@ -56,7 +66,7 @@ class CancelScope:
     def take_over(self, act: Callable[[str], None]) -> None:
         """From now on `act(reason)` is called in place of cancelling the task; it has to end what the task waits for.
 
-        A task that still waits a few seconds later, for a reader that takes nothing, is cancelled all the same.
+        A task that still waits two seconds later, for a reader that takes nothing, is cancelled all the same.
         """
         self._act = act
 
@@ -74,22 +84,14 @@ class CancelScope:
             self.task.cancel()
             return
         self._timer.cancel()
-        self._timer = self.task.get_loop().call_later(_LAST_WORDS_S, self.task.cancel)
+        self._timer = self.task.get_loop().call_later(LAST_WORDS_S, self.task.cancel)
         self._act(reason)
-
-    def _watch(self) -> None:
-        # What Granian's `receive` returns is a future itself: a task around it would cost more than it does.
-        message: Any = self._receive()
-        if not hasattr(message, "add_done_callback"):
-            message = self.task.get_loop().create_task(message)
-        self._watcher = message
-        message.add_done_callback(self._on_message)
 
     def _on_message(self, message: asyncio.Future[Message]) -> None:
         if message.cancelled() or message is not self._watcher:
             return
         self._watcher = None
         if message.exception() is None and message.result()["type"] != "http.disconnect":
-            self._watch()
+            self.watch_client()
         else:
             self.cancel("client_closed")

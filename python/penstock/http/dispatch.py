@@ -9,13 +9,16 @@ from typing import Protocol
 
 from penstock import _core
 from penstock.errors import ApiError
+from penstock.http.access_log import AccessEntry, AccessLog
 from penstock.http.auth import KeyRing
+from penstock.http.body_budget import BodyBudget
+from penstock.http.cancel_scope import LAST_WORDS_S
 from penstock.http.endpoint import EndpointConfig, checked
 from penstock.http.error_response import api_error_response
 from penstock.http.handler import BodyReader, BoundEndpoint
 from penstock.http.open_peers import OpenPeers
 from penstock.http.request import Request
-from penstock.http.response import Response, StreamingResponse, as_response
+from penstock.http.response import Response, as_response
 from penstock.http.types import Receive, Scope, Send
 
 logger = logging.getLogger("penstock.server")
@@ -43,6 +46,8 @@ class HttpServer(Protocol):
     request_timeout: float
     key_ring: KeyRing
     counters: _core.Metrics
+    body_budget: BodyBudget
+    access_log: AccessLog
     open_requests: set[Request]
     open_peers: OpenPeers
 
@@ -77,6 +82,7 @@ class Dispatcher:
         head = self._router.read(scope)  # type: ignore[arg-type]  # ASGI promises a MutableMapping; hosts give a dict
         peer = self._server.open_peers.begin(scope)
         endpoint = self._endpoints[head.endpoint] if head.endpoint >= 0 else None
+        request: Request | None = None
         status = 500
         try:
             if endpoint is None or head.answer is not None:
@@ -86,13 +92,15 @@ class Dispatcher:
                 status = await self._answer(request, endpoint, send)
         finally:
             self._server.open_peers.end(peer)
-            self._count(endpoint, head.method, status, time.monotonic() - arrival)
+            self._note(endpoint, head, request, status=status, seconds=time.monotonic() - arrival)
 
     def _open(self, scope: Scope, receive: Receive, *, head: _core.RequestHead, arrival: float) -> Request:
         server = self._server
         timeout_s = min(server.request_timeout, head.timeout_s or server.request_timeout)
-        max_body_bytes = server.max_request_size
-        return Request(scope, receive, head, arrival=arrival, max_body_bytes=max_body_bytes, timeout_s=timeout_s)
+        return Request(
+            scope, receive, head, arrival=arrival, timeout_s=timeout_s,
+            max_body_bytes=server.max_request_size, body_budget=server.body_budget,
+        )  # fmt: skip
 
     async def _answer(self, request: Request, endpoint: BoundEndpoint, send: Send) -> int:
         server = self._server
@@ -108,6 +116,7 @@ class Dispatcher:
             return await self._refuse(send, request, response, failure)
         finally:
             request.cancel_scope.close()
+            request.drop_body()
             server.open_requests.discard(request)
 
     async def _refuse(
@@ -117,20 +126,35 @@ class Dispatcher:
         error = _as_api_error(request, failure)
         if error.kind == "client_closed":
             return error.status
-        if not request.has_answered:
-            return await api_error_response(error, request.request_id).send(send, request)
-        if isinstance(response, StreamingResponse) and response.is_event_stream and error.kind != "slow_reader":
-            await _end_event_stream(send, request, error)
-        # Else the body stays without its end, which a client notices: there is no other way left to tell.
+        try:
+            async with asyncio.timeout(LAST_WORDS_S):  # a reader that takes nothing takes no last words either
+                if not request.has_answered:
+                    return await api_error_response(error, request.request_id).send(send, request)
+                if response is not None and response.is_event_stream and error.kind != "slow_reader":
+                    await _end_event_stream(send, request, error)
+        except TimeoutError:
+            pass
+        # Without an end of its own the body breaks off, which a client notices: there is no other way left to tell.
         return error.status
 
-    def _count(self, endpoint: BoundEndpoint | None, method: str, status: int, seconds: float) -> None:
-        counters = self._server.counters
-        if endpoint is None:
-            counters.count_request(_NO_ROUTE, method, status, seconds)
-        elif endpoint.config.is_counted:
-            is_work = bool(endpoint.config.is_work) and method in endpoint.config.methods
-            counters.count_request(endpoint.config.path, method, status, seconds, is_work=is_work)
+    def _note(
+        self, endpoint: BoundEndpoint | None, head: _core.RequestHead, request: Request | None, *,
+        status: int, seconds: float,
+    ) -> None:  # fmt: skip
+        """Counts and logs a request that is over."""
+        config = endpoint.config if endpoint is not None else None
+        if config is not None and not config.is_counted:
+            return
+        route = config.path if config is not None else _NO_ROUTE
+        is_work = config is not None and bool(config.is_work) and head.method in config.methods
+        self._server.counters.count_request(route, head.method, status, seconds, is_work=is_work)
+        self._server.access_log.add(
+            AccessEntry(
+                time.time(), head.method, route, status, seconds, head.request_id,
+                api_key_id=request.api_key_id if request is not None else "",
+                receipt=request.receipt if request is not None else None,
+            )
+        )  # fmt: skip
 
 
 async def _end_event_stream(send: Send, request: Request, error: ApiError) -> None:

@@ -9,13 +9,14 @@ from urllib.parse import parse_qsl
 import orjson
 
 from penstock.errors import ApiError
+from penstock.http.body_budget import BodyBudget
 from penstock.http.cancel_scope import CancelScope
 from penstock.http.types import Receive, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from penstock._core import RequestHead
+    from penstock._core import Receipt, RequestHead
 
 
 class Request:
@@ -30,13 +31,14 @@ class Request:
         api_key_id: whose request this is: the id of its key, "" without keys.
         answer_headers: what every answer to this request carries.
         warnings: names of body fields that nothing acts on; they go out as `x-penstock-warnings`.
+        receipt: what its generation came to, once that is over.
         has_answered: whether the head of an answer has been sent.
         state: for handlers and hooks to put things on.
     """
 
     def __init__(
         self, scope: Scope, receive: Receive, head: RequestHead, *,
-        arrival: float, max_body_bytes: int, timeout_s: float,
+        arrival: float, max_body_bytes: int, body_budget: BodyBudget, timeout_s: float,
     ) -> None:  # fmt: skip
         self.head = head
         self.arrival = arrival
@@ -49,10 +51,13 @@ class Request:
         self.api_key_id = ""
         self.warnings: list[str] = []
         self.has_answered = False
+        self.receipt: Receipt | None = None
         self.cancel_scope = CancelScope(receive, timeout_s=timeout_s)
         self._scope = scope
         self._receive = receive
         self._max_body_bytes = max_body_bytes
+        self._body_budget = body_budget
+        self._num_body_bytes = 0
         self._body: bytes | None = None
         self._headers: dict[str, str] | None = None
         self._query: dict[str, str] | None = None
@@ -108,7 +113,8 @@ class Request:
         """The whole body.
 
         Raises:
-            ApiError: it is longer than the server's limit, or breaks off: badly chunked, or its client has left.
+            ApiError: it is longer than the server's limit, or breaks off: badly chunked, or its client has left; or
+                the bodies of all requests together have no room for it.
         """
         if self._body is None:
             self._body = await self._read_body()
@@ -116,8 +122,11 @@ class Request:
         return self._body
 
     def drop_body(self) -> None:
-        """Frees the body: from now on nobody reads it. Called when a generation's answer begins, which may be long."""
-        self._body = b"" if self._body is not None else None
+        """Frees the body: from now on nobody reads it. For a generation's answer, which may take long, and the end."""
+        if self._body is not None:
+            self._body = b""
+        self._body_budget.release(self._num_body_bytes)
+        self._num_body_bytes = 0
 
     async def json(self) -> Any:
         """The body as plain data. Raises ApiError "invalid_json"."""
@@ -133,18 +142,20 @@ class Request:
 
     async def _read_body(self) -> bytes:
         pieces: list[bytes] = []
-        num_bytes = 0
+        if self.head.content_length:
+            self._body_budget.check(self.head.content_length)
         while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise ApiError("invalid_request", "The body broke off before its end.")
             if piece := message.get("body", b""):
                 pieces.append(piece)
-                num_bytes += len(piece)
-                if num_bytes > self._max_body_bytes:
+                self._body_budget.hold(len(piece))
+                self._num_body_bytes += len(piece)
+                if self._num_body_bytes > self._max_body_bytes:
                     raise ApiError(
                         "request_too_large", f"The body is larger than the limit of {self._max_body_bytes} bytes."
                     )
             # With the length known, the host need not be asked once more only to hear that this was all.
-            if num_bytes == self.head.content_length or not message.get("more_body", False):
+            if self._num_body_bytes == self.head.content_length or not message.get("more_body", False):
                 return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -42,6 +42,10 @@ class Response:
         self.status_code = int(status_code)
         self.headers = dict(headers or {})
         self.headers.setdefault("content-type", media_type or self.media_type)
+
+    @property
+    def is_event_stream(self) -> bool:
+        return self.headers["content-type"].startswith("text/event-stream")
 
     async def send(self, send: Send, request: Request) -> int:
         """Sends everything. Returns the status it ended with, which for a stream may be worse than what its head
@@ -87,17 +91,18 @@ class StreamingResponse(Response):
                          media_type=media_type)  # fmt: skip
         self.content = content
 
-    @property
-    def is_event_stream(self) -> bool:
-        return self.headers["content-type"].startswith("text/event-stream")
-
     async def send(self, send: Send, request: Request) -> int:
+        await request.body()  # behind it stands the client's leaving, which a stream must hear of
         await send(self._start(request))
         if not self.is_event_stream:  # the host holds any other head back until the first piece, an empty one here
             await send({"type": "http.response.body", "body": b"", "more_body": True})
-        async for piece in self.content:
-            body = piece.encode() if isinstance(piece, str) else piece
-            await send({"type": "http.response.body", "body": body, "more_body": True})
+        try:
+            async for piece in self.content:
+                body = piece.encode() if isinstance(piece, str) else piece
+                await send({"type": "http.response.body", "body": body, "more_body": True})
+        finally:
+            if isinstance(self.content, AsyncGenerator):  # cancelled in `send`, it does not know of it yet
+                await self.content.aclose()
         request.cancel_scope.stop_watching()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         return self.status_code

@@ -19,23 +19,28 @@ class WorkerPool:
     Args:
         num_threads: that work at once.
         max_jobs: that work or wait; one more is refused.
+        name: of its threads; jobs: what clients are told that there are too many of.
     """
 
-    def __init__(self, num_threads: int, *, max_jobs: int) -> None:
-        self._threads = ThreadPoolExecutor(num_threads, thread_name_prefix="inference-worker")
+    def __init__(
+        self, num_threads: int, *, max_jobs: int, name: str = "inference-worker", jobs: str = "prompts"
+    ) -> None:
+        self._threads = ThreadPoolExecutor(num_threads, thread_name_prefix=name)
+        self._jobs = jobs
         self._max_jobs = max_jobs
         self._num_jobs = 0
         self._lock = threading.Lock()
 
     async def run(self, function: Callable[..., T], *args: Any) -> T:
-        """`function(*args)` on a thread. A caller that is cancelled takes its job back if it has not begun.
+        """`function(*args)` on a thread. A caller that is cancelled takes its job back if it has not begun; one that
+        has begun counts until it ends.
 
         Raises:
             ApiError: "server_overloaded", too many jobs wait.
         """
         with self._lock:
             if self._num_jobs >= self._max_jobs:
-                raise ApiError("server_overloaded", "The server is busy: too many prompts wait to be read.")
+                raise ApiError("server_overloaded", f"The server is busy: too many {self._jobs} wait.")
             self._num_jobs += 1
         job = self._threads.submit(function, *args)
         job.add_done_callback(self._count_end)

@@ -56,6 +56,7 @@ class PenstockServer(BaseInferenceApiServer):
             max_workers=settings.tokenizer_threads,
             cors_origins=settings.cors_origin,
             max_request_size=settings.max_request_size,
+            max_total_request_size=settings.max_total_request_size,
             request_timeout=settings.request_timeout_s,
             api_keys=settings.api_key,
             max_headers=settings.max_header_count,
@@ -145,6 +146,19 @@ class PenstockServer(BaseInferenceApiServer):
         if EngineState.LOADING in states:
             return ServerStatus.STARTING
         return ServerStatus.BUSY if any(status.num_waiting for status in statuses) else ServerStatus.READY
+
+    def _check_has_room(self) -> None:
+        # Which model is meant stands in the body. So this refuses for all of them, or not at all.
+        full: ApiError | None = None
+        for model in self.models.values():
+            try:
+                model.engine.check_has_room()
+            except ApiError as error:
+                full = error
+            else:
+                return
+        if full is not None:
+            raise full
 
     def _models_health(self) -> dict[str, dict[str, Any]]:
         health = {}

@@ -21,8 +21,11 @@ from penstock import _core
 from penstock.config import ApiKey, Settings
 from penstock.errors import ApiError
 from penstock.generation import FinishReason, SamplingDefaults, SamplingParams
+from penstock.http.access_log import AccessLog
 from penstock.http.auth import KeyRing
 from penstock.http.body import read_body
+from penstock.http.body_budget import BodyBudget
+from penstock.http.cancel_scope import LAST_WORDS_S
 from penstock.http.dispatch import Dispatcher
 from penstock.http.endpoint import EndpointConfig
 from penstock.http.handler import BoundEndpoint
@@ -52,9 +55,10 @@ from penstock.server.tools import ToolRegistry
 
 logger = logging.getLogger("penstock.server")
 
-#: What streams that a drain has ended may take to send their last words.
-_LAST_WORDS_S = 2.0
+#: What requests that a drain has ended may take to be over: their last words, twice where the first are not taken.
+_END_WAIT_S = 2 * LAST_WORDS_S + 0.5
 _MAX_POOL_JOBS = 1024
+_MAX_TOTAL_REQUEST_SIZE = 256 * 1024 * 1024
 
 
 class BaseInferenceApiServer(ABC):
@@ -64,8 +68,11 @@ class BaseInferenceApiServer(ABC):
         max_workers: threads for what would block the loop; default 2.
         enable_cors, cors_origins: CORS is on when both are set; "*" allows any origin, and then no credentials.
         max_request_size: bytes of a body.
+        max_total_request_size: bytes of all bodies that are held at once; default 256 MiB, or `max_request_size` where
+            that is more.
         request_timeout: seconds a request may take, streams included.
         enable_function_calling: adds the /v1/tools routes.
+        tool_timeout: seconds that one call of a tool may take.
         enable_docs: adds /openapi.json and /docs.
         enable_auth_ui: gives /docs a button to enter an API key.
         server_name, server_description, server_version: what /openapi.json and /docs call the server.
@@ -81,8 +88,10 @@ class BaseInferenceApiServer(ABC):
         enable_cors: bool = True,
         cors_origins: str | Sequence[str] | None = None,
         max_request_size: int = 10 * 1024 * 1024,
+        max_total_request_size: int | None = None,
         request_timeout: float = 300.0,
         enable_function_calling: bool = True,
+        tool_timeout: float = 30.0,
         default_function_format: FunctionCallFormat = FunctionCallFormat.OPENAI,
         server_name: str = "Penstock",
         server_description: str = "An OpenAI-compatible inference server",
@@ -96,6 +105,7 @@ class BaseInferenceApiServer(ABC):
         origins = [cors_origins] if isinstance(cors_origins, str) else list(cors_origins or ())
         self.cors_origins = origins if enable_cors else []
         self.max_request_size = max_request_size
+        self.body_budget = BodyBudget(max_total_request_size or max(_MAX_TOTAL_REQUEST_SIZE, max_request_size))
         self.max_headers = max_headers
         self.request_timeout = request_timeout
         self.enable_function_calling = enable_function_calling
@@ -107,9 +117,10 @@ class BaseInferenceApiServer(ABC):
         self.counters = _core.Metrics() if counters is None else counters
         self.settings = Settings.model_validate({})
         self.limits = Limits()
-        self.tools = ToolRegistry()
+        self.tools = ToolRegistry(timeout_s=tool_timeout)
         self.pool = WorkerPool(max_workers or 2, max_jobs=_MAX_POOL_JOBS)
         self.documents = self._make_documents(enable_auth_ui=enable_auth_ui) if enable_docs else None
+        self.access_log = AccessLog()
         self.start_time = time.time()
         self.is_draining = False
         self._is_started = False
@@ -172,12 +183,18 @@ class BaseInferenceApiServer(ABC):
 
     async def execute_tool(self, request: ToolExecutionRequest, raw_request: Request) -> Any:
         """Runs a registered function; its arguments are checked by its type hints."""
-        return await routes.execute_tool(self.tools, request, raw_request, pool=self.pool)
+        return await routes.execute_tool(self.tools, request, raw_request)
 
     async def read_body(self, model: type[BaseModel], request: Request) -> BaseModel:
-        """The body of `request` as `model`. Raises ApiError on anything wrong, and while draining."""
+        """The body of `request` as `model`.
+
+        Raises:
+            ApiError: on anything wrong; and before the body is read, while draining and where no engine has room.
+        """
         if self.is_draining:
             raise ApiError("draining", "The server is shutting down.")
+        if issubclass(model, GenerationFields):
+            self._check_has_room()
         return await read_body(model, request, limits=self.limits, pool=self.pool)
 
     # ---- helpers for handlers
@@ -214,6 +231,9 @@ class BaseInferenceApiServer(ABC):
         """For subclasses with engines: where they stand."""
         return ServerStatus.READY
 
+    def _check_has_room(self) -> None:  # noqa: B027  # a server without engines has room
+        """For subclasses with engines: raises ApiError "server_overloaded" where none could take one more request."""
+
     def _models_health(self) -> dict[str, dict[str, Any]]:
         """For subclasses with engines: what /health tells of each model."""
         return {}
@@ -247,6 +267,7 @@ class BaseInferenceApiServer(ABC):
         """
         self._dispatcher  # noqa: B018  # built here, so that a bad entry fails the start and not a request
         logger.info("Starting %s", self.server_name)
+        self.access_log.start(self.settings.access_log)
         await self.on_startup()
         self._is_started = True
 
@@ -255,6 +276,8 @@ class BaseInferenceApiServer(ABC):
         self.begin_drain()
         await self.drain(0.0)
         self.pool.shut_down()
+        self.tools.shut_down()
+        await asyncio.to_thread(self.access_log.stop)
         await self.on_shutdown()
 
     def begin_drain(self) -> None:
@@ -268,7 +291,7 @@ class BaseInferenceApiServer(ABC):
             logger.warning("Ending %d open requests", len(self.open_requests))
             for request in tuple(self.open_requests):
                 request.cancel_scope.cancel("draining")
-            await self._all_answered(_LAST_WORDS_S)
+            await self._all_answered(_END_WAIT_S)
 
     async def _all_answered(self, within_s: float) -> bool:
         tasks = {request.cancel_scope.task for request in self.open_requests}

@@ -17,6 +17,9 @@ from penstock.protocol import FunctionDefinition, ToolDefinition
 
 logger = logging.getLogger("penstock.tools")
 
+#: Calls of tools that run or wait.
+_MAX_CALLS = 64
+
 
 @dataclass(frozen=True, slots=True)
 class Tool:
@@ -28,10 +31,17 @@ class Tool:
 
 
 class ToolRegistry:
-    """Tools by name. Arguments are checked, and converted, by the function's type hints."""
+    """Tools by name. Arguments are checked, and converted, by the function's type hints.
 
-    def __init__(self) -> None:
+    Args:
+        timeout_s: what one call may take. A thread that goes on after it counts until it ends.
+        num_threads: for functions that are not async; no prompt waits for them.
+    """
+
+    def __init__(self, *, timeout_s: float = 30.0, num_threads: int = 4) -> None:
         self._tools: dict[str, Tool] = {}
+        self._timeout_s = timeout_s
+        self._pool = WorkerPool(num_threads, max_jobs=_MAX_CALLS, name="tool", jobs="tool calls")
 
     def register(self, function: Callable[..., Any], *, name: str | None = None) -> None:
         """Makes `function` callable under `name` (default: its own). Its docstring is what clients are told.
@@ -54,17 +64,23 @@ class ToolRegistry:
     def __contains__(self, name: str) -> bool:
         return name in self._tools
 
-    async def execute(self, name: str, arguments: dict[str, Any], *, pool: WorkerPool) -> Any:
-        """What the tool returns. An async function runs on the loop, any other on the pool.
+    def shut_down(self) -> None:
+        """Takes no more calls, and does not wait for those that run."""
+        self._pool.shut_down()
+
+    async def execute(self, name: str, arguments: dict[str, Any]) -> Any:
+        """What the tool returns. An async function runs on the loop, any other on a thread.
 
         Raises:
-            ApiError: arguments that do not fit ("invalid_value"), or a tool that failed ("internal_error").
+            ApiError: arguments that do not fit ("invalid_value"), a tool that failed ("internal_error") or took too
+                long ("deadline_exceeded"), or too many that run ("server_overloaded").
         """
         tool = self._tools[name]
         try:
-            if inspect.iscoroutinefunction(tool.function):
-                return await tool.checked(**arguments)
-            return await pool.run(lambda: tool.checked(**arguments))
+            async with asyncio.timeout(self._timeout_s) as limit:
+                if inspect.iscoroutinefunction(tool.function):
+                    return await tool.checked(**arguments)
+                return await self._pool.run(lambda: tool.checked(**arguments))
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = ".".join(["arguments", *map(str, first["loc"])])
@@ -72,5 +88,8 @@ class ToolRegistry:
         except (ApiError, asyncio.CancelledError):
             raise
         except Exception as error:
+            if limit.expired():
+                problem = f"The tool '{name}' took longer than its limit of {self._timeout_s:g} s."
+                raise ApiError("deadline_exceeded", problem) from None
             logger.exception("The tool %s failed", name)
             raise ApiError("internal_error", f"The tool '{name}' failed: {type(error).__name__}.") from None
