@@ -56,7 +56,6 @@ FENCES = {
 
 #: Imports upwards, or in a circle, that are allowed, each with the reason.
 EXCEPTIONS = {
-    ("layers/rope.py", "penstock.models"): "a layer's spec is described where its model is",
     ("server/base.py", "penstock.serve"): "BaseInferenceApiServer.run is the seed's own way to start a server",
 }
 
@@ -99,6 +98,11 @@ def test_a_room_imports_only_from_below(file: str) -> None:
 
 def test_every_room_of_a_floor_is_there() -> None:
     assert {room_of(file) for file in files()} - {"__init__"} == FLOOR_OF.keys() - {"_core"}
+
+
+@pytest.mark.parametrize(("file", "module"), EXCEPTIONS, ids=str)
+def test_every_exception_is_made_use_of(file: str, module: str) -> None:
+    assert module in imports(ROOT / file)
 
 
 def test_no_files_import_one_another_in_a_circle() -> None:
