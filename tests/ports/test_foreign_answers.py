@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import fastapi
 import pytest
@@ -11,7 +11,7 @@ from driver import Client, ask, play
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.background import BackgroundTask
 
-from penstock import BaseInferenceApiServer, EndpointConfig
+from penstock import BaseInferenceApiServer, ConfigError, EndpointConfig
 
 
 class Ported(BaseInferenceApiServer):
@@ -219,3 +219,54 @@ def test_a_stream_of_a_plain_generator_is_refused_by_name(caplog: pytest.LogCapt
 
     assert play_handler(handler).status == 500
     assert "takes an async iterable" in caplog.text
+
+
+# ---- parameters as FastAPI spells them
+
+
+def test_query_and_path_are_understood() -> None:
+    async def handler(
+        needed: str = fastapi.Query(),
+        limit: int = fastapi.Query(10, le=20),
+        wide: Annotated[bool, fastapi.Query()] = False,
+    ) -> Any:
+        return [needed, limit, wide]
+
+    server = Ported(handler)
+
+    async def scene() -> None:
+        async def got(query: str) -> Client:
+            client = Client(server, "GET", "/it", query=query)
+            await client.answered
+            return client
+
+        assert (await got("needed=a")).json() == ["a", 10, False]
+        assert (await got("needed=a&limit=3&wide=true")).json() == ["a", 3, True]
+        for query, param in (("limit=3", "needed"), ("needed=a&limit=21", "limit")):
+            refused = await got(query)
+            assert (refused.status, refused.json()["error"]["param"]) == (400, param)
+
+    play(server, scene)
+
+
+DATABASE = fastapi.Depends(dict)
+
+
+async def injected(database: Any = DATABASE) -> Any: ...
+async def from_header(key: str = fastapi.Header()) -> Any: ...
+async def from_annotated_header(key: Annotated[str, fastapi.Header()] = "") -> Any: ...
+async def aliased(key: str = fastapi.Query("", alias="k")) -> Any: ...
+
+
+@pytest.mark.parametrize(
+    ("handler", "words"),
+    [
+        (injected, "Depends of the parameter 'database'"),
+        (from_header, "Header of the parameter 'key'"),
+        (from_annotated_header, "Header of the parameter 'key'"),
+        (aliased, "Query.alias='k'. of the parameter 'key'"),
+    ],
+)
+def test_what_is_not_known_fails_the_start(handler: Any, words: str) -> None:
+    with pytest.raises(ConfigError, match=f"Endpoint '/it': FastAPI's {words} is not known here"):
+        play(Ported(handler), asyncio.Event().wait)  # type: ignore[arg-type]
