@@ -25,6 +25,7 @@ from penstock import (
     SamplingParams,
     ServerStatus,
     UsageInfo,
+    demo,
 )
 
 SEED_NAMES = [
@@ -72,13 +73,12 @@ def asked(server: Seed, content: dict[str, Any], path: str = CHAT) -> Any:
     return server.requests[-1]
 
 
-def test_the_seeds_arguments_are_taken_and_it_is_its_own_app() -> None:
+def test_the_seeds_arguments_are_taken() -> None:
     server = Seed(
         max_workers=3, enable_cors=True, cors_origins="https://a.example", max_request_size=1000, request_timeout=5.0,
         enable_function_calling=False, default_function_format=penstock.FunctionCallFormat.HERMES,
         server_name="Seed", server_description="Seeds", server_version="3", enable_auth_ui=False,
     )  # fmt: skip
-    assert server.app is server
     assert server.status is ServerStatus.STARTING
     assert (server.settings.max_request_size, server.settings.tokenizer_threads) == (1000, 3)
     assert server.cors_origins == ["https://a.example"]
@@ -338,3 +338,10 @@ def test_two_engines_serve_side_by_side() -> None:
         assert [orjson.loads(answer.body)["model"] for answer in answers] == ["a", "b"]
 
     play(server, scene)
+
+
+def test_the_jax_engine_by_its_public_name() -> None:
+    engine = penstock.JaxEngine.load(demo.model_path(), max_num_seqs=2, model_name="demo")
+    server = PenstockServer(engine, server_name="Mine")
+    assert list(server.models) == ["demo"]
+    assert server.counters is engine.metrics

@@ -83,7 +83,7 @@ class PenstockServer(BaseInferenceApiServer):
         if name is None and len(self.models) == 1:
             (name,) = self.models
         model = None if name is None else self.models.get(name)
-        own = super()._engine_reads(name)
+        own = self._handlers_read
         return own if model is None else own | model.engine_reads
 
     # ---- handlers

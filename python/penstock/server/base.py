@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -162,14 +162,13 @@ class BaseInferenceApiServer(ABC):
 
     def _engine_reads(self, name: str | None) -> frozenset[str]:
         """The fields that whoever answers for the model `name` reads by itself."""
+        return self._handlers_read
+
+    @cached_property
+    def _handlers_read(self) -> frozenset[str]:
         return fields_of(self.abilities)
 
     # ---- routes
-
-    @property
-    def app(self) -> Self:
-        """The ASGI application: the server itself."""
-        return self
 
     @property
     def _endpoints(self) -> list[EndpointConfig]:
@@ -355,6 +354,15 @@ class BaseInferenceApiServer(ABC):
         if scope["type"] == "lifespan":
             return serve_lifespan(receive, send, read_settings=lambda: self.settings, build=self._build)
         raise RuntimeError(f"Penstock does not speak {scope['type']}.")
+
+    @cached_property
+    def app(self) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+        """The ASGI application, for middleware, other hosts and test clients that look for a coroutine function."""
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await self(scope, receive, send)
+
+        return app
 
     async def _build(self, settings: Settings) -> Self:
         """The life span's: it is built already."""
