@@ -8,6 +8,7 @@ import orjson
 import pytest
 from driver import CHAT, HELLO, ask, echo_server, play
 from hubs import settings
+from openai.types.chat import ChatCompletionChunk
 from toy import COMPLETIONS, TEXT, Toy, error_of, server_of, whole
 
 import penstock
@@ -15,15 +16,21 @@ from penstock import (
     Abilities,
     BaseInferenceApiServer,
     ChatCompletionRequest,
+    ChatCompletionStreamResponse,
+    ChatCompletionStreamResponseChoice,
     ChatMessage,
     CompletionRequest,
     ConfigError,
+    DeltaFunctionCall,
     DeltaMessage,
+    DeltaToolCall,
+    FunctionCall,
     InferenceEngineAdapter,
     PenstockServer,
     Request,
     SamplingParams,
     ServerStatus,
+    ToolCall,
     UsageInfo,
     demo,
 )
@@ -196,6 +203,18 @@ def test_answers_built_by_hand() -> None:
     delta = DeltaMessage(content="a")
     assert delta.model_dump(exclude_none=True) == {"content": "a"}
     assert UsageInfo().model_dump(exclude_none=True) == {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+
+
+def test_a_tool_call_is_streamed_piece_by_piece() -> None:
+    whole_call = ToolCall(id="call_1", type="function", function=FunctionCall(name="f", arguments="{}"))
+    first = DeltaToolCall(index=0, id="call_1", type="function", function=DeltaFunctionCall(name="f", arguments=""))
+    piece = ToolCall(index=0, function=FunctionCall(arguments="{}"))
+    for calls in ([whole_call], [first], [piece]):
+        choice = ChatCompletionStreamResponseChoice(delta=DeltaMessage(tool_calls=calls))
+        event = ChatCompletionStreamResponse(model="m", choices=[choice]).model_dump_json(exclude_none=True)
+        read = ChatCompletionChunk.model_validate_json(event).choices[0].delta.tool_calls
+        assert read is not None
+        assert (read[0].index, read[0].function.arguments) == (0, calls[0].function.arguments)
 
 
 # ---- SamplingParams
