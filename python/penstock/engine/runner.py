@@ -32,8 +32,7 @@ from penstock.engine.interface import (
 )
 from penstock.engine.memory import give_back_free_memory, plan_memory
 from penstock.engine.platform import platform_of
-from penstock.engine.program_store import ProgramStore
-from penstock.engine.programs import (
+from penstock.engine.program_set import (
     ProgramConfig,
     ProgramKey,
     decode_buckets,
@@ -42,6 +41,7 @@ from penstock.engine.programs import (
     program_keys,
     span_layout,
 )
+from penstock.engine.program_store import ProgramStore
 from penstock.engine.row_parameters import is_plain
 from penstock.errors import ConfigError
 from penstock.weights import load_weights
