@@ -13,8 +13,6 @@ from penstock.http.types import Send
 if TYPE_CHECKING:
     from penstock.http.request import Request
 
-HeaderList = list[tuple[bytes, bytes]]
-
 #: A length here would be forbidden, or taken for that of what is not sent again (RFC 9110, 8.6).
 _BODILESS = (204, 304)
 

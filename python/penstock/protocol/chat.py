@@ -28,8 +28,8 @@ class ChatCompletionRequest(GenerationFields):
 
     model_config = ConfigDict(json_schema_extra={"examples": _EXAMPLES})
 
-    #: None: fills the context.
-    default_max_tokens: ClassVar[int | None] = None
+    dialect: ClassVar[str] = "chat"
+    response_id_prefix: ClassVar[str] = "chatcmpl-"
 
     messages: Annotated[list[ChatMessage], FAIL_FAST] = Field(min_length=1)
     chat_template_kwargs: dict[str, Any] | None = None

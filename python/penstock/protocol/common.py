@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Discriminator, FailFast, Field, Tag
 
@@ -73,7 +73,14 @@ class GenerationFields(WireModel):
 
     Attributes:
         model: may be left out where one model is served.
+        dialect: how the answer is told (`_core.Opening`).
+        response_id_prefix: of the answer's id.
+        default_max_tokens: new tokens of a request that sets no number; None: fills the context.
     """
+
+    dialect: ClassVar[str]
+    response_id_prefix: ClassVar[str]
+    default_max_tokens: ClassVar[int | None] = None
 
     model: str | None = Field(None, min_length=1, max_length=512)
     n: int | None = Field(None, ge=1, le=INT32_MAX)

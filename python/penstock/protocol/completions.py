@@ -47,6 +47,8 @@ class CompletionRequest(GenerationFields):
 
     model_config = ConfigDict(json_schema_extra={"examples": _EXAMPLES})
 
+    dialect: ClassVar[str] = "completions"
+    response_id_prefix: ClassVar[str] = "cmpl-"
     default_max_tokens: ClassVar[int | None] = 16
 
     prompt: Prompt
