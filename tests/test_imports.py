@@ -99,6 +99,11 @@ def test_every_room_of_a_floor_is_there() -> None:
     assert {room_of(file) for file in files()} - {"__init__"} == FLOOR_OF.keys() - {"_core"}
 
 
+@pytest.mark.parametrize(("file", "module"), EXCEPTIONS, ids=str)
+def test_every_exception_is_made_use_of(file: str, module: str) -> None:
+    assert module in imports(ROOT / file)
+
+
 def test_no_files_import_one_another_in_a_circle() -> None:
     module_of = {file: "penstock." + file.removesuffix(".py").replace("/", ".") for file in files()}
     module_of = {file: module.removesuffix(".__init__") for file, module in module_of.items() if file != "__init__.py"}
