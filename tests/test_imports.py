@@ -128,11 +128,6 @@ def test_a_fence_lets_nobody_in_who_does_not_come(module: str, place: str) -> No
     assert any(within(name, module) for file in inside for name in imports(ROOT / file))
 
 
-@pytest.mark.parametrize(("file", "module"), EXCEPTIONS)
-def test_an_exception_is_made_use_of(file: str, module: str) -> None:
-    assert any(within(name, module) for name in imports(ROOT / file))
-
-
 def test_pyo3_stays_in_the_bindings() -> None:
     outside = [file for file in RUST.rglob("*.rs") if "bindings" not in file.relative_to(RUST).parts]
     assert outside
