@@ -141,7 +141,7 @@ class PenstockServer(BaseInferenceApiServer):
         return ServerStatus.BUSY if any(status.num_waiting for status in statuses) else ServerStatus.READY
 
     def _check_has_room(self) -> None:
-        # Which model is meant stands in the body. So this refuses for all of them, and counts for the last, or not at all.
+        # Which model is meant stands in the body: this refuses for all of them or not at all, and counts for the last.
         refused: tuple[ServedModel, ApiError] | None = None
         for model in self.models.values():
             try:
