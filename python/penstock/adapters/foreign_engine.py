@@ -22,7 +22,14 @@ from penstock.adapters.foreign_samples import AdapterFaultError, read_samples
 from penstock.adapters.sample import ReturnSample
 from penstock.adapters.token_prompts import template_options
 from penstock.errors import ApiError
-from penstock.generation import EngineState, EngineStatus, GenerationRequest, Prompt, SamplingDefaults
+from penstock.generation import (
+    EngineState,
+    EngineStatus,
+    GenerationRequest,
+    Prompt,
+    SamplingDefaults,
+    SamplingParams,
+)
 from penstock.prompt import check_prompt_length
 from penstock.protocol import ChatCompletionRequest
 
@@ -146,6 +153,9 @@ class ForeignEngine(Engine):
 
     def check_ids(self, ids: Sequence[int], *, param: str) -> None:
         """Which ids there are is the adapter's affair."""
+
+    def check_sampling(self, sampling: SamplingParams) -> None:
+        """What it does with its parameters is the adapter's affair."""
 
     def check_has_room(self) -> None:
         if len(self._tasks) >= self._max_requests:

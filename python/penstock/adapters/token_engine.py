@@ -28,6 +28,7 @@ async def generate(
     Raises:
         ApiError: a prompt that is too long, or an engine that cannot answer.
     """
+    engine.check_sampling(sampling_params)
     outlets = engine.attach()
     await _until_ready(engine, outlets)
     texts = [prompts] if isinstance(prompts, str) else prompts

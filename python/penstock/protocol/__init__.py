@@ -10,6 +10,7 @@ from penstock.protocol.answers import (
     CompletionStreamResponse,
     CompletionStreamResponseChoice,
     DeltaMessage,
+    FinishReasonName,
     UsageInfo,
 )
 from penstock.protocol.chat import ChatCompletionRequest
@@ -47,6 +48,7 @@ __all__ = [
     "CompletionStreamResponseChoice",
     "DeltaMessage",
     "ErrorResponse",
+    "FinishReasonName",
     "FunctionCall",
     "FunctionCallFormat",
     "FunctionDefinition",

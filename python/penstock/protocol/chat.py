@@ -45,7 +45,7 @@ class ChatCompletionRequest(GenerationFields):
         warnings += read_limits(request)
         check_generation(request, limits, num_prompts=1)
         request._check_chat()
-        request.messages = template_messages(request.messages)
+        request.messages = template_messages(request.messages, limits.content_parts)
         return Parsed(request, warnings)
 
     def _check_chat(self) -> None:

@@ -28,15 +28,16 @@ async def generate(
     """
     model.check_ready()
     engine = model.engine
+    engine.check_sampling(sampling)
     quick = engine.is_quick(request)
     prompts = engine.read_prompts(request) if quick else await pool.run(engine.read_prompts, request)
     raw_request.warnings += engine.unread_options(request)
-    wanted = sampling.max_tokens
-    max_tokens = new_token_limit(engine, prompts, wanted=wanted, default=request.default_max_tokens)
-    if max_tokens != wanted:
+    max_tokens = new_token_limit(engine, prompts, wanted=sampling.max_tokens, default=request.default_max_tokens)
+    asked = request.new_token_limit
+    if max_tokens is not None and asked is not None and max_tokens < asked:
+        raw_request.warnings.append("max_tokens")  # clamped to the room that is left, or lowered by the server
+    if max_tokens != sampling.max_tokens:
         sampling = replace(sampling, max_tokens=max_tokens)
-        if wanted is not None:
-            raw_request.warnings.append("max_tokens")  # clamped to the room that is left
     is_streamed = bool(request.stream)
     key = open_stream(
         engine, prompts, sampling,
