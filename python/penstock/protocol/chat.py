@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import ConfigDict, Field, JsonValue
 
-from penstock.protocol.common import FAIL_FAST, GenerationFields, Limits, Parsed
+from penstock.protocol.common import FAIL_FAST, GenerationFields, Limits, Parsed, engine_reads
 from penstock.protocol.fields import NOT_BUILT_IN_CHAT, check_fields
 from penstock.protocol.messages import ChatMessage, template_messages
 from penstock.protocol.parse import check_generation, invalid, read, read_limits
@@ -41,7 +41,7 @@ class ChatCompletionRequest(GenerationFields):
     def parse(cls, body: bytes, limits: Limits) -> Parsed[Self]:
         """Reads the body of POST /v1/chat/completions. Raises ApiError, with `param`, on anything wrong."""
         request = read(cls, body, limits)
-        warnings = check_fields(request, NOT_BUILT_IN_CHAT, limits.engine_reads(request.model))
+        warnings = check_fields(request, NOT_BUILT_IN_CHAT, engine_reads(request, limits))
         warnings += read_limits(request)
         check_generation(request, limits, num_prompts=1)
         request._check_chat()

@@ -174,6 +174,11 @@ class Limits:
     content_parts: frozenset[str] = frozenset()
 
 
+def engine_reads(request: GenerationFields, limits: Limits) -> frozenset[str]:
+    """The fields that the engine of the request's model reads by itself. Most requests have none that could be one."""
+    return limits.engine_reads(request.model) if request.model_extra else frozenset()
+
+
 RequestT = TypeVar("RequestT", bound=GenerationFields)
 
 

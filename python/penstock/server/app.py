@@ -124,7 +124,8 @@ class PenstockServer(BaseInferenceApiServer):
 
     def _create_sampling_params(self, request: GenerationFields) -> SamplingParams:
         model = self._find(request.model)
-        return sampling_params(request, model.engine.sampling_defaults, self._engine_reads(model.name))
+        engine_reads = self._engine_reads(model.name) if request.model_extra else frozenset()
+        return sampling_params(request, model.engine.sampling_defaults, engine_reads)
 
     def _count_tokens(self, content: str | list[dict[str, Any]], model_name: str | None = None) -> int:
         return self._find(model_name).engine.count_tokens(content)
