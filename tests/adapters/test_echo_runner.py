@@ -17,16 +17,22 @@ def slots(*numbers: int) -> np.ndarray:
     return np.array(numbers, np.int32)
 
 
+def plan_of(joins: tuple[Join, ...], spans: tuple[Span, ...], decode: np.ndarray) -> StepPlan:
+    """The key of a row is its slot."""
+    first = [span.slot for span in spans if span.yields is Yields.TOKEN]
+    return StepPlan(joins, spans, (), decode, row_keys=np.array([*first, *decode], np.uint64))
+
+
 def joining(*limits: int, decode: np.ndarray | None = None, yields: Yields = Yields.TOKEN) -> StepPlan:
     """Sequences with these limits take slots 0, 1, 2 …"""
     params = [pack_row(SamplingParams(max_tokens=limit), rng_key=(1, 2), stop_ids=()) for limit in limits]
     joins = tuple(Join(slot, each) for slot, each in enumerate(params))
     spans = tuple(Span(slot, slots(1, 2), 0, yields) for slot in range(len(limits)))
-    return StepPlan(joins, spans, (), slots() if decode is None else decode)
+    return plan_of(joins, spans, slots() if decode is None else decode)
 
 
 def decoding(*numbers: int) -> StepPlan:
-    return StepPlan((), (), (), slots(*numbers))
+    return plan_of((), (), slots(*numbers))
 
 
 def run(runner: EchoRunner, plan: StepPlan) -> tuple[list[int], list[int]]:

@@ -19,6 +19,7 @@ from penstock.adapters.chat_text import ChatText
 from penstock.adapters.engine import Engine, PromptRequest
 from penstock.adapters.foreign_choices import DetermineFinishReason, ForeignChoices
 from penstock.adapters.foreign_samples import AdapterFaultError, read_samples
+from penstock.adapters.sample import ReturnSample
 from penstock.adapters.token_prompts import template_options
 from penstock.errors import ApiError
 from penstock.generation import (
@@ -249,6 +250,9 @@ class ForeignEngine(Engine):
 
     async def _generate(self, request: GenerationRequest) -> None:
         choices = ForeignChoices(self.hub, request, self._determine_finish_reason)
+        if request.sampling.max_tokens == 0:  # for nothing, no engine need be asked
+            choices.push([ReturnSample(index, "", 0, "length") for index in range(request.num_choices)])
+            return
         given: Any = self.adapter.generate(_prompts_of(request), request.sampling, request.is_streamed)
         async with contextlib.aclosing(read_samples(given)) as batches:
             async for samples in batches:

@@ -160,6 +160,7 @@ class Dispatcher:
                 time.time(), head.method, route, status, seconds, head.request_id,
                 api_key_id=request.api_key_id if request is not None else "",
                 receipt=request.receipt if request is not None else None,
+                traceparent=head.traceparent,
             )
         )  # fmt: skip
 

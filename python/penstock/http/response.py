@@ -13,8 +13,6 @@ from penstock.http.types import Send
 if TYPE_CHECKING:
     from penstock.http.request import Request
 
-HeaderList = list[tuple[bytes, bytes]]
-
 #: A length here would be forbidden, or taken for that of what is not sent again (RFC 9110, 8.6).
 _BODILESS = (204, 304)
 
@@ -63,7 +61,7 @@ class Response:
         return {"type": "http.response.start", "status": self.status_code, "headers": headers}
 
 
-def opening_headers(request: Request) -> HeaderList:
+def opening_headers(request: Request) -> list[tuple[bytes, bytes]]:
     """The headers of every answer to `request`, whose head is being sent."""
     headers = list(request.answer_headers)
     if request.head.closes_if_unread and not request.has_read_body:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Discriminator, FailFast, Field, Tag
 
@@ -97,7 +97,14 @@ class GenerationFields(WireModel):
 
     Attributes:
         model: may be left out where one model is served.
+        dialect: how the answer is told (`_core.Opening`).
+        response_id_prefix: of the answer's id.
+        default_max_tokens: new tokens of a request that sets no number; None: fills the context.
     """
+
+    dialect: ClassVar[str]
+    response_id_prefix: ClassVar[str]
+    default_max_tokens: ClassVar[int | None] = None
 
     model: str | None = Field(None, min_length=1, max_length=512)
     n: int | None = Field(None, ge=1, le=INT32_MAX)
@@ -165,6 +172,11 @@ class Limits:
     max_json_items: int = 262_144
     engine_reads: Callable[[str | None], frozenset[str]] = lambda _: frozenset()
     content_parts: frozenset[str] = frozenset()
+
+
+def engine_reads(request: GenerationFields, limits: Limits) -> frozenset[str]:
+    """The fields that the engine of the request's model reads by itself. Most requests have none that could be one."""
+    return limits.engine_reads(request.model) if request.model_extra else frozenset()
 
 
 RequestT = TypeVar("RequestT", bound=GenerationFields)

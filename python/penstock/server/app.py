@@ -33,7 +33,6 @@ from penstock.server.status import ServerStatus
 
 Adapters: TypeAlias = InferenceEngineAdapter | Sequence[InferenceEngineAdapter] | Mapping[str, InferenceEngineAdapter]
 
-_REJECTIONS = 'vllm:admission_rejections_total{reason="max_num_queued_reqs"}'
 #: `name` is the id.
 _SAID_OUTSIDE_INFO = {"name", *ModelObject.model_fields}
 
@@ -108,8 +107,7 @@ class PenstockServer(BaseInferenceApiServer):
         try:
             return await generate(request, raw_request, model=model, sampling=sampling, pool=self.pool)
         except ApiError as error:
-            if error.kind == "server_overloaded":
-                model.metrics.add(_REJECTIONS)
+            model.count_rejection(error)
             raise
 
     def _find(self, name: str | None) -> ServedModel:
@@ -126,7 +124,8 @@ class PenstockServer(BaseInferenceApiServer):
 
     def _create_sampling_params(self, request: GenerationFields) -> SamplingParams:
         model = self._find(request.model)
-        return sampling_params(request, model.engine.sampling_defaults, self._engine_reads(model.name))
+        engine_reads = self._engine_reads(model.name) if request.model_extra else frozenset()
+        return sampling_params(request, model.engine.sampling_defaults, engine_reads)
 
     def _count_tokens(self, content: str | list[dict[str, Any]], model_name: str | None = None) -> int:
         return self._find(model_name).engine.count_tokens(content)
@@ -143,16 +142,18 @@ class PenstockServer(BaseInferenceApiServer):
         return ServerStatus.BUSY if any(status.num_waiting for status in statuses) else ServerStatus.READY
 
     def _check_has_room(self) -> None:
-        # Which model is meant stands in the body. So this refuses for all of them, or not at all.
-        full: ApiError | None = None
+        # Which model is meant stands in the body: this refuses for all of them or not at all, and counts for the last.
+        refused: tuple[ServedModel, ApiError] | None = None
         for model in self.models.values():
             try:
                 model.engine.check_has_room()
             except ApiError as error:
-                full = error
+                refused = model, error
             else:
                 return
-        if full is not None:
+        if refused is not None:
+            model, full = refused
+            model.count_rejection(full)
             raise full
 
     def _models_health(self) -> dict[str, dict[str, Any]]:
