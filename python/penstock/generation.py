@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any
 
 #: Stop tokens of one sequence: the model's own and a request's.
@@ -78,7 +79,10 @@ class ForeignSamplingParams:
     @property
     def not_neutral(self) -> list[str]:
         """Names of those that ask for something."""
-        return [name for name, neutral in _NEUTRAL if getattr(self, name) != neutral]
+        values = _foreign_values(self)
+        if values == _NEUTRAL:  # nearly every request
+            return []
+        return [name for name, value, neutral in zip(_FOREIGN, values, _NEUTRAL, strict=True) if value != neutral]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +122,10 @@ class SamplingParams(ForeignSamplingParams):
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        for name in _NEVER_NONE:
-            if getattr(self, name) is None:
-                object.__setattr__(self, name, _default_of(self.__dataclass_fields__[name]))
+        if None in _never_none_values(self):
+            for name in _NEVER_NONE:
+                if getattr(self, name) is None:
+                    object.__setattr__(self, name, _default_of(self.__dataclass_fields__[name]))
         for name in _TUPLES:
             if type(value := getattr(self, name)) is not tuple:
                 object.__setattr__(self, name, (value,) if isinstance(value, str | int) else tuple(value))
@@ -130,8 +135,12 @@ class SamplingParams(ForeignSamplingParams):
         return self.temperature == 0.0
 
 
-_NEUTRAL = [(each.name, _default_of(each)) for each in fields(ForeignSamplingParams)]
+# Read by one call each: a request makes its parameters twice, and there are thirty.
+_FOREIGN = [each.name for each in fields(ForeignSamplingParams)]
+_NEUTRAL = tuple(_default_of(each) for each in fields(ForeignSamplingParams))
+_foreign_values = attrgetter(*_FOREIGN)
 _NEVER_NONE = [each.name for each in fields(SamplingParams) if _default_of(each) is not None]
+_never_none_values = attrgetter(*_NEVER_NONE)
 _TUPLES = [each.name for each in fields(SamplingParams) if type(each.default) is tuple]
 
 
