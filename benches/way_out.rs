@@ -46,7 +46,6 @@ fn opening(stop: &[&str], is_streamed: bool) -> Opening {
         include_usage: false,
         stop: stop.iter().map(ToString::to_string).collect(),
         prompt_tokens: 10,
-        cached_tokens: 0,
         max_tokens: 1000,
         keep_alive_s: Some(10.0),
         request_id: "req_0".to_owned(),

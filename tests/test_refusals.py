@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from processes import free_port
 
 from penstock import cli, serve
 
@@ -180,7 +181,8 @@ def refuse(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest
 
     monkeypatch.setattr(serve, "replace_process", started)
     monkeypatch.setattr(cli, "start_logging", lambda *_: None)
-    assert cli.main(["serve", str(folder)]) == 2
+    # A port that was claimed stays claimed: this process lives on.
+    assert cli.main(["serve", str(folder), "--port", str(free_port())]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("penstock serve: ")

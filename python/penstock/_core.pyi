@@ -168,14 +168,13 @@ class Opening:
         arrival: float,
         include_usage: bool = False,
         stop: list[str] = ...,
-        cached_tokens: int = 0,
         keep_alive_s: float | None = None,
     ) -> Opening:
         """`dialect`: the API it speaks: "chat" (chat.completion and its chunks), "completions" (text_completion), or
         "deltas": no wire at all, for `Hub.take_deltas`. `is_streamed`: events as the tokens come, else one body at the
-        end. `num_choices`: prompts times n. `prompt_tokens`, and `cached_tokens` of them: of all prompts together, for
-        usage. `max_tokens`: per choice, for metrics. `arrival`: when the request came. `stop`: stop strings; empty
-        ones are ignored. `keep_alive_s`: a stream that sent nothing for so long gets a comment; None: never.
+        end. `num_choices`: prompts times n. `prompt_tokens`: of all prompts together, for usage. `max_tokens`: per
+        choice, for metrics. `arrival`: when the request came. `stop`: stop strings; empty ones are ignored.
+        `keep_alive_s`: a stream that sent nothing for so long gets a comment; None: never.
         ValueError when `dialect` is none of these, `num_choices` not 1 to 2**CHOICE_BITS or `keep_alive_s` not
         positive."""
 
@@ -212,8 +211,9 @@ class Hub:
     def open(self, opening: Opening) -> int:
         """Opens a stream and returns its key. Special tokens never reach the text."""
 
-    def mark_scheduled(self, row_key: int) -> None:
-        """A choice left the queue (its prefill begins): ends its queue time. Unknown keys are ignored."""
+    def mark_scheduled(self, row_key: int, *, num_cached_tokens: int = 0) -> None:
+        """A choice left the queue (its prefill begins): ends its queue time. `num_cached_tokens`: those of its prompt
+        that a cache had, for usage; the first call of a choice counts. Unknown keys are ignored."""
 
     def push_step(
         self, keys: Buffer, output: Any, *, num_running: int, num_waiting: int, num_pages_in_use: int

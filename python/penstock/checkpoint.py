@@ -26,7 +26,7 @@ __all__ = ["Checkpoint", "LeafSource", "TensorInfo", "inspect_checkpoint"]
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
-DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+DTYPES = ("bfloat16", "float16", "float32")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,6 @@ class Checkpoint:
         max_position_embeddings: the longest sequence the model was made for.
         tensors: every stored tensor by name.
         sources: for each leaf of the weight tree its tensors.
-        stored_dtype: "float32", "bfloat16" or "float16": what most of the stored bytes are.
     """
 
     path: Path
@@ -66,7 +65,6 @@ class Checkpoint:
     architecture: str
     tensors: Mapping[str, TensorInfo]
     sources: tuple[LeafSource, ...]
-    stored_dtype: str
 
 
 def inspect_checkpoint(path: Path) -> Checkpoint:
@@ -82,10 +80,8 @@ def inspect_checkpoint(path: Path) -> Checkpoint:
     spec = family.spec(reader)
     tensors = _read_tensors(path)
     sources = tuple(_leaf_sources(family, spec))
-    used = [_check_source(path, source, tensors) for source in sources]
-    by_dtype = dict.fromkeys(DTYPES, 0)
-    for info in (info for infos in used for info in infos):
-        by_dtype[info.dtype] += info.num_bytes
+    for source in sources:
+        _check_source(path, source, tensors)
     generation = (
         read_json_object(path / "generation_config.json") if (path / "generation_config.json").is_file() else {}
     )
@@ -100,7 +96,6 @@ def inspect_checkpoint(path: Path) -> Checkpoint:
         architecture=family.architecture,
         tensors=tensors,
         sources=sources,
-        stored_dtype=DTYPES[max(by_dtype, key=lambda name: by_dtype[name])],
     )
 
 
@@ -132,8 +127,8 @@ def _check_numbers(config: Mapping[str, Any]) -> None:
         method = quantization.get("quant_method", "unnamed") if isinstance(quantization, dict) else "unnamed"
         raise ModelError(f"config.json: quantization_config ({method}) is not supported, expected plain weights")
     dtype = config.get("dtype") or config.get("torch_dtype") or "float32"
-    if dtype not in DTYPES.values():
-        raise ModelError(f"config.json: dtype {dtype!r} is not supported, expected one of {sorted(DTYPES.values())}")
+    if dtype not in DTYPES:
+        raise ModelError(f"config.json: dtype {dtype!r} is not supported, expected one of {list(DTYPES)}")
 
 
 def _read_tensors(path: Path) -> dict[str, TensorInfo]:
@@ -171,9 +166,8 @@ def _leaf_sources(family: Family, spec: DecoderSpec) -> Iterator[LeafSource]:
             yield LeafSource(leaf, layer, tuple(name.format(layer=layer) for name in names))
 
 
-def _check_source(path: Path, source: LeafSource, tensors: Mapping[str, TensorInfo]) -> list[TensorInfo]:
-    """The stored tensors of one leaf, each of the shape that the config asks for."""
-    infos = []
+def _check_source(path: Path, source: LeafSource, tensors: Mapping[str, TensorInfo]) -> None:
+    """Refuses a leaf whose stored tensors are not each of the shape that the config asks for."""
     for name, want in zip(source.tensors, source.leaf.stored_shapes(len(source.tensors)), strict=True):
         info = tensors.get(name)
         if info is None:
@@ -182,8 +176,6 @@ def _check_source(path: Path, source: LeafSource, tensors: Mapping[str, TensorIn
             raise ModelError(f"tensor {name} of {path}: config.json asks for {list(want)}, found {list(info.shape)}")
         if info.dtype not in DTYPE_BYTES:
             raise ModelError(f"tensor {name} of {path}: dtype {info.dtype} is not supported, expected F32, BF16 or F16")
-        infos.append(info)
-    return infos
 
 
 def _listing(path: Path) -> str:

@@ -90,62 +90,80 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    model: Path | None = Field(None, description="Hugging Face model folder; none serves the bundled model")
-    host: str = Field("127.0.0.1", min_length=1, description="address to bind")
-    port: int = Field(11556, ge=1, le=65535, description="port to bind")
+    model: Path | None = Field(default=None, description="Hugging Face model folder; none serves the bundled model")
+    host: str = Field(default="127.0.0.1", min_length=1, description="address to bind")
+    port: int = Field(default=11556, ge=1, le=65535, description="port to bind")
     model_name: str | None = Field(
-        None, min_length=1, description="id that clients send as `model`; default: the folder's name"
+        default=None, min_length=1, description="id that clients send as `model`; default: the folder's name"
     )
-    engine: Literal["jax", "echo"] = Field("jax", description="echo is a fake engine for front-end tests")
-    echo_interval_ms: float = Field(0.0, ge=0, description="echo: time between tokens; 0 as fast as they are taken")
+    engine: Literal["jax", "echo"] = Field(default="jax", description="echo is a fake engine for front-end tests")
+    echo_interval_ms: float = Field(
+        default=0.0, ge=0, description="echo: time between tokens; 0 as fast as they are taken"
+    )
 
     dtype: Literal["float32", "bfloat16"] | None = Field(
-        None, description="of weights and cache; default: float32 on CPU, bfloat16 on accelerators"
+        default=None, description="of weights and cache; default: float32 on CPU, bfloat16 on accelerators"
     )
-    max_model_len: int | None = Field(None, ge=16, description="prompt and new tokens together; default: the model's")
-    max_num_seqs: int = Field(32, ge=1, le=1024, description="sequences decoded at once")
-    kv_cache_memory: Size | None = Field(None, ge=1, description="bytes for the KV cache (suffixes K, M, G)")
+    max_model_len: int | None = Field(
+        default=None, ge=16, description="prompt and new tokens together; default: the model's"
+    )
+    max_num_seqs: int = Field(default=32, ge=1, le=1024, description="sequences decoded at once")
+    kv_cache_memory: Size | None = Field(default=None, ge=1, description="bytes for the KV cache (suffixes K, M, G)")
     max_prefill_tokens: int | None = Field(
-        None, ge=16, description="prompt tokens computed per step beside decode; default: 128, 512 on accelerators"
+        default=None,
+        ge=16,
+        description="prompt tokens computed per step beside decode; default: 128, 512 on accelerators",
     )
-    tokens_per_dispatch: int | None = Field(None, ge=1, le=32, description="tokens per decode call when nobody waits")
-    pipeline_depth: int | None = Field(None, ge=1, le=2, description="steps in flight")
-    compile_cache: Path | None = Field(None, description="folder of compiled programs; default: the user's cache")
+    tokens_per_dispatch: int | None = Field(
+        default=None, ge=1, le=32, description="tokens per decode call when nobody waits"
+    )
+    pipeline_depth: int | None = Field(default=None, ge=1, le=2, description="steps in flight")
+    compile_cache: Path | None = Field(
+        default=None, description="folder of compiled programs; default: the user's cache"
+    )
 
-    max_queued_requests: int = Field(512, ge=1, description="requests waiting for a slot; more get 503")
-    max_request_size: Size = Field(10 * 1024 * 1024, ge=1, description="bytes of a request body (suffixes K, M, G)")
+    max_queued_requests: int = Field(default=512, ge=1, description="requests waiting for a slot; more get 503")
+    max_request_size: Size = Field(
+        default=10 * 1024 * 1024, ge=1, description="bytes of a request body (suffixes K, M, G)"
+    )
     max_total_request_size: Size | None = Field(
-        None, ge=1, description="bytes of all request bodies held at once; default: 256M (suffixes K, M, G)"
+        default=None, ge=1, description="bytes of all request bodies held at once; default: 256M (suffixes K, M, G)"
     )
     max_header_count: int = Field(
-        100, ge=1, le=100, description="headers of a request; the host itself refuses more than 100"
+        default=100, ge=1, le=100, description="headers of a request; the host itself refuses more than 100"
     )
-    max_choices: int = Field(128, ge=1, le=4096, description="n times prompts of one request")
-    max_stop_strings: int = Field(16, ge=1, description="stop strings of one request")
-    max_json_members: int = Field(20_000, ge=16, description="object members, objects and arrays of a request body")
-    max_json_items: int = Field(262_144, ge=16, description="array items of a request body, as token ids")
+    max_choices: int = Field(default=128, ge=1, le=4096, description="n times prompts of one request")
+    max_stop_strings: int = Field(default=16, ge=1, description="stop strings of one request")
+    max_json_members: int = Field(
+        default=20_000, ge=16, description="object members, objects and arrays of a request body"
+    )
+    max_json_items: int = Field(default=262_144, ge=16, description="array items of a request body, as token ids")
     max_pending_bytes: Size = Field(
-        1 << 20, ge=4096, description="unread bytes after which a slow reader is cancelled (suffixes K, M, G)"
+        default=1 << 20, ge=4096, description="unread bytes after which a slow reader is cancelled (suffixes K, M, G)"
     )
-    request_timeout_s: float = Field(300.0, gt=0, description="a request's time limit")
-    keep_alive_s: float = Field(10.0, gt=0, description="silence after which a stream gets a `: ping` comment")
-    idle_timeout_s: float = Field(75.0, gt=0, description="time a connection may stay open between requests")
-    head_timeout_s: float = Field(30.0, gt=0, description="time a new connection has to send its first request's head")
-    drain_timeout_s: float = Field(30.0, ge=0, description="time that streams get to finish after SIGTERM")
+    request_timeout_s: float = Field(default=300.0, gt=0, description="a request's time limit")
+    keep_alive_s: float = Field(default=10.0, gt=0, description="silence after which a stream gets a `: ping` comment")
+    idle_timeout_s: float = Field(default=75.0, gt=0, description="time a connection may stay open between requests")
+    head_timeout_s: float = Field(
+        default=30.0, gt=0, description="time a new connection has to send its first request's head"
+    )
+    drain_timeout_s: float = Field(default=30.0, ge=0, description="time that streams get to finish after SIGTERM")
     restart: int = Field(
-        0, ge=0, le=100, description="how often within ten minutes a worker that was killed is started again"
+        default=0, ge=0, le=100, description="how often within ten minutes a worker that was killed is started again"
     )
-    tokenizer_threads: int = Field(2, ge=1, le=64, description="threads that render templates and encode prompts")
+    tokenizer_threads: int = Field(
+        default=2, ge=1, le=64, description="threads that render templates and encode prompts"
+    )
 
     api_key: ApiKeys = Field(
         default_factory=list, description="accepted API key, may be repeated; none: no authentication"
     )
     cors_origin: list[str] = Field(default_factory=list, description="allowed origin, may be repeated; none: CORS off")
-    docs: Literal["on", "off"] = Field("on", description="serve /openapi.json and the page /docs")
+    docs: Literal["on", "off"] = Field(default="on", description="serve /openapi.json and the page /docs")
     access_log: Literal["text", "json", "off"] = Field(
-        "text", description="a line per request, probes and scrapes left out; json goes to stdout"
+        default="text", description="a line per request, probes and scrapes left out; json goes to stdout"
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="of Penstock's own log")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="of Penstock's own log")
 
     @field_validator("max_total_request_size")
     @classmethod

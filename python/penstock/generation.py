@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import MISSING, Field, dataclass, field, fields
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any
 
 #: Stop tokens of one sequence: the model's own and a request's.
 MAX_STOP_IDS = 16
 MAX_STOP_IDS_OF_A_REQUEST = 4
 MAX_STOP_IDS_OF_A_MODEL = MAX_STOP_IDS - MAX_STOP_IDS_OF_A_REQUEST
+
+
+def _default_of(each: Field[Any]) -> Any:
+    return each.default if each.default_factory is MISSING else each.default_factory()
 
 
 class FinishReason(StrEnum):
@@ -49,8 +54,42 @@ class RowParameter:
 
 
 @dataclass(frozen=True, slots=True)
-class SamplingParams:
+class ForeignSamplingParams:
+    """What only engines of others act on. Penstock's own refuse, by name, what is not neutral (`not_neutral`)."""
+
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+    logit_bias: Mapping[int, float] = field(default_factory=dict, hash=False)
+    bad_words: tuple[str, ...] = ()
+    allowed_token_ids: tuple[int, ...] = ()
+    best_of: int | None = None
+    logprobs: int | None = None
+    prompt_logprobs: int | None = None
+    guided_decoding: Any = field(default=None, hash=False)
+    stop_pattern: str | None = None
+    truncate_prompt_tokens: int | None = None
+    include_stop_str_in_output: bool = False
+    ignore_stop_strings_in_reasoning: bool = True
+    skip_special_tokens: bool = True
+    spaces_between_special_tokens: bool = True
+    detokenize: bool = True
+    output_kind: Any = field(default=None, hash=False)
+
+    @property
+    def not_neutral(self) -> list[str]:
+        """Names of those that ask for something."""
+        values = _foreign_values(self)
+        if values == _NEUTRAL:  # nearly every request
+            return []
+        return [name for name, value, neutral in zip(_FOREIGN, values, _NEUTRAL, strict=True) if value != neutral]
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams(ForeignSamplingParams):
     """How tokens are chosen and when a choice ends. Bounds are checked at the door (`protocol`).
+
+    For every field None means its default, and a list, or a single value, is as good as a tuple.
 
     A field with a `RowParameter` is known to the device, under its name.
 
@@ -82,9 +121,27 @@ class SamplingParams:
     seed: int = field(default_factory=lambda: random.getrandbits(63))
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
+    def __post_init__(self) -> None:
+        if None in _never_none_values(self):
+            for name in _NEVER_NONE:
+                if getattr(self, name) is None:
+                    object.__setattr__(self, name, _default_of(self.__dataclass_fields__[name]))
+        for name in _TUPLES:
+            if type(value := getattr(self, name)) is not tuple:
+                object.__setattr__(self, name, (value,) if isinstance(value, str | int) else tuple(value))
+
     @property
     def is_greedy(self) -> bool:
         return self.temperature == 0.0
+
+
+# Read by one call each: a request makes its parameters twice, and there are thirty.
+_FOREIGN = [each.name for each in fields(ForeignSamplingParams)]
+_NEUTRAL = tuple(_default_of(each) for each in fields(ForeignSamplingParams))
+_foreign_values = attrgetter(*_FOREIGN)
+_NEVER_NONE = [each.name for each in fields(SamplingParams) if _default_of(each) is not None]
+_never_none_values = attrgetter(*_NEVER_NONE)
+_TUPLES = [each.name for each in fields(SamplingParams) if type(each.default) is tuple]
 
 
 @dataclass(frozen=True, slots=True)

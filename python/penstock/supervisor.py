@@ -46,6 +46,7 @@ class Supervisor(MPServer):
         self._max_restarts = restarts
         self._restarted_at: deque[float] = deque(maxlen=max(1, restarts))
         self._own_pid = os.getpid()
+        self._told_pid: int | None = None  # the worker whose end was told last
         self.on_startup(self._take_signals)  # called just before the fork
 
     # ---- signals
@@ -81,14 +82,14 @@ class Supervisor(MPServer):
             code = _exit_code(worker)
             if worker.interrupt_by_parent and code not in {0, *_STOPPED}:
                 self.has_failed = True
-                logger.error("%s", describe_exit(worker.inner.pid, code))
+                self._tell_end(worker, code)
 
     def _wait_for_end(self, worker: WorkerProcess) -> None:
         worker.inner.join()
         if worker.interrupt_by_parent:
             return
         code = _exit_code(worker)
-        logger.error("%s", describe_exit(worker.inner.pid, code))
+        self._tell_end(worker, code)
         if self.reload_on_changes:
             return  # the next change of a file starts another
         # Granian takes a worker that ends soon after a restart for a crash loop: the bound here is the user's.
@@ -96,6 +97,12 @@ class Supervisor(MPServer):
         self.respawn_failed_workers = code < 0 and self._may_restart()
         self.interrupt_children.append(worker.idx)
         self.main_loop_interrupt.set()
+
+    def _tell_end(self, worker: WorkerProcess, code: int) -> None:
+        """Once for each worker: one that ended by itself is stopped like any other afterwards."""
+        if worker.inner.pid != self._told_pid:
+            self._told_pid = worker.inner.pid
+            logger.error("%s", describe_exit(worker.inner.pid, code))
 
     def _may_restart(self) -> bool:
         """Whether one more restart is within the bound; counts it."""

@@ -87,10 +87,11 @@ impl Hub {
         stream_key
     }
 
-    /// A choice's prefill begins.
-    pub fn mark_scheduled(&self, row_key: u64, now: f64) {
+    /// A choice's prefill begins, which `num_cached_tokens` of its prompt need no more.
+    pub fn mark_scheduled(&self, row_key: u64, num_cached_tokens: u32, now: f64) {
         if let Some(open) = self.table.find(row_key) {
-            open.lock().mark_scheduled(choice_of(row_key), now);
+            open.lock()
+                .mark_scheduled(choice_of(row_key), num_cached_tokens, now);
         }
     }
 

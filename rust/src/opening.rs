@@ -23,8 +23,6 @@ pub struct Opening {
     pub stop: Vec<String>,
     /// Of all prompts together.
     pub prompt_tokens: u32,
-    /// Those of them that a cache had.
-    pub cached_tokens: u32,
     /// Per choice, for the metrics.
     pub max_tokens: u32,
     /// A stream that was silent for so many seconds gets a comment; none: never.

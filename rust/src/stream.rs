@@ -33,6 +33,8 @@ pub struct Stream {
     num_ended: usize,
     /// Whether the engine gave any: its prefill is done.
     has_tokens: bool,
+    /// Tokens of its prompts that a cache had.
+    num_cached_tokens: u64,
     frames: Frames,
     /// When something was last written, or the stream opened.
     last_written: f64,
@@ -56,6 +58,7 @@ impl Stream {
             choices,
             num_ended: 0,
             has_tokens: false,
+            num_cached_tokens: 0,
             frames,
             last_written: now,
             opened: now,
@@ -115,11 +118,15 @@ impl Stream {
         false
     }
 
-    /// A choice's prefill begins.
-    pub fn mark_scheduled(&mut self, index: usize, now: f64) {
-        if let Some(choice) = self.choices.get_mut(index) {
-            choice.times.scheduled.get_or_insert(now);
-        }
+    /// A choice's prefill begins, which `num_cached_tokens` of its prompt need no more. One that begins again, because
+    /// it was stopped, changes nothing.
+    pub fn mark_scheduled(&mut self, index: usize, num_cached_tokens: u32, now: f64) {
+        let choice = self.choices.get_mut(index);
+        let Some(choice) = choice.filter(|choice| choice.times.scheduled.is_none()) else {
+            return;
+        };
+        choice.times.scheduled = Some(now);
+        self.num_cached_tokens += u64::from(num_cached_tokens);
     }
 
     /// Ends the stream with an error. False if it had ended.
@@ -348,7 +355,7 @@ impl Stream {
         let num_tokens = |choice: &Choice| u64::from(choice.num_tokens);
         Usage {
             prompt_tokens: u64::from(self.opening.prompt_tokens),
-            cached_tokens: u64::from(self.opening.cached_tokens),
+            cached_tokens: self.num_cached_tokens,
             completion_tokens: self.choices.iter().map(num_tokens).sum(),
         }
     }

@@ -218,3 +218,21 @@ def test_leaving_a_generator_early_cancels(prompt: PromptEncoder) -> None:
             await asyncio.sleep(0.001)
 
     play(prompt, scene)
+
+
+def test_a_generator_that_nobody_iterates_opens_no_stream(prompt: PromptEncoder) -> None:
+    async def scene(engine: EchoEngine) -> None:
+        await engine.generate("Hello", SamplingParams(max_tokens=5), stream=True)
+        assert engine.hub.num_open == 0
+
+    play(prompt, scene)
+
+
+def test_what_the_engine_refuses_leaves_no_stream_and_counts_as_nothing(prompt: PromptEncoder) -> None:
+    async def scene(engine: EchoEngine) -> None:
+        with pytest.raises(ApiError, match="min_tokens"):
+            await engine.generate("Hello", SamplingParams(max_tokens=5, min_tokens=6))
+        assert engine.hub.num_open == 0
+        assert engine._counters.get("penstock_cancelled_requests_total") == 0
+
+    play(prompt, scene)

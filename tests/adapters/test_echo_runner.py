@@ -1,5 +1,6 @@
 """The echo engine's device, plan by plan."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,16 +18,22 @@ def slots(*numbers: int) -> np.ndarray:
     return np.array(numbers, np.int32)
 
 
+def plan_of(joins: tuple[Join, ...], spans: tuple[Span, ...], decode: np.ndarray) -> StepPlan:
+    """The key of a row is its slot."""
+    first = [span.slot for span in spans if span.yields is Yields.TOKEN]
+    return StepPlan(joins, spans, (), decode, row_keys=np.array([*first, *decode], np.uint64))
+
+
 def joining(*limits: int, decode: np.ndarray | None = None, yields: Yields = Yields.TOKEN) -> StepPlan:
     """Sequences with these limits take slots 0, 1, 2 …"""
     params = [pack_row(SamplingParams(max_tokens=limit), rng_key=(1, 2), stop_ids=()) for limit in limits]
     joins = tuple(Join(slot, each) for slot, each in enumerate(params))
     spans = tuple(Span(slot, slots(1, 2), 0, yields) for slot in range(len(limits)))
-    return StepPlan(joins, spans, (), slots() if decode is None else decode)
+    return plan_of(joins, spans, slots() if decode is None else decode)
 
 
 def decoding(*numbers: int) -> StepPlan:
-    return StepPlan((), (), (), slots(*numbers))
+    return plan_of((), (), slots(*numbers))
 
 
 def run(runner: EchoRunner, plan: StepPlan) -> tuple[list[int], list[int]]:
@@ -51,11 +58,11 @@ def test_every_row_gets_the_tokens_in_turn_until_its_limit() -> None:
 
 
 def test_several_tokens_of_a_step_are_the_same_ones_up_to_the_limit() -> None:
-    runner = make(rows_with_room=lambda slots: slots != 2)
+    runner = make(rows_with_room=lambda row_keys: row_keys != 2)
     run(runner, joining(6, 9, 9))
-    output = runner.dispatch(StepPlan((), (), (), slots(0, 1, 2), tokens_per_dispatch=4)).fetch()
+    output = runner.dispatch(replace(decoding(0, 1, 2), tokens_per_dispatch=4)).fetch()
     assert output.ids.tolist() == [[11, 12, 10, 11], [11, 12, 10, 11], [-1] * 4]
-    output = runner.dispatch(StepPlan((), (), (), slots(0, 1), tokens_per_dispatch=4)).fetch()
+    output = runner.dispatch(replace(decoding(0, 1), tokens_per_dispatch=4)).fetch()
     assert output.ids.tolist() == [[12, -1, -1, -1], [12, 10, 11, 12]]
     assert output.ids.flags.c_contiguous
     assert output.ends.tolist() == [END_LENGTH, END_LENGTH]

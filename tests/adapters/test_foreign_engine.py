@@ -183,3 +183,20 @@ def test_two_models_are_told_apart() -> None:
         assert (unnamed.status, error["code"], error["param"]) == (400, "missing_required_parameter", "model")
 
     play(server, scene)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_request_for_no_tokens_is_answered_without_the_engine(streamed: bool) -> None:
+    adapter = Foreign()
+    server = foreign_server(adapter)
+
+    async def scene() -> None:
+        answer = await ask(server, "POST", "/v1/completions", {**TEXT, "max_tokens": 0, "n": 2, "stream": streamed})
+        bodies = answer.events if streamed else [answer.json()]
+        choices = [choice for body in bodies for choice in body["choices"]]
+        assert [(each["index"], each["text"], each["finish_reason"]) for each in choices] == [
+            (0, "", "length"), (1, "", "length"),
+        ]  # fmt: skip
+        assert adapter.prompts == []
+
+    play(server, scene)

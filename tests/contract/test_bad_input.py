@@ -39,7 +39,7 @@ def changed(**fields: Any) -> dict[str, Any]:
         (CHAT, changed(messages=[]), 400, "invalid_value", "messages"),
         (CHAT, changed(messages="Hello"), 400, "invalid_type", "messages"),
         (CHAT, changed(max_tokens="many"), 400, "invalid_type", "max_tokens"),
-        (CHAT, changed(max_tokens=0), 400, "invalid_value", "max_tokens"),
+        (CHAT, changed(max_tokens=-2), 400, "invalid_value", "max_tokens"),
         (CHAT, changed(temperature=-1), 400, "invalid_value", "temperature"),
         (CHAT, changed(temperature="hot"), 400, "invalid_type", "temperature"),
         (CHAT, changed(top_p=7), 400, "invalid_value", "top_p"),

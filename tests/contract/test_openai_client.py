@@ -114,6 +114,15 @@ def test_max_tokens_is_clamped_to_the_room(client: openai.OpenAI) -> None:
     assert answer.choices[0].finish_reason == "length"
 
 
+def test_no_tokens_is_a_number_of_tokens(client: openai.OpenAI) -> None:
+    answer = client.completions.create(model="echo", prompt=["One", "Two"], max_tokens=0, n=2)
+    assert answer.usage is not None
+    assert (answer.usage.completion_tokens, answer.usage.prompt_tokens > 0) == (0, True)
+    assert [(choice.text, choice.finish_reason) for choice in answer.choices] == [("", "length")] * 4
+    stream = client.chat.completions.create(model="echo", messages=HELLO, max_completion_tokens=0, stream=True)
+    assert [choice.finish_reason for chunk in stream for choice in chunk.choices] == [None, "length"]
+
+
 def test_the_only_model_need_not_be_named(echo_server: Launch) -> None:
     for path, body in {
         "chat/completions": {"messages": HELLO},

@@ -35,8 +35,8 @@ def streamed(client: openai.OpenAI, **body: Any) -> list[str]:
 @pytest.mark.parametrize(
     "body",
     [GREEDY, SEEDED, SEEDED | {"n": 3}, SEEDED | {"prompt": [RIVER, "A dog"], "n": 2},
-     SEEDED | {"prompt": [[5, 6, 7], [8]]}, GREEDY | {"max_tokens": 1}],
-    ids=["greedy", "seeded", "choices", "texts", "ids", "one token"],
+     SEEDED | {"prompt": [[5, 6, 7], [8]]}, GREEDY | {"max_tokens": 1}, GREEDY | {"max_tokens": 0}],
+    ids=["greedy", "seeded", "choices", "texts", "ids", "one token", "no token"],
 )  # fmt: skip
 def test_a_stream_joined_is_the_plain_answer(client: openai.OpenAI, body: dict[str, Any]) -> None:
     assert streamed(client, **body) == plain(client, **body)

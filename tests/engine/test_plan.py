@@ -6,7 +6,7 @@ import pytest
 from penstock.checkpoint import Checkpoint
 from penstock.engine import EngineOptions, memory
 from penstock.engine.memory import free_host_bytes
-from penstock.engine.programs import decode_buckets, prefill_buckets, program_keys
+from penstock.engine.program_set import decode_buckets, prefill_buckets, program_keys
 from penstock.engine.runner import plan_engine
 from penstock.errors import ConfigError
 

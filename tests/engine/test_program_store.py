@@ -19,8 +19,9 @@ import penstock
 from penstock.checkpoint import Checkpoint
 from penstock.engine import EngineOptions
 from penstock.engine.compiler import default_cache_folder
+from penstock.engine.program_set import ProgramKey
 from penstock.engine.program_store import SOURCES, ProgramStore
-from penstock.engine.programs import ProgramKey, program
+from penstock.engine.programs import program
 from penstock.engine.runner import JaxRunner, plan_engine
 
 FRESH = ProgramKey("fresh")

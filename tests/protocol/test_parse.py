@@ -54,7 +54,7 @@ def refused(door: Any, **fields: Any) -> tuple[str, str | None]:
         ({"top_k": -2}, "invalid_value", "top_k"),
         ({"min_p": -0.1}, "invalid_value", "min_p"),
         ({"seed": 2**63}, "invalid_value", "seed"),
-        ({"max_tokens": 0}, "invalid_value", "max_tokens"),
+        ({"max_tokens": -2}, "invalid_value", "max_tokens"),
         ({"max_completion_tokens": -2}, "invalid_value", "max_completion_tokens"),
         ({"max_tokens": 5, "max_completion_tokens": 6}, "invalid_value", "max_tokens"),
         ({"stream": "yes"}, "invalid_type", "stream"),

@@ -363,15 +363,14 @@ def test_a_row_that_is_not_a_number_fails_its_stream_and_the_others_go_on(pipeli
 
 def test_a_full_queue_says_so_before_a_request_is_made():
     scheduler, _, _ = make_scheduler(max_queued_requests=1, num_slots=1)
-    scheduler.check_has_room()
+    scheduler.queue.check_has_room()
     scheduler.submit(make_request(1, [[1]], 9))
     scheduler.step()
-    assert scheduler.queue.has_room()
+    scheduler.queue.check_has_room()
     scheduler.submit(make_request(2, [[1]], 9))
-    assert not scheduler.queue.has_room()
     with pytest.raises(ApiError) as refusal:
-        scheduler.check_has_room()
+        scheduler.queue.check_has_room()
     assert refusal.value.kind == "server_overloaded"
     scheduler.close("draining", "The server shuts down.")
     with pytest.raises(ApiError, match="stopped"):
-        scheduler.check_has_room()
+        scheduler.queue.check_has_room()

@@ -74,7 +74,7 @@ class Client:
         if not self.may_read.is_set():
             await self.may_read.wait()
         self.pieces.append(message["body"])
-        self.is_complete = not message["more_body"]
+        self.is_complete = not message.get("more_body", False)
         self.got.set()
 
     @property

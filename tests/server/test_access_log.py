@@ -38,6 +38,20 @@ def entry(request_id: str = "r") -> AccessEntry:
     return AccessEntry(0.0, "GET", "/v1/models", 200, 0.25, request_id, "", None)
 
 
+def test_a_line_names_the_trace_that_a_request_belongs_to(lines: list[str]) -> None:
+    trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+    async def scene() -> None:
+        await ask(server, "GET", "/v1/models", traceparent=f"00-{trace_id}-00f067aa0ba902b7-01")
+        await ask(server, "GET", "/v1/models", traceparent="none")
+        await until(lambda: len(lines) == 2)
+        assert lines[0].endswith(f" trace={trace_id}")
+        assert "trace=" not in lines[1]
+
+    server = echo_server()
+    play(server, scene)
+
+
 def test_a_line_says_what_was_asked_and_what_it_took(lines: list[str]) -> None:
     server = echo_server(api_key=["secret-key"])
 

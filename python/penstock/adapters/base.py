@@ -7,7 +7,7 @@ efficient half: ids go straight from the engine's thread into the hub, and the s
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import Any
 
 from penstock._core import Metrics
@@ -40,13 +40,11 @@ class InferenceEngineAdapter(ABC):
     metrics: Metrics | None = None
 
     @abstractmethod
-    async def generate(
+    def generate(
         self, prompts: str | list[str], sampling_params: SamplingParams, stream: bool = False
-    ) -> list[ReturnSample] | AsyncIterator[list[ReturnSample]]:
-        """Generates for one or several prompts: all samples at once, or an async iterator of deltas.
-
-        An `async def` that yields lists of samples is as good: the server takes both.
-        """
+    ) -> Awaitable[list[ReturnSample] | AsyncIterator[list[ReturnSample]]] | AsyncIterator[list[ReturnSample]]:
+        """Generates for one or several prompts: an `async def` that yields lists of samples, that returns all samples
+        at once, or that returns an async iterator of deltas."""
 
     @abstractmethod
     def count_tokens(self, content: str | list[dict[str, Any]]) -> int:

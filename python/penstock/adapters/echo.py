@@ -49,14 +49,11 @@ class EchoEngine(ScheduledEngine):
     def _load(self, on_progress: Callable[[str], None]) -> Scheduler:
         tokens_per_dispatch = 1 if self._interval_s else _TOKENS_PER_DISPATCH
         capacity = echo_capacity(max_model_len=self.max_model_len, tokens_per_dispatch=tokens_per_dispatch)
-        runner = EchoRunner(capacity, visible_tokens(self.prompt), interval_s=self._interval_s)
-        scheduler = Scheduler(runner, self.hub, max_queued_requests=self._max_queued_requests)
-        hub = self.hub
-
-        def rows_with_room(slots: np.ndarray) -> np.ndarray:
-            row_keys: Any = scheduler.row_keys_in(slots)  # a buffer, which numpy's types do not say on 3.11
-            return np.frombuffer(hub.rows_with_room(row_keys, _WATERMARK_BYTES), bool)
-
-        runner.rows_with_room = rows_with_room
+        runner = EchoRunner(
+            capacity, visible_tokens(self.prompt), interval_s=self._interval_s, rows_with_room=self._rows_with_room
+        )
         self._num_pages = capacity.num_pages
-        return scheduler
+        return Scheduler(runner, self.hub, max_queued_requests=self._max_queued_requests)
+
+    def _rows_with_room(self, row_keys: Any) -> np.ndarray:  # Any: of a buffer, which numpy's types do not say on 3.11
+        return np.frombuffer(self.hub.rows_with_room(row_keys, _WATERMARK_BYTES), bool)

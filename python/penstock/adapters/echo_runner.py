@@ -16,7 +16,7 @@ from penstock.engine.row_parameters import ROW_LAYOUT
 
 _MAX_TOKENS = ROW_LAYOUT.slices["max_tokens"].start
 
-#: From slots, int32 [B], to which of them may have a token, bool [B].
+#: From row keys, uint64 [B], to which of them may have a token, bool [B].
 RowsWithRoom = Callable[[np.ndarray], np.ndarray]
 
 #: Where fewer than half of the rows have room, it is looked for again after such a pause: a step for few costs as much
@@ -48,8 +48,7 @@ class EchoRunner:
     Args:
         tokens: int32 [P]: what every sequence gets, over and over.
         interval_s: between two tokens of a sequence; 0: none.
-        rows_with_room: asked before tokens are given, unpaced; rows without room get none. None: all have room. It may
-            be set later.
+        rows_with_room: asked before tokens are given, unpaced; rows without room get none. None: all have room.
     """
 
     def __init__(
@@ -57,7 +56,7 @@ class EchoRunner:
         rows_with_room: RowsWithRoom | None = None,
     ) -> None:  # fmt: skip
         self.capacity = capacity
-        self.rows_with_room = rows_with_room
+        self._rows_with_room = rows_with_room
         self._tokens = tokens
         self._interval_s = interval_s
         self._due = 0.0  # when the next paced step is
@@ -93,11 +92,11 @@ class EchoRunner:
             ends[is_over & ((gets > 0) | (limits == 0))] = END_LENGTH
         return StepOutput(ids, ends)
 
-    def wait_for_rows(self, slots: np.ndarray, *, is_joined: bool) -> np.ndarray | bool:
-        """Which of `slots` may have a token now. Waits for the next step's time, or for room, unless others join."""
+    def wait_for_rows(self, row_keys: np.ndarray, *, is_joined: bool) -> np.ndarray | bool:
+        """Which rows may have a token now. Waits for the next step's time, or for room, unless others join."""
         if self._interval_s:
-            return self._is_due(has_rows=len(slots) > 0, may_wait=not is_joined)
-        return self._wait_for_room(slots, may_wait=not is_joined)
+            return self._is_due(has_rows=len(row_keys) > 0, may_wait=not is_joined)
+        return self._wait_for_room(row_keys, may_wait=not is_joined)
 
     def _is_due(self, *, has_rows: bool, may_wait: bool) -> bool:
         """On an absolute schedule, so that no drift adds up."""
@@ -114,17 +113,17 @@ class EchoRunner:
         self._due = max(self._due, now - self._interval_s) + self._interval_s
         return True
 
-    def _wait_for_room(self, slots: np.ndarray, *, may_wait: bool) -> np.ndarray | bool:
-        if self.rows_with_room is None or not len(slots):
+    def _wait_for_room(self, row_keys: np.ndarray, *, may_wait: bool) -> np.ndarray | bool:
+        if self._rows_with_room is None or not len(row_keys):
             return True
-        has_room = self.rows_with_room(slots)
-        if not may_wait or 2 * np.count_nonzero(has_room) >= len(slots):
+        has_room = self._rows_with_room(row_keys)
+        if not may_wait or 2 * np.count_nonzero(has_room) >= len(row_keys):
             return has_room
         pause_s = _FIRST_PAUSE_S
         while pause_s <= _LONGEST_PAUSE_S:
             time.sleep(pause_s)
             pause_s *= 2
-            if (has_room := self.rows_with_room(slots)).any():
+            if (has_room := self._rows_with_room(row_keys)).any():
                 break
         return has_room
 
@@ -140,12 +139,12 @@ class EchoStep:
         runner, plan = self.runner, self.plan
         slots = plan.decode_slots
         if not plan.spans:
-            may_have = runner.wait_for_rows(slots, is_joined=False)
+            may_have = runner.wait_for_rows(plan.row_keys, is_joined=False)
             return runner.next_tokens(slots, may_have, plan.tokens_per_dispatch)
         runner.join(plan.joins)
         new_slots = [span.slot for span in plan.spans if span.yields is Yields.TOKEN]
         first = runner.next_tokens(np.array(new_slots, np.int32), True)
-        may_have = runner.wait_for_rows(slots, is_joined=True)
+        may_have = runner.wait_for_rows(plan.row_keys[len(new_slots) :], is_joined=True)
         if not len(slots):
             return first
         rest = runner.next_tokens(slots, may_have)

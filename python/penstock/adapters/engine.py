@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 from penstock._core import Hub
 from penstock.abilities import Abilities
 from penstock.adapters.outlets import Outlets
-from penstock.generation import EngineStatus, GenerationRequest, Prompt, SamplingDefaults
+from penstock.errors import ApiError
+from penstock.generation import EngineStatus, GenerationRequest, Prompt, SamplingDefaults, SamplingParams
 from penstock.protocol import ChatCompletionRequest, CompletionRequest
 
 PromptRequest: TypeAlias = ChatCompletionRequest | CompletionRequest
@@ -68,6 +69,12 @@ class Engine(ABC):
     @abstractmethod
     def check_ids(self, ids: Sequence[int], *, param: str) -> None:
         """Raises ApiError on token ids, at least one, that the model does not have."""
+
+    def check_sampling(self, sampling: SamplingParams) -> None:
+        """Raises ApiError "unsupported_parameter" on what this engine would not act on."""
+        if names := sampling.not_neutral:
+            problem = f"'{names[0]}' is not supported yet."
+            raise ApiError("unsupported_parameter", problem, param=names[0])
 
     @abstractmethod
     def check_has_room(self) -> None:

@@ -19,9 +19,17 @@ from penstock.adapters.chat_text import ChatText
 from penstock.adapters.engine import Engine, PromptRequest
 from penstock.adapters.foreign_choices import DetermineFinishReason, ForeignChoices
 from penstock.adapters.foreign_samples import AdapterFaultError, read_samples
+from penstock.adapters.sample import ReturnSample
 from penstock.adapters.token_prompts import template_options
 from penstock.errors import ApiError
-from penstock.generation import EngineState, EngineStatus, GenerationRequest, Prompt, SamplingDefaults
+from penstock.generation import (
+    EngineState,
+    EngineStatus,
+    GenerationRequest,
+    Prompt,
+    SamplingDefaults,
+    SamplingParams,
+)
 from penstock.prompt import check_prompt_length
 from penstock.protocol import ChatCompletionRequest
 
@@ -146,6 +154,9 @@ class ForeignEngine(Engine):
     def check_ids(self, ids: Sequence[int], *, param: str) -> None:
         """Which ids there are is the adapter's affair."""
 
+    def check_sampling(self, sampling: SamplingParams) -> None:
+        """What it does with its parameters is the adapter's affair."""
+
     def check_has_room(self) -> None:
         if len(self._tasks) >= self._max_requests:
             raise ApiError("server_overloaded", f"The server is busy: {len(self._tasks)} requests are under way.")
@@ -239,6 +250,9 @@ class ForeignEngine(Engine):
 
     async def _generate(self, request: GenerationRequest) -> None:
         choices = ForeignChoices(self.hub, request, self._determine_finish_reason)
+        if request.sampling.max_tokens == 0:  # for nothing, no engine need be asked
+            choices.push([ReturnSample(index, "", 0, "length") for index in range(request.num_choices)])
+            return
         given: Any = self.adapter.generate(_prompts_of(request), request.sampling, request.is_streamed)
         async with contextlib.aclosing(read_samples(given)) as batches:
             async for samples in batches:

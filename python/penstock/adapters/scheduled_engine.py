@@ -54,7 +54,7 @@ class ScheduledEngine(TokenEngineAdapter):
 
     def check_has_room(self) -> None:
         if self._thread.scheduler is not None:
-            self._thread.scheduler.check_has_room()
+            self._thread.scheduler.queue.check_has_room()
 
     def cancel(self, stream_key: int) -> None:
         if self._thread.scheduler is not None:

@@ -14,9 +14,9 @@ from penstock import _core
 from penstock.adapters.engine import Engine
 from penstock.adapters.outlets import Outlets
 from penstock.adapters.sample import ReturnSample
+from penstock.adapters.stream_opening import new_token_limit, open_stream
 from penstock.errors import ApiError
-from penstock.generation import EngineState, GenerationRequest, Prompt, SamplingParams
-from penstock.prompt import clamp_max_tokens
+from penstock.generation import EngineState, Prompt, SamplingParams
 from penstock.protocol import CompletionRequest
 
 
@@ -28,43 +28,16 @@ async def generate(
     Raises:
         ApiError: a prompt that is too long, or an engine that cannot answer.
     """
+    engine.check_sampling(sampling_params)
     outlets = engine.attach()
     await _until_ready(engine, outlets)
     texts = [prompts] if isinstance(prompts, str) else prompts
     encoded = await asyncio.to_thread(engine.read_prompts, CompletionRequest.model_construct(prompt=texts))
-    request = _request(engine, encoded, sampling_params, is_streamed=stream)
-    samples = _samples(outlets, engine, request)
+    max_tokens = new_token_limit(engine, encoded, wanted=sampling_params.max_tokens)
+    samples = _samples(outlets, engine, encoded, replace(sampling_params, max_tokens=max_tokens), is_streamed=stream)
     if stream:
         return samples
     return sorted([sample async for batch in samples for sample in batch], key=lambda sample: sample.index)
-
-
-def _request(
-    engine: Engine, prompts: tuple[Prompt, ...], sampling: SamplingParams, *, is_streamed: bool
-) -> GenerationRequest:
-    assert engine.max_model_len is not None, "an engine that reads ids knows its context"
-    longest = max(prompt.num_tokens for prompt in prompts)
-    max_tokens = clamp_max_tokens(sampling.max_tokens, num_prompt_tokens=longest, max_model_len=engine.max_model_len)
-    request_id = _core.mint_id("req_")
-    opening = _core.Opening(
-        dialect="deltas",
-        response_id=request_id,
-        model=engine.name,
-        created=int(time.time()),
-        is_streamed=is_streamed,
-        num_choices=len(prompts) * sampling.n,
-        stop=list(sampling.stop),
-        prompt_tokens=sum(prompt.num_tokens for prompt in prompts),
-        max_tokens=max_tokens,
-        request_id=request_id,
-        arrival=time.monotonic(),
-    )
-    return GenerationRequest(
-        stream_key=engine.hub.open(opening),
-        prompts=prompts,
-        sampling=replace(sampling, max_tokens=max_tokens),
-        request_id=request_id,
-    )
 
 
 async def _until_ready(engine: Engine, outlets: Outlets) -> None:
@@ -74,11 +47,18 @@ async def _until_ready(engine: Engine, outlets: Outlets) -> None:
         raise ApiError("engine_dead", f"The engine cannot answer: {status.detail or status.state.value}.")
 
 
-async def _samples(outlets: Outlets, engine: Engine, request: GenerationRequest) -> AsyncGenerator[list[ReturnSample]]:
-    key, status = request.stream_key, 0
+async def _samples(
+    outlets: Outlets, engine: Engine, prompts: tuple[Prompt, ...], sampling: SamplingParams, *, is_streamed: bool
+) -> AsyncGenerator[list[ReturnSample]]:
+    request_id = _core.mint_id("req_")
+    key = open_stream(  # here, where the generator ends it again: one that nobody iterates opens nothing
+        engine, prompts, sampling,
+        dialect="deltas", response_id=request_id, model_name=engine.name, request_id=request_id,
+        arrival=time.monotonic(), is_streamed=is_streamed,
+    )  # fmt: skip
     outlets.follow(key)
+    status = 0
     try:
-        engine.submit(request)
         while not status:
             deltas, status, error = await outlets.next_deltas(key)
             if deltas:
@@ -88,6 +68,6 @@ async def _samples(outlets: Outlets, engine: Engine, request: GenerationRequest)
                 raise ApiError(kind, message, param=param)
     finally:
         outlets.close(key)
-        if not status:  # the caller has left, or the engine refused
+        if not status:  # the caller has left
             engine.cancel(key)
             outlets.hub.cancel(key)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 from penstock import _core
+from penstock.adapters.engine import Engine
 from penstock.adapters.outlets import Outlets
 from penstock.delivery.pipe import Pipe
 from penstock.http.error_response import error_headers
@@ -18,15 +18,6 @@ _LAST_WORDS = {
     "deadline_exceeded": "The request took longer than its time limit.",
     "draining": "The server is shutting down.",
 }
-
-
-class Engine(Protocol):
-    """What a delivery asks of the engine that works for it."""
-
-    hub: _core.Hub
-
-    def cancel(self, stream_key: int) -> None:
-        """Stops every sequence of a stream in the engine's next step. Idempotent."""
 
 
 class Delivery(Response):

@@ -17,8 +17,9 @@ from typing import Any
 import jax
 from jax.experimental.compilation_cache import compilation_cache
 
+from penstock.engine.program_set import ProgramConfig, ProgramKey
 from penstock.engine.program_store import ProgramStore
-from penstock.engine.programs import ProgramConfig, ProgramKey, program
+from penstock.engine.programs import program
 
 log = logging.getLogger("penstock.engine")
 

@@ -3,7 +3,7 @@ needs none."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, Protocol
@@ -128,6 +128,8 @@ class StepPlan:
             that yields a token and a place here: its second token follows at once.
         tokens_per_dispatch: 1 or `Capacity.tokens_per_dispatch`.
         masks: allowed tokens per row; not built yet.
+        row_keys: uint64 [R], whose the rows of the `StepOutput` are: the hub's names of the sequences. They stay with
+            the step, as its slots may be somebody else's when it is fetched. A key may appear twice.
     """
 
     joins: tuple[Join, ...]
@@ -136,6 +138,7 @@ class StepPlan:
     decode_slots: np.ndarray
     tokens_per_dispatch: int = 1
     masks: Any = None
+    row_keys: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))
 
     @property
     def is_empty(self) -> bool:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import jax
 
+from penstock.layers.attention import PagedAttention
+from penstock.layers.gather_attention import GatherAttention
+
 
 @dataclass(frozen=True, slots=True)
 class Platform:
@@ -13,8 +16,7 @@ class Platform:
 
     Attributes:
         dtype: of weights and cache. On CPU XLA computes bfloat16 13 times slower than float32.
-        page_size: tokens per page.
-        block_size: keys that the gather attention reads at once; a multiple of `page_size`.
+        attention: the implementation; it owns the size of a page.
         is_dynamic: whether a trip count may depend on data; on a GPU that waits for the device each time.
         tokens_per_dispatch, pipeline_depth: neither gains on CPU; on accelerators they hide the host.
         max_prefill_tokens: what a step may compute of prompts, which is what other streams' next token waits for: 128
@@ -23,8 +25,7 @@ class Platform:
     """
 
     dtype: str
-    page_size: int
-    block_size: int
+    attention: PagedAttention
     is_dynamic: bool
     tokens_per_dispatch: int
     pipeline_depth: int
@@ -37,9 +38,9 @@ class Platform:
 _CPU_OPTIONS = (("xla_cpu_experimental_ynn_fusion_type", "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"),)
 
 PLATFORMS = {
-    "cpu": Platform("float32", 16, 64, True, 1, 1, 128, _CPU_OPTIONS),
-    "gpu": Platform("bfloat16", 64, 512, False, 8, 2, 512),
-    "tpu": Platform("bfloat16", 128, 512, False, 8, 2, 512),
+    "cpu": Platform("float32", GatherAttention(16, 64, is_dynamic=True), True, 1, 1, 128, _CPU_OPTIONS),
+    "gpu": Platform("bfloat16", GatherAttention(64, 512, is_dynamic=False), False, 8, 2, 512),
+    "tpu": Platform("bfloat16", GatherAttention(128, 512, is_dynamic=False), False, 8, 2, 512),
 }
 
 

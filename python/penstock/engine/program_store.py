@@ -24,7 +24,8 @@ import jax
 from jax.experimental import serialize_executable
 
 import penstock
-from penstock.engine.programs import ProgramConfig, ProgramKey, program_trees
+from penstock.engine.program_set import ProgramConfig, ProgramKey
+from penstock.engine.programs import program_trees
 from penstock.engine.row_parameters import ROW_PARAMETERS
 
 log = logging.getLogger("penstock.engine")

@@ -32,8 +32,7 @@ from penstock.engine.interface import (
 )
 from penstock.engine.memory import give_back_free_memory, plan_memory
 from penstock.engine.platform import platform_of
-from penstock.engine.program_store import ProgramStore
-from penstock.engine.programs import (
+from penstock.engine.program_set import (
     ProgramConfig,
     ProgramKey,
     decode_buckets,
@@ -42,9 +41,9 @@ from penstock.engine.programs import (
     program_keys,
     span_layout,
 )
+from penstock.engine.program_store import ProgramStore
 from penstock.engine.row_parameters import is_plain
 from penstock.errors import ConfigError
-from penstock.layers.gather_attention import GatherAttention
 from penstock.weights import load_weights
 
 log = logging.getLogger("penstock.engine")
@@ -215,6 +214,7 @@ def plan_engine(
 ) -> tuple[Capacity, ProgramConfig]:
     """Resolves the options for a device: what will be held, and what all programs share."""
     platform = platform_of(device)
+    attention = platform.attention
     dtype = options.dtype or platform.dtype
     max_model_len = options.max_model_len or checkpoint.max_position_embeddings
     if max_model_len > checkpoint.max_position_embeddings:
@@ -223,26 +223,26 @@ def plan_engine(
             f"{checkpoint.path.name}"
         )
     plan = plan_memory(
-        checkpoint.spec, options, dtype=dtype, page_size=platform.page_size, max_model_len=max_model_len, device=device
+        checkpoint.spec, options, dtype=dtype, page_size=attention.page_size, max_model_len=max_model_len, device=device
     )
     capacity = Capacity(
         num_slots=options.max_num_seqs,
         num_pages=plan.num_pages,
-        page_size=platform.page_size,
+        page_size=attention.page_size,
         max_model_len=plan.max_model_len,
         max_prefill_tokens=min(options.max_prefill_tokens or platform.max_prefill_tokens, plan.max_model_len),
         tokens_per_dispatch=options.tokens_per_dispatch or platform.tokens_per_dispatch,
         pipeline_depth=options.pipeline_depth or platform.pipeline_depth,
         num_page_groups=len(checkpoint.spec.page_groups),
     )
-    attention = GatherAttention(platform.page_size, platform.block_size, platform.is_dynamic)
     config = ProgramConfig(
         spec=checkpoint.spec,
         attention=attention,
         cache_dtype=jax.numpy.dtype(dtype),
         num_pages=plan.num_pages + 1,
         num_slots=capacity.num_slots,
-        pages_per_sequence=-(-plan.max_model_len // platform.block_size) * (platform.block_size // platform.page_size),
+        pages_per_sequence=-(-plan.max_model_len // attention.block_size)
+        * (attention.block_size // attention.page_size),
         is_dynamic=platform.is_dynamic,
         compiler_options=platform.compiler_options,
         num_page_groups=capacity.num_page_groups,

@@ -96,7 +96,7 @@ def change_tables(state: SlotState, entries: jax.Array, pages: jax.Array) -> Slo
     """`state` with other pages in its block tables.
 
     Args:
-        entries: int32 [K], of the flattened tables (`table_entry`); those beyond them change nothing.
+        entries: int32 [K], of the flattened tables (group, then slot, then place); those beyond them change nothing.
         pages: int32 [K].
     """
     flat = state.block_tables.reshape(-1).at[entries].set(pages, mode="drop")

@@ -38,6 +38,7 @@ class AccessEntry:
         status: of the answer's end, which for a stream may be worse than what its head said; 499: the client left.
         seconds: from the request's head to the answer's end.
         api_key_id: of the key it came with, "" without keys.
+        traceparent: the header of that name (W3C Trace Context), where it came with one.
         receipt: what its generation came to; None where there was none.
     """
 
@@ -49,6 +50,12 @@ class AccessEntry:
     request_id: str
     api_key_id: str
     receipt: _core.Receipt | None
+    traceparent: str | None = None
+
+    @property
+    def trace_id(self) -> str | None:
+        """Of the trace that the request belongs to, 32 hexadecimal digits."""
+        return None if self.traceparent is None else self.traceparent.split("-")[1]
 
 
 def as_text(entry: AccessEntry) -> str:
@@ -62,6 +69,8 @@ def as_text(entry: AccessEntry) -> str:
     words.append(f"id={entry.request_id}")
     if entry.api_key_id:
         words.append(f"key={entry.api_key_id}")
+    if entry.trace_id is not None:
+        words.append(f"trace={entry.trace_id}")
     return " ".join(words)
 
 
@@ -80,6 +89,7 @@ def as_json(entry: AccessEntry) -> str:
         "finish_reason": receipt and receipt.finish_reason,
         "request_id": entry.request_id,
         "api_key_id": entry.api_key_id or None,
+        "trace_id": entry.trace_id,
     }
     return orjson.dumps(fields).decode()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from typing import Protocol
@@ -18,7 +19,8 @@ from penstock.http.error_response import api_error_response
 from penstock.http.handler import BodyReader, BoundEndpoint
 from penstock.http.open_peers import OpenPeers
 from penstock.http.request import Request
-from penstock.http.response import Response, as_response
+from penstock.http.response import Response
+from penstock.http.returned import answer_of, as_response
 from penstock.http.types import Receive, Scope, Send
 
 logger = logging.getLogger("penstock.server")
@@ -123,6 +125,11 @@ class Dispatcher:
         self, send: Send, request: Request, response: Response | None, failure: Exception | asyncio.CancelledError
     ) -> int:
         """Answers a request whose handler, or whose answer, has failed. Returns the status."""
+        if not request.has_answered and (answer := answer_of(failure, request)) is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LAST_WORDS_S):
+                    await answer.send(send, request)
+            return answer.status_code
         error = _as_api_error(request, failure)
         if error.kind == "client_closed":
             return error.status
@@ -153,6 +160,7 @@ class Dispatcher:
                 time.time(), head.method, route, status, seconds, head.request_id,
                 api_key_id=request.api_key_id if request is not None else "",
                 receipt=request.receipt if request is not None else None,
+                traceparent=head.traceparent,
             )
         )  # fmt: skip
 

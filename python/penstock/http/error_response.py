@@ -39,7 +39,7 @@ def error_headers(status: int, retry_after_s: float | None = None) -> dict[str, 
 
 
 def create_error_response(
-    status_code: HTTPStatus, message: str, request_id: str | None = None, *, param: str | None = None
+    status_code: HTTPStatus | int, message: str, request_id: str | None = None, *, param: str | None = None
 ) -> JSONResponse:
     """An error that has no row in the error table, in the same shape."""
     kind = "invalid_request_error" if status_code < 500 else "server_error"

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from penstock.errors import ConfigError
 from penstock.http.endpoint import EndpointConfig
+from penstock.http.fastapi_parameters import plain
 from penstock.http.query import QueryParameter, is_query_type
 from penstock.http.request import Request
 
@@ -50,7 +51,10 @@ class BoundEndpoint:
         hints = _hints(config.handler, owner)
         for parameter in inspect.signature(config.handler).parameters.values():
             if parameter.kind not in _STARRED:
-                self._bind(parameter, hints.get(parameter.name))
+                try:
+                    self._bind(parameter, hints.get(parameter.name))
+                except ConfigError as error:
+                    raise ConfigError(f"Endpoint {config.path!r}: {error}") from None
 
     async def call(self, request: Request) -> Any:
         """What the handler returns for `request`. Raises ApiError on arguments that cannot be read."""
@@ -65,7 +69,8 @@ class BoundEndpoint:
         return await returned if inspect.isawaitable(returned) else returned
 
     def _bind(self, parameter: inspect.Parameter, hint: Any) -> None:
-        name, default = parameter.name, parameter.default
+        name = parameter.name
+        hint, default = plain(name, hint, parameter.default)
         has_default = default is not inspect.Parameter.empty
         if hint is None and has_default and default is not None and is_query_type(type(default)):
             hint = type(default)
@@ -79,7 +84,7 @@ class BoundEndpoint:
             self.query_params.append(QueryParameter(name, hint, default))
         elif not has_default:
             raise ConfigError(
-                f"Endpoint {self.config.path!r}: nothing fills the parameter '{name}' of its handler. "
+                f"nothing fills the parameter '{name}' of its handler. "
                 "Annotate it as Request, as a pydantic model of the body, or as a str, int, float or bool of the query."
             )
 

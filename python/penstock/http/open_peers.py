@@ -45,9 +45,6 @@ class OpenPeers:
             self._ended_at[peer] = time.monotonic()
         del self._num_open[peer]
 
-    def has_open(self, peer: Peer) -> bool:
-        return peer in self._num_open
-
     def open_now(self) -> set[Peer]:
         return set(self._num_open.copy())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import orjson
@@ -17,6 +17,26 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from penstock._core import Receipt, RequestHead
+
+
+class Address(NamedTuple):
+    """Of a peer."""
+
+    host: str
+    port: int
+
+
+class Headers(dict[str, str]):
+    """Headers by lower-case name, asked for in any case."""
+
+    def __getitem__(self, name: str) -> str:
+        return super().__getitem__(name.lower())
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name.lower() if isinstance(name, str) else name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return super().get(name.lower(), default)
 
 
 class Request:
@@ -59,15 +79,20 @@ class Request:
         self._body_budget = body_budget
         self._num_body_bytes = 0
         self._body: bytes | None = None
-        self._headers: dict[str, str] | None = None
+        self._headers: Headers | None = None
         self._query: dict[str, str] | None = None
         self._state: SimpleNamespace | None = None
 
     @property
+    def scope(self) -> Scope:
+        """ASGI's, as the host gave it."""
+        return self._scope
+
+    @property
     def headers(self) -> Mapping[str, str]:
-        """By lower-case name; values that came several times are joined by commas."""
+        """By name, in any case; values that came several times are joined by commas."""
         if self._headers is None:
-            self._headers = {}
+            self._headers = Headers()
             for raw_name, raw_value in self._scope["headers"]:
                 name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
                 self._headers[name] = f"{self._headers[name]}, {value}" if name in self._headers else value
@@ -88,10 +113,10 @@ class Request:
         return root
 
     @property
-    def client(self) -> tuple[str, int] | None:
-        """The peer's address and port."""
+    def client(self) -> Address | None:
+        """The peer."""
         client = self._scope.get("client")
-        return None if client is None else (client[0], client[1])
+        return None if client is None else Address(client[0], client[1])
 
     @property
     def state(self) -> SimpleNamespace:

@@ -13,8 +13,6 @@ from penstock.http.types import Send
 if TYPE_CHECKING:
     from penstock.http.request import Request
 
-HeaderList = list[tuple[bytes, bytes]]
-
 #: A length here would be forbidden, or taken for that of what is not sent again (RFC 9110, 8.6).
 _BODILESS = (204, 304)
 
@@ -56,14 +54,20 @@ class Response:
         return self.status_code
 
     def _start(self, request: Request, *, content_length: int | None = None) -> dict[str, Any]:
-        headers = list(request.answer_headers)
+        headers = opening_headers(request)
         headers += [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()]
-        if request.head.closes_if_unread and not request.has_read_body:
-            headers.append((b"connection", b"close"))
         if content_length is not None:
             headers.append((b"content-length", b"%d" % content_length))
-        request.has_answered = True
         return {"type": "http.response.start", "status": self.status_code, "headers": headers}
+
+
+def opening_headers(request: Request) -> list[tuple[bytes, bytes]]:
+    """The headers of every answer to `request`, whose head is being sent."""
+    headers = list(request.answer_headers)
+    if request.head.closes_if_unread and not request.has_read_body:
+        headers.append((b"connection", b"close"))
+    request.has_answered = True
+    return headers
 
 
 class JSONResponse(Response):
@@ -89,6 +93,10 @@ class StreamingResponse(Response):
     ) -> None:
         super().__init__(b"", status_code, headers={"cache-control": "no-cache", **(headers or {})},
                          media_type=media_type)  # fmt: skip
+        if not hasattr(content, "__aiter__"):
+            raise TypeError(
+                f"StreamingResponse takes an async iterable (an 'async def' with 'yield'), not {content!r}."
+            )
         self.content = content
 
     async def send(self, send: Send, request: Request) -> int:
@@ -106,17 +114,6 @@ class StreamingResponse(Response):
         request.cancel_scope.stop_watching()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         return self.status_code
-
-
-def as_response(returned: Any) -> Response:
-    """What a handler returned, as an answer: a Response as it is, models and plain data as JSON, text as text."""
-    if isinstance(returned, Response):
-        return returned
-    if isinstance(returned, BaseModel):
-        return JSONResponse(returned.model_dump_json(exclude_none=True).encode())
-    if isinstance(returned, str | bytes):
-        return Response(returned)
-    return JSONResponse(returned)
 
 
 def _plain(value: Any) -> Any:

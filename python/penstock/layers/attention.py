@@ -56,6 +56,10 @@ class PagedAttention(Protocol):
     def page_size(self) -> int:
         """Tokens per page."""
 
+    @property
+    def block_size(self) -> int:
+        """Keys that it reads at once, a multiple of `page_size`: block tables are as long as whole blocks."""
+
     def cache_shape(self, spec: CacheSpec, *, num_pages: int) -> tuple[int, ...]:
         """Shape of one layer's cache. `num_pages` counts page 0."""
 

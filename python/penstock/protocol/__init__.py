@@ -9,7 +9,10 @@ from penstock.protocol.answers import (
     CompletionResponseChoice,
     CompletionStreamResponse,
     CompletionStreamResponseChoice,
+    DeltaFunctionCall,
     DeltaMessage,
+    DeltaToolCall,
+    FinishReasonName,
     UsageInfo,
 )
 from penstock.protocol.chat import ChatCompletionRequest
@@ -45,8 +48,11 @@ __all__ = [
     "CompletionResponseChoice",
     "CompletionStreamResponse",
     "CompletionStreamResponseChoice",
+    "DeltaFunctionCall",
     "DeltaMessage",
+    "DeltaToolCall",
     "ErrorResponse",
+    "FinishReasonName",
     "FunctionCall",
     "FunctionCallFormat",
     "FunctionDefinition",

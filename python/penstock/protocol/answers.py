@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from penstock.protocol.messages import ChatMessage, ToolCall
+from penstock.protocol.messages import ChatMessage
 
 FinishReasonName = Literal["stop", "length", "function_call", "tool_calls", "content_filter", "abort"]
 
@@ -47,13 +47,29 @@ class UsageInfo(AnswerModel):
     first_token_time: float | None = None
 
 
+class DeltaFunctionCall(AnswerModel):
+    """What an event adds to a call: its name first, then pieces of its arguments."""
+
+    name: str | None = None
+    arguments: str | None = None
+
+
+class DeltaToolCall(AnswerModel):
+    """What an event adds to the call `index`; a whole ToolCall is one, too."""
+
+    index: int = 0
+    id: str | None = None
+    type: Literal["function"] | None = None
+    function: DeltaFunctionCall | None = None
+
+
 class DeltaMessage(AnswerModel):
     """What an event adds to a message."""
 
     role: str | None = None
     content: str | None = None
     function_call: dict[str, Any] | None = None
-    tool_calls: list[ToolCall] | None = None
+    tool_calls: list[DeltaToolCall] | None = None
     reasoning_content: str | None = None
 
 

@@ -6,9 +6,9 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import ConfigDict, Field, JsonValue
 
-from penstock.protocol.common import FAIL_FAST, GenerationFields, Limits, Parsed
+from penstock.protocol.common import FAIL_FAST, GenerationFields, Limits, Parsed, engine_reads
 from penstock.protocol.fields import NOT_BUILT_IN_CHAT, check_fields
-from penstock.protocol.messages import ChatMessage, make_ready
+from penstock.protocol.messages import ChatMessage, template_messages
 from penstock.protocol.parse import check_generation, invalid, read, read_limits
 
 _EXAMPLES: list[JsonValue] = [
@@ -21,15 +21,15 @@ class ChatCompletionRequest(GenerationFields):
     """A chat to continue. Beside OpenAI's fields, four that reach the chat template, spelt as vLLM spells them.
 
     Attributes:
-        messages: once parsed, ready for a chat template (`messages.make_ready`).
+        messages: once parsed, ready for a chat template (`messages.template_messages`).
         chat_template_kwargs: variables for the template, as {"enable_thinking": false}.
         continue_final_message: the answer goes on where the last message stops; needs add_generation_prompt false.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": _EXAMPLES})
 
-    #: None: fills the context.
-    default_max_tokens: ClassVar[int | None] = None
+    dialect: ClassVar[str] = "chat"
+    response_id_prefix: ClassVar[str] = "chatcmpl-"
 
     messages: Annotated[list[ChatMessage], FAIL_FAST] = Field(min_length=1)
     chat_template_kwargs: dict[str, Any] | None = None
@@ -41,11 +41,11 @@ class ChatCompletionRequest(GenerationFields):
     def parse(cls, body: bytes, limits: Limits) -> Parsed[Self]:
         """Reads the body of POST /v1/chat/completions. Raises ApiError, with `param`, on anything wrong."""
         request = read(cls, body, limits)
-        warnings = check_fields(request, NOT_BUILT_IN_CHAT, limits.engine_reads(request.model))
+        warnings = check_fields(request, NOT_BUILT_IN_CHAT, engine_reads(request, limits))
         warnings += read_limits(request)
         check_generation(request, limits, num_prompts=1)
         request._check_chat()
-        make_ready(request.messages)
+        request.messages = template_messages(request.messages, limits.content_parts)
         return Parsed(request, warnings)
 
     def _check_chat(self) -> None:

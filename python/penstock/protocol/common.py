@@ -7,8 +7,9 @@ Fields that are not declared here are kept aside in `model_extra`; `fields` deci
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Discriminator, FailFast, Field, Tag
 
@@ -17,6 +18,29 @@ from penstock.generation import MAX_STOP_IDS_OF_A_REQUEST
 STRICT = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
 
 MAX_STOP_CHARS = 256
+#: Fields that the wire knows and Penstock's own engines do not act on, with what they are where a client says nothing.
+UNDECLARED: dict[str, Any] = {
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+    "repetition_penalty": 1.0,
+    "suppress_tokens": [],
+    "logit_bias": None,
+    "logprobs": None,
+    "top_logprobs": None,
+    "functions": None,
+    "function_call": None,
+    "tools": None,
+    "tool_choice": None,
+    "parallel_tool_calls": None,
+    "response_format": None,
+    "reasoning_effort": None,
+    "best_of": None,
+    "echo": None,
+    "suffix": None,
+    "user": None,
+    "metadata": None,
+}
+
 INT32_MAX = 2**31 - 1
 _INT64_MAX = 2**63 - 1
 
@@ -73,7 +97,14 @@ class GenerationFields(WireModel):
 
     Attributes:
         model: may be left out where one model is served.
+        dialect: how the answer is told (`_core.Opening`).
+        response_id_prefix: of the answer's id.
+        default_max_tokens: new tokens of a request that sets no number; None: fills the context.
     """
+
+    dialect: ClassVar[str]
+    response_id_prefix: ClassVar[str]
+    default_max_tokens: ClassVar[int | None] = None
 
     model: str | None = Field(None, min_length=1, max_length=512)
     n: int | None = Field(None, ge=1, le=INT32_MAX)
@@ -90,6 +121,15 @@ class GenerationFields(WireModel):
     seed: int | None = Field(None, ge=-_INT64_MAX - 1, le=_INT64_MAX)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        """A field that is not declared here: as sent, else its default, so that handlers may ask for it by name."""
+        try:
+            return super().__getattr__(name)  # type: ignore[misc]  # pydantic hides it from type checkers
+        except AttributeError:
+            if name not in UNDECLARED:
+                raise
+            return copy(UNDECLARED[name])
 
     @classmethod
     def parse(cls, body: bytes, limits: Limits) -> Parsed[Self]:
@@ -123,6 +163,7 @@ class Limits:
         max_json_items: items of all arrays of its body, as token ids. Ten thousand take about 1 ms.
         engine_reads: from the name of a model, as the request gives it, to the fields that its engine reads by itself
             (`fields.fields_of`): they are neither refused nor named in a warning.
+        content_parts: types of a message's parts, beside text, that the server reads.
     """
 
     max_choices: int = 128
@@ -130,6 +171,12 @@ class Limits:
     max_json_members: int = 20_000
     max_json_items: int = 262_144
     engine_reads: Callable[[str | None], frozenset[str]] = lambda _: frozenset()
+    content_parts: frozenset[str] = frozenset()
+
+
+def engine_reads(request: GenerationFields, limits: Limits) -> frozenset[str]:
+    """The fields that the engine of the request's model reads by itself. Most requests have none that could be one."""
+    return limits.engine_reads(request.model) if request.model_extra else frozenset()
 
 
 RequestT = TypeVar("RequestT", bound=GenerationFields)

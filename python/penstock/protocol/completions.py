@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Self, cast
 
 from pydantic import ConfigDict, Discriminator, Field, JsonValue, Tag
 
-from penstock.protocol.common import FAIL_FAST, GenerationFields, Limits, Parsed
+from penstock.protocol.common import FAIL_FAST, GenerationFields, Limits, Parsed, engine_reads
 from penstock.protocol.fields import NOT_BUILT_IN_COMPLETIONS, check_fields
 from penstock.protocol.parse import check_generation, check_ids, invalid, read, read_limits
 
@@ -47,6 +47,8 @@ class CompletionRequest(GenerationFields):
 
     model_config = ConfigDict(json_schema_extra={"examples": _EXAMPLES})
 
+    dialect: ClassVar[str] = "completions"
+    response_id_prefix: ClassVar[str] = "cmpl-"
     default_max_tokens: ClassVar[int | None] = 16
 
     prompt: Prompt
@@ -55,7 +57,7 @@ class CompletionRequest(GenerationFields):
     def parse(cls, body: bytes, limits: Limits) -> Parsed[Self]:
         """Reads the body of POST /v1/completions. Raises ApiError, with `param`, on anything wrong."""
         request = read(cls, body, limits)
-        warnings = check_fields(request, NOT_BUILT_IN_COMPLETIONS, limits.engine_reads(request.model))
+        warnings = check_fields(request, NOT_BUILT_IN_COMPLETIONS, engine_reads(request, limits))
         warnings += read_limits(request)
         prompts = request.prompts
         if not prompts:

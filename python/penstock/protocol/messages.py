@@ -97,18 +97,23 @@ class ChatMessage(WireObject):
     reasoning: str | None
 
 
-def make_ready(messages: list[ChatMessage]) -> None:
-    """Makes the messages what templates know, in place: `developer` is `system`, call arguments are objects, nulls are
-    gone.
+def template_messages(messages: list[ChatMessage], content_parts: frozenset[str] = frozenset()) -> list[ChatMessage]:
+    """The messages as templates know them: `developer` is `system`, call arguments are objects, nulls are gone.
+
+    They are changed in place.
+
+    Args:
+        content_parts: types of parts beside text that are left as they came, for whoever reads them.
 
     Raises:
-        ApiError: a part that is not text, a message without content, a tool message without `tool_call_id`.
+        ApiError: another part that is not text, a message without content, a tool message without `tool_call_id`.
     """
     for i, message in enumerate(messages):
-        _make_ready(message, at=f"messages[{i}]")
+        _make_ready(message, content_parts, at=f"messages[{i}]")
+    return messages
 
 
-def _make_ready(message: ChatMessage, *, at: str) -> None:
+def _make_ready(message: ChatMessage, content_parts: frozenset[str], *, at: str) -> None:
     for name in ("audio", "function_call"):
         if message.get(name) is not None:
             raise ApiError("unsupported_parameter", f"'{at}.{name}' is not supported.", param=f"{at}.{name}")
@@ -116,7 +121,10 @@ def _make_ready(message: ChatMessage, *, at: str) -> None:
     if content is None:
         message["content"] = _absent_content(message, at=at)
     elif isinstance(content, list):
-        message["content"] = [_text_part(part, at=f"{at}.content[{j}]") for j, part in enumerate(content)]
+        message["content"] = [
+            part if part["type"] in content_parts else _text_part(part, at=f"{at}.content[{j}]")
+            for j, part in enumerate(content)
+        ]
     if None in message.values():
         for name in [name for name, value in message.items() if value is None]:
             del message[name]

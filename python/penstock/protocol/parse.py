@@ -36,8 +36,6 @@ def read_limits(request: GenerationFields) -> list[str]:
         if value == NO_LIMIT:
             setattr(request, name, None)
             unset.append(name)
-        elif value == 0:
-            raise invalid(name, "must be at least 1, not 0")
     first, second = request.max_tokens, request.max_completion_tokens
     if first is not None and second is not None and first != second:
         raise invalid("max_tokens", "and 'max_completion_tokens' must agree when both are given")

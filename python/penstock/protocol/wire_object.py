@@ -27,8 +27,10 @@ class WireObject(dict[str, Any]):
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         self[name] = value
 
-    def model_dump(self, *, exclude_none: bool = False) -> dict[str, Any]:
-        """As a pydantic model's: a plain dict."""
+    def model_dump(
+        self, *, exclude_none: bool = False, exclude_unset: bool = True, mode: str = "python"
+    ) -> dict[str, Any]:
+        """As a pydantic model's: a plain dict, of what is set and of plain data in every mode."""
         return {name: value for name, value in self.items() if value is not None or not exclude_none}
 
     @classmethod

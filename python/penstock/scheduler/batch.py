@@ -14,8 +14,8 @@ class Batch:
         self._free = list(range(num_slots - 1, -1, -1))
         self._rows: tuple[np.ndarray, np.ndarray] | None = None
 
-    @property
     def num_free(self) -> int:
+        """Slots that a sequence could have at once. From any thread."""
         return len(self._free)
 
     def seat(self, row_key: int) -> int:
@@ -44,11 +44,6 @@ class Batch:
             slots = np.flatnonzero(self._is_decoding).astype(np.int32)
             self._rows = slots, self._row_keys[slots]
         return self._rows
-
-    def row_keys_in(self, slots: np.ndarray) -> np.ndarray:
-        """uint64 [B]: who sits in `slots`, all of which are taken."""
-        row_keys: np.ndarray = self._row_keys[slots]
-        return row_keys
 
     def check_integrity(self, decoding: dict[int, int], num_seated: int) -> None:
         """Asserts that the rows are `decoding` (row key by slot) and that free and seated slots are all, each once."""

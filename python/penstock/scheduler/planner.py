@@ -33,15 +33,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
-    """A plan, and whose its rows are: kept with the step, as its slots may be somebody else's when it is fetched.
-
-    Attributes:
-        row_keys: uint64 [R], of the rows of its `StepOutput`. A key may appear twice.
-        new_row_keys: of those who join.
-    """
+    """A plan, and the row keys of those who join with it."""
 
     plan: StepPlan
-    row_keys: np.ndarray
     new_row_keys: list[int]
 
 
@@ -60,6 +54,7 @@ class Planner:
         self._capacity = capacity
         self._stop_ids = stop_ids
         self._batch = Batch(capacity.num_slots)
+        queue.num_free_slots = self._batch.num_free
         self._sequences: dict[int, Sequence] = {}  # by row key
         self._prefilling: dict[int, Sequence] = {}  # those with prompt left, by row key, in order of admission
         self._begun: dict[int, Generation] = {}  # by stream key, until the last choice has ended
@@ -68,15 +63,6 @@ class Planner:
     def num_running(self) -> int:
         """Sequences in slots."""
         return len(self._sequences)
-
-    def row_keys_in(self, slots: np.ndarray) -> np.ndarray:
-        """uint64 [B]: the hub's names of the sequences in `slots`, all of which are taken."""
-        return self._batch.row_keys_in(slots)
-
-    @property
-    def num_free_slots(self) -> int:
-        """Slots that a sequence could have at once."""
-        return self._batch.num_free
 
     # ---- who joins
 
@@ -103,7 +89,7 @@ class Planner:
 
     def admit(self) -> None:
         """Gives slots and pages to the choices that waited longest, as far as both go."""
-        while self._batch.num_free and (generation := self.queue.head()):
+        while self._batch.num_free() and (generation := self.queue.head()):
             num_pages = -(-generation.num_tokens(generation.num_begun) // self._capacity.page_size)
             if num_pages > self.pages.num_free:
                 return
@@ -128,7 +114,7 @@ class Planner:
         slots, row_keys = self.decode_rows()
         chosen = self._choose_spans()
         if not chosen:  # steady decode: nothing of Python for a row
-            return PlannedStep(StepPlan((), (), (), slots, self.tokens_per_dispatch()), row_keys, [])
+            return PlannedStep(StepPlan((), (), (), slots, self.tokens_per_dispatch(), row_keys=row_keys), [])
         is_decoding = len(slots) > 0
         spans = tuple(self._cut(sequence, num_tokens) for sequence, num_tokens in chosen)
         new = [sequence for (sequence, _), span in zip(chosen, spans, strict=True) if span.start == 0]
@@ -140,9 +126,9 @@ class Planner:
             spans=spans,
             block_tables=tuple(change for sequence in new for change in self._block_tables(sequence)),
             decode_slots=slots,
+            row_keys=np.concatenate([np.array(first, np.uint64), row_keys]),
         )
-        row_keys = np.concatenate([np.array(first, np.uint64), row_keys])
-        return PlannedStep(plan, row_keys, [sequence.row_key for sequence in new])
+        return PlannedStep(plan, [sequence.row_key for sequence in new])
 
     def _choose_spans(self) -> list[tuple[Sequence, int]]:
         """The prompts' share of this step: sequences, and how many tokens of each."""

@@ -20,14 +20,14 @@ from penstock.scheduler.sequence import Generation
 class RequestQueue:
     """Bounded, with its own lock. `submit`, `cancel` and `close` are for any thread, the rest for the engine's.
 
-    Args:
+    Attributes:
         max_requests: how many may wait for a slot.
-        num_free_slots: how many slots are free; asked from any thread.
+        num_free_slots: how many slots are free; asked from any thread. Set by who has slots.
     """
 
-    def __init__(self, max_requests: int, *, num_free_slots: Callable[[], int] = lambda: 0) -> None:
+    def __init__(self, max_requests: int) -> None:
         self.max_requests = max_requests
-        self._num_free_slots = num_free_slots
+        self.num_free_slots: Callable[[], int] = lambda: 0
         self.num_choices = 0  # choices of all waiting requests that have not begun
         self.is_closed = False
         self._waiting: OrderedDict[int, Generation] = OrderedDict()  # by stream key
@@ -41,7 +41,7 @@ class RequestQueue:
         """Appends a request. ApiError "server_overloaded" when full, with the time after which a retry is worth it;
         "engine_dead" after `close`."""
         with self._changed:
-            self._check_has_room()
+            self.check_has_room()
             assert request.stream_key not in self._waiting, "a stream key was submitted twice"
             if not self._waiting:
                 self._drain_rate.restart(time.monotonic())
@@ -49,15 +49,18 @@ class RequestQueue:
             self.num_choices += request.num_choices
             self._changed.notify()
 
-    def has_room(self) -> bool:
-        """Whether one more request would be taken now. Needs no lock: others may come first anyway."""
-        return len(self._waiting) < self.max_requests + self._num_free_slots()
-
     def check_has_room(self) -> None:
-        """Raises what `submit` would, for a door that refuses before it reads a body."""
-        if self.is_closed or not self.has_room():
-            with self._changed:
-                self._check_has_room()
+        """Raises what `submit` would, for a door that refuses before it reads a body. Needs no lock: others may come
+        first anyway."""
+        if self.is_closed:
+            raise ApiError("engine_dead", "The engine has stopped.")
+        num_waiting = len(self._waiting)
+        if num_waiting >= self.max_requests + self.num_free_slots():
+            raise ApiError(
+                "server_overloaded",
+                f"The server is busy: {num_waiting} requests are waiting already.",
+                retry_after_s=self._drain_rate.time_for(num_waiting, time.monotonic()),
+            )
 
     def cancel(self, stream_key: int) -> None:
         """Drops what waits of a stream at once and tells the engine to end what runs of it."""
@@ -125,16 +128,6 @@ class RequestQueue:
             self._waiting.clear()
             self.num_choices = 0
             return dropped
-
-    def _check_has_room(self) -> None:
-        if self.is_closed:
-            raise ApiError("engine_dead", "The engine has stopped.")
-        if not self.has_room():
-            raise ApiError(
-                "server_overloaded",
-                f"The server is busy: {len(self._waiting)} requests are waiting already.",
-                retry_after_s=self._drain_rate.time_for(len(self._waiting), time.monotonic()),
-            )
 
     def _remove(self, stream_key: int) -> Generation | None:
         generation = self._waiting.pop(stream_key, None)

@@ -54,7 +54,7 @@ class Scheduler:
     def __init__(
         self, runner: Runner, hub: StepHub, *, stop_ids: tuple[int, ...] = (), max_queued_requests: int = 512
     ) -> None:
-        self.queue = RequestQueue(max_queued_requests, num_free_slots=lambda: self._planner.num_free_slots)
+        self.queue = RequestQueue(max_queued_requests)
         self._runner = runner
         self._hub = hub
         self._planner = Planner(runner.capacity, self.queue, stop_ids=stop_ids)
@@ -78,10 +78,6 @@ class Scheduler:
     def cancel(self, stream_key: int) -> None:
         """Ends every sequence of a stream in the next step, wherever it is. Idempotent; unknown keys are ignored."""
         self.queue.cancel(stream_key)
-
-    def check_has_room(self) -> None:
-        """Raises what `submit` would of a queue that is full or closed."""
-        self.queue.check_has_room()
 
     @property
     def gauges(self) -> tuple[int, int, int]:
@@ -118,7 +114,7 @@ class Scheduler:
             self._hub.mark_scheduled(row_key)
         self._has_run = not step.plan.is_empty
         if self._has_run:
-            self._in_flight.append((step.row_keys, self._runner.dispatch(step.plan)))
+            self._in_flight.append((step.plan.row_keys, self._runner.dispatch(step.plan)))
 
     def _deliver(self) -> bool:
         """Hands the oldest step's tokens to the hub, unless the pipeline has room for another dispatch first."""
@@ -152,10 +148,6 @@ class Scheduler:
             row_keys, output, num_running=num_running, num_waiting=num_waiting, num_pages_in_use=num_pages
         )
         self._planner.end_rows(ended_by_text)
-
-    def row_keys_in(self, slots: np.ndarray) -> np.ndarray:
-        """uint64 [B]: the hub's names of the sequences in `slots`, of a step that is under way at depth 1."""
-        return self._planner.row_keys_in(slots)
 
     # ---- when things go wrong
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeAlias
 
 from penstock import _core
 from penstock.adapters.base import InferenceEngineAdapter
@@ -20,7 +20,6 @@ from penstock.protocol import (
     ChatCompletionRequest,
     CompletionRequest,
     GenerationFields,
-    Limits,
     ModelCapabilities,
     ModelList,
     ModelObject,
@@ -32,7 +31,8 @@ from penstock.server.routes.generate import generate
 from penstock.server.served_model import ServedModel
 from penstock.server.status import ServerStatus
 
-_REJECTIONS = 'vllm:admission_rejections_total{reason="max_num_queued_reqs"}'
+Adapters: TypeAlias = InferenceEngineAdapter | Sequence[InferenceEngineAdapter] | Mapping[str, InferenceEngineAdapter]
+
 #: `name` is the id.
 _SAID_OUTSIDE_INFO = {"name", *ModelObject.model_fields}
 
@@ -41,37 +41,30 @@ class PenstockServer(BaseInferenceApiServer):
     """Serves the models of `adapters`, by name.
 
     Args:
-        settings: of limits, keys, CORS and threads.
+        settings: may be left out: `PenstockServer(adapter, server_name="Mine")`.
+        adapters: engines by the model's name; or one, or several, that tell their names themselves.
         metrics: shared with the engines' hubs; default: those that the engines were made with, else new ones.
+        options: as of `BaseInferenceApiServer`.
+
+    Raises:
+        ConfigError: no adapter, or what is none.
     """
 
     def __init__(
         self,
-        settings: Settings,
-        adapters: Mapping[str, InferenceEngineAdapter],
+        settings: Settings | Adapters | None = None,
+        adapters: Adapters | None = None,
         metrics: _core.Metrics | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(
-            max_workers=settings.tokenizer_threads,
-            cors_origins=settings.cors_origin,
-            max_request_size=settings.max_request_size,
-            max_total_request_size=settings.max_total_request_size,
-            request_timeout=settings.request_timeout_s,
-            api_keys=settings.api_key,
-            max_headers=settings.max_header_count,
-            counters=_metrics_of(adapters) if metrics is None else metrics,
-            **({"enable_docs": settings.docs == "on"} | options),
-        )
-        self.settings = settings
-        self.limits = Limits(
-            max_choices=settings.max_choices,
-            max_stop_strings=settings.max_stop_strings,
-            max_json_members=settings.max_json_members,
-            max_json_items=settings.max_json_items,
-            engine_reads=self._engine_reads,
-        )
-        self.models = {name: self._serve(name, adapter) for name, adapter in adapters.items()}
+        if settings is not None and not isinstance(settings, Settings):
+            if adapters is not None:
+                raise ConfigError("PenstockServer: Settings come first, adapters second.")
+            adapters, settings = settings, None
+        engines = _by_name(adapters)
+        counters = _metrics_of(engines) if metrics is None else metrics
+        super().__init__(settings=settings, counters=counters, **options)
+        self.models = {name: self._serve(name, engine) for name, engine in engines.items()}
 
     def _serve(self, name: str, adapter: InferenceEngineAdapter) -> ServedModel:
         metrics = self.counters.model(name)
@@ -85,11 +78,12 @@ class PenstockServer(BaseInferenceApiServer):
         return ServedModel(name, engine, metrics, keep_alive_s=self.settings.keep_alive_s)
 
     def _engine_reads(self, name: str | None) -> frozenset[str]:
-        """The fields that the engine of the model which a request names reads by itself."""
+        """The fields that the engine of the model which a request names reads by itself, or a subclass's handlers."""
         if name is None and len(self.models) == 1:
             (name,) = self.models
         model = None if name is None else self.models.get(name)
-        return frozenset() if model is None else model.engine_reads
+        own = self._handlers_read
+        return own if model is None else own | model.engine_reads
 
     # ---- handlers
 
@@ -107,14 +101,13 @@ class PenstockServer(BaseInferenceApiServer):
 
     async def _generate(self, request: ChatCompletionRequest | CompletionRequest, raw_request: Request) -> Response:
         model = self._find(request.model)
-        if request.stop_token_ids:
-            model.engine.check_ids(request.stop_token_ids, param="stop_token_ids")
         sampling = self._create_sampling_params(request)
+        if sampling.stop_token_ids:
+            model.engine.check_ids(sampling.stop_token_ids, param="stop_token_ids")
         try:
             return await generate(request, raw_request, model=model, sampling=sampling, pool=self.pool)
         except ApiError as error:
-            if error.kind == "server_overloaded":
-                model.metrics.add(_REJECTIONS)
+            model.count_rejection(error)
             raise
 
     def _find(self, name: str | None) -> ServedModel:
@@ -131,7 +124,8 @@ class PenstockServer(BaseInferenceApiServer):
 
     def _create_sampling_params(self, request: GenerationFields) -> SamplingParams:
         model = self._find(request.model)
-        return sampling_params(request, model.engine.sampling_defaults, model.engine_reads)
+        engine_reads = self._engine_reads(model.name) if request.model_extra else frozenset()
+        return sampling_params(request, model.engine.sampling_defaults, engine_reads)
 
     def _count_tokens(self, content: str | list[dict[str, Any]], model_name: str | None = None) -> int:
         return self._find(model_name).engine.count_tokens(content)
@@ -148,16 +142,18 @@ class PenstockServer(BaseInferenceApiServer):
         return ServerStatus.BUSY if any(status.num_waiting for status in statuses) else ServerStatus.READY
 
     def _check_has_room(self) -> None:
-        # Which model is meant stands in the body. So this refuses for all of them, or not at all.
-        full: ApiError | None = None
+        # Which model is meant stands in the body: this refuses for all of them or not at all, and counts for the last.
+        refused: tuple[ServedModel, ApiError] | None = None
         for model in self.models.values():
             try:
                 model.engine.check_has_room()
             except ApiError as error:
-                full = error
+                refused = model, error
             else:
                 return
-        if full is not None:
+        if refused is not None:
+            model, full = refused
+            model.count_rejection(full)
             raise full
 
     def _models_health(self) -> dict[str, dict[str, Any]]:
@@ -186,6 +182,25 @@ class PenstockServer(BaseInferenceApiServer):
         for model in self.models.values():
             model.stop()
         await asyncio.gather(*(asyncio.to_thread(model.engine.stop) for model in self.models.values()))
+
+
+def _by_name(adapters: Adapters | None) -> dict[str, InferenceEngineAdapter]:
+    """Raises ConfigError where there is nothing to serve, or two of one name."""
+    if isinstance(adapters, Mapping):
+        named: list[tuple[str, Any]] = list(adapters.items())
+    else:
+        several = [adapters] if isinstance(adapters, InferenceEngineAdapter) else adapters or []
+        named = [(getattr(adapter, "model_name", ""), adapter) for adapter in several]
+    engines: dict[str, InferenceEngineAdapter] = {}
+    for name, adapter in named:
+        if not isinstance(adapter, InferenceEngineAdapter):
+            raise ConfigError(f"PenstockServer: {type(adapter).__name__} is no InferenceEngineAdapter.")
+        if name in engines:
+            raise ConfigError(f"PenstockServer: two adapters are called {name!r}.")
+        engines[name] = adapter
+    if not engines:
+        raise ConfigError("PenstockServer needs an adapter: there is no model to serve.")
+    return engines
 
 
 def _metrics_of(adapters: Mapping[str, InferenceEngineAdapter]) -> _core.Metrics | None:

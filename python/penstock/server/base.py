@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -18,9 +18,10 @@ from typing import Any, Self
 from pydantic import BaseModel
 
 from penstock import _core
+from penstock.abilities import Abilities
 from penstock.config import ApiKey, Settings
 from penstock.errors import ApiError
-from penstock.generation import FinishReason, SamplingDefaults, SamplingParams
+from penstock.generation import SamplingDefaults, SamplingParams
 from penstock.http.access_log import AccessLog
 from penstock.http.auth import KeyRing
 from penstock.http.body import read_body
@@ -39,24 +40,26 @@ from penstock.life.loading import Statuses
 from penstock.protocol import (
     ChatCompletionRequest,
     CompletionRequest,
+    FinishReasonName,
     FunctionCallFormat,
     GenerationFields,
     Limits,
     ModelList,
-    ModelObject,
     ToolExecutionRequest,
     ToolList,
+    fields_of,
     sampling_params,
 )
 from penstock.server import routes
 from penstock.server.documents import Documents, Info, build_document
-from penstock.server.status import ServerMetrics, ServerStatus
+from penstock.server.status import CountedMetrics, ServerMetrics, ServerStatus
 from penstock.server.tools import ToolRegistry
 
 logger = logging.getLogger("penstock.server")
 
 #: What requests that a drain has ended may take to be over: their last words, twice where the first are not taken.
 _END_WAIT_S = 2 * LAST_WORDS_S + 0.5
+_VISION_PARTS = frozenset({"image_url", "video_url"})
 _MAX_POOL_JOBS = 1024
 _MAX_TOTAL_REQUEST_SIZE = 256 * 1024 * 1024
 
@@ -65,12 +68,13 @@ class BaseInferenceApiServer(ABC):
     """An OpenAI-compatible server.
 
     Args:
-        max_workers: threads for what would block the loop; default 2.
+        settings: of limits, keys, log and life; default: those of `Settings()`. What follows and is given beats them.
+        max_workers: threads for what would block the loop (`tokenizer_threads`).
         enable_cors, cors_origins: CORS is on when both are set; "*" allows any origin, and then no credentials.
         max_request_size: bytes of a body.
         max_total_request_size: bytes of all bodies that are held at once; default 256 MiB, or `max_request_size` where
             that is more.
-        request_timeout: seconds a request may take, streams included.
+        request_timeout: seconds a request may take, streams included (`request_timeout_s`).
         enable_function_calling: adds the /v1/tools routes.
         tool_timeout: seconds that one call of a tool may take.
         enable_docs: adds /openapi.json and /docs.
@@ -79,53 +83,90 @@ class BaseInferenceApiServer(ABC):
         default_function_format: kept for subclasses; no tool calls are parsed yet, so nothing here reads it.
         api_keys: accepted keys; none: everybody may ask.
         counters: the metrics; default: new ones.
+
+    Attributes:
+        abilities: what the handlers of a subclass can do beside text. The fields of a request that go with them are
+            not refused at the door: `request.tools`, `request.presence_penalty`, images in messages.
     """
+
+    abilities: Abilities = Abilities(chat=True)
 
     def __init__(
         self,
         *,
+        settings: Settings | None = None,
         max_workers: int | None = None,
         enable_cors: bool = True,
         cors_origins: str | Sequence[str] | None = None,
-        max_request_size: int = 10 * 1024 * 1024,
+        max_request_size: int | None = None,
         max_total_request_size: int | None = None,
-        request_timeout: float = 300.0,
+        request_timeout: float | None = None,
         enable_function_calling: bool = True,
         tool_timeout: float = 30.0,
         default_function_format: FunctionCallFormat = FunctionCallFormat.OPENAI,
         server_name: str = "Penstock",
         server_description: str = "An OpenAI-compatible inference server",
         server_version: str = _core.__version__,
-        enable_docs: bool = True,
+        enable_docs: bool | None = None,
         enable_auth_ui: bool = True,
-        api_keys: Sequence[str | ApiKey] = (),
-        max_headers: int = 100,
+        api_keys: Sequence[str | ApiKey] | None = None,
+        max_headers: int | None = None,
         counters: _core.Metrics | None = None,
     ) -> None:
-        origins = [cors_origins] if isinstance(cors_origins, str) else list(cors_origins or ())
-        self.cors_origins = origins if enable_cors else []
-        self.max_request_size = max_request_size
-        self.body_budget = BodyBudget(max_total_request_size or max(_MAX_TOTAL_REQUEST_SIZE, max_request_size))
-        self.max_headers = max_headers
-        self.request_timeout = request_timeout
+        self.settings = _with_given(
+            settings or Settings.model_validate({}),
+            tokenizer_threads=max_workers,
+            cors_origin=[cors_origins] if isinstance(cors_origins, str) else cors_origins,
+            max_request_size=max_request_size,
+            max_total_request_size=max_total_request_size,
+            request_timeout_s=request_timeout,
+            docs=None if enable_docs is None else ("on" if enable_docs else "off"),
+            api_key=api_keys,
+            max_header_count=max_headers,
+        )
+        chosen = self.settings
+        self.cors_origins = chosen.cors_origin if enable_cors else []
+        self.max_request_size = chosen.max_request_size
+        self.body_budget = BodyBudget(
+            chosen.max_total_request_size or max(_MAX_TOTAL_REQUEST_SIZE, chosen.max_request_size)
+        )
+        self.max_headers = chosen.max_header_count
+        self.request_timeout = chosen.request_timeout_s
         self.enable_function_calling = enable_function_calling
         self.default_function_format = default_function_format
         self.server_name = server_name
         self.server_description = server_description
         self.server_version = server_version
-        self.key_ring = KeyRing(api_keys)
+        self.key_ring = KeyRing(chosen.api_key)
         self.counters = _core.Metrics() if counters is None else counters
-        self.settings = Settings.model_validate({})
-        self.limits = Limits()
+        self.limits = self._make_limits()
         self.tools = ToolRegistry(timeout_s=tool_timeout)
-        self.pool = WorkerPool(max_workers or 2, max_jobs=_MAX_POOL_JOBS)
-        self.documents = self._make_documents(enable_auth_ui=enable_auth_ui) if enable_docs else None
+        self.pool = WorkerPool(chosen.tokenizer_threads, max_jobs=_MAX_POOL_JOBS)
+        self.documents = self._make_documents(enable_auth_ui=enable_auth_ui) if chosen.docs == "on" else None
         self.access_log = AccessLog()
         self.start_time = time.time()
         self.is_draining = False
         self._is_started = False
         self.open_requests: set[Request] = set()
         self.open_peers = OpenPeers()
+
+    def _make_limits(self) -> Limits:
+        return Limits(
+            max_choices=self.settings.max_choices,
+            max_stop_strings=self.settings.max_stop_strings,
+            max_json_members=self.settings.max_json_members,
+            max_json_items=self.settings.max_json_items,
+            engine_reads=self._engine_reads,
+            content_parts=_VISION_PARTS if self.abilities.vision else frozenset(),
+        )
+
+    def _engine_reads(self, name: str | None) -> frozenset[str]:
+        """The fields that whoever answers for the model `name` reads by itself."""
+        return self._handlers_read
+
+    @cached_property
+    def _handlers_read(self) -> frozenset[str]:
+        return fields_of(self.abilities)
 
     # ---- routes
 
@@ -172,10 +213,12 @@ class BaseInferenceApiServer(ABC):
         """Prometheus text, or plain counters for who prefers application/json."""
         return routes.metrics(raw_request, status=self.status, snapshot=self.metrics, counters=self.counters)
 
-    async def list_models(self, raw_request: Request) -> ModelList:
+    async def list_models(self, raw_request: Request) -> Any:
+        """Answers GET /v1/models, likewise: with a ModelList, or a Response."""
         return ModelList(data=[])
 
-    async def get_model(self, model_id: str, raw_request: Request) -> ModelObject:
+    async def get_model(self, model_id: str, raw_request: Request) -> Any:
+        """Answers GET /v1/models/{model_id}, likewise: with a ModelObject, or a Response."""
         raise ApiError("model_not_found", f"The model '{model_id}' does not exist.", param="model")
 
     async def list_tools(self, raw_request: Request) -> ToolList:
@@ -200,12 +243,12 @@ class BaseInferenceApiServer(ABC):
     # ---- helpers for handlers
 
     def _create_sampling_params(self, request: GenerationFields) -> SamplingParams:
-        """How `request` samples, with the defaults of its model."""
-        return sampling_params(request, SamplingDefaults())
+        """How `request` samples, with the defaults of its model. An override may lower `max_tokens`."""
+        return sampling_params(request, SamplingDefaults(), self._engine_reads(request.model))
 
-    def _determine_finish_reason(self, tokens_generated: int, max_tokens: float, text: str) -> str:
+    def _determine_finish_reason(self, tokens_generated: int, max_tokens: float, text: str) -> FinishReasonName:
         """ "length" when the limit was reached, else "stop"."""
-        return (FinishReason.LENGTH if tokens_generated >= max_tokens else FinishReason.STOP).value
+        return "length" if tokens_generated >= max_tokens else "stop"
 
     async def _count_tokens_async(self, content: str | list[dict[str, Any]], model_name: str | None = None) -> int:
         return await self.pool.run(self._count_tokens, content, model_name)
@@ -224,8 +267,8 @@ class BaseInferenceApiServer(ABC):
 
     @property
     def metrics(self) -> ServerMetrics:
-        """The counters now."""
-        return ServerMetrics(**self.counters.snapshot(), start_time=self.start_time)  # type: ignore[arg-type]  # counts
+        """The counters now. What a handler adds to `total_tokens_generated` is counted."""
+        return CountedMetrics(self.counters, model_name=self.server_name, start_time=self.start_time)
 
     def _engine_status(self) -> ServerStatus:
         """For subclasses with engines: where they stand."""
@@ -312,6 +355,15 @@ class BaseInferenceApiServer(ABC):
             return serve_lifespan(receive, send, read_settings=lambda: self.settings, build=self._build)
         raise RuntimeError(f"Penstock does not speak {scope['type']}.")
 
+    @cached_property
+    def app(self) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+        """The ASGI application, for middleware, other hosts and test clients that look for a coroutine function."""
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await self(scope, receive, send)
+
+        return app
+
     async def _build(self, settings: Settings) -> Self:
         """The life span's: it is built already."""
         return self
@@ -350,3 +402,9 @@ class BaseInferenceApiServer(ABC):
         )  # fmt: skip
 
     fire = run
+
+
+def _with_given(settings: Settings, **given: Any) -> Settings:
+    """`settings`, but for what is given. Raises ConfigError on a value that cannot be used."""
+    chosen = {name: value for name, value in given.items() if value is not None}
+    return settings.replace(**chosen) if chosen else settings

@@ -21,6 +21,7 @@ _STALL_INTERVALS = 3
 _PULSES_PER_INTERVAL = 4
 _MAX_PULSE_S = 0.25
 _LOADING_RETRY_S = 2.0
+_REJECTIONS = 'vllm:admission_rejections_total{reason="max_num_queued_reqs"}'
 
 
 class ServedModel:
@@ -84,6 +85,11 @@ class ServedModel:
         if status.state is not EngineState.READY:
             raise ApiError("engine_dead", "The engine of this model has failed and takes no requests.")
         return status
+
+    def count_rejection(self, error: ApiError) -> None:
+        """Counts a request that was refused for want of room."""
+        if error.kind == "server_overloaded":
+            self.metrics.add(_REJECTIONS)
 
     def _beat(self) -> None:
         """Keeps all silent streams alive, and lets go of those that nobody reads."""

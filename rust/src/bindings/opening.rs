@@ -21,7 +21,7 @@ pub(super) struct PyOpening {
 impl PyOpening {
     #[new]
     #[pyo3(signature = (*, dialect, response_id, model, created, is_streamed, num_choices, prompt_tokens, max_tokens,
-        request_id, arrival, include_usage = false, stop = Vec::new(), cached_tokens = 0, keep_alive_s = None))]
+        request_id, arrival, include_usage = false, stop = Vec::new(), keep_alive_s = None))]
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     fn new(
         dialect: &str,
@@ -36,7 +36,6 @@ impl PyOpening {
         arrival: f64,
         include_usage: bool,
         stop: Vec<String>,
-        cached_tokens: u32,
         keep_alive_s: Option<f64>,
     ) -> PyResult<Self> {
         let inner = Arc::new(Opening {
@@ -49,7 +48,6 @@ impl PyOpening {
             include_usage,
             stop,
             prompt_tokens,
-            cached_tokens,
             max_tokens,
             keep_alive_s: check_keep_alive(keep_alive_s)?,
             request_id,

@@ -74,8 +74,10 @@ impl PyHub {
         self.inner.open(opening.inner.clone(), self.clock.now())
     }
 
-    fn mark_scheduled(&self, row_key: u64) {
-        self.inner.mark_scheduled(row_key, self.clock.now());
+    #[pyo3(signature = (row_key, *, num_cached_tokens = 0))]
+    fn mark_scheduled(&self, row_key: u64, num_cached_tokens: u32) {
+        self.inner
+            .mark_scheduled(row_key, num_cached_tokens, self.clock.now());
     }
 
     #[pyo3(signature = (keys, output, *, num_running, num_waiting, num_pages_in_use))]

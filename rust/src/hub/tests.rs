@@ -23,7 +23,6 @@ fn open(hub: &Hub, is_streamed: bool, num_choices: u32) -> u64 {
         include_usage: false,
         stop: vec!["dw".to_owned()],
         prompt_tokens: 3,
-        cached_tokens: 0,
         max_tokens: 8,
         keep_alive_s: Some(10.0),
         request_id: "req_0".to_owned(),

@@ -21,7 +21,6 @@ fn opening(dialect: Dialect, is_streamed: bool) -> Opening {
         include_usage: true,
         stop: Vec::new(),
         prompt_tokens: 7,
-        cached_tokens: 0,
         max_tokens: 100,
         keep_alive_s: Some(10.0),
         request_id: "req_0".to_owned(),
@@ -76,6 +75,18 @@ impl Rig {
     fn count(&self, counter: Counter) -> u64 {
         self.metrics.count_of(counter)
     }
+}
+
+#[test]
+fn what_a_cache_had_is_told_in_usage_once_for_a_choice() {
+    let mut rig = Rig::new(opening(Dialect::Chat, false));
+    rig.stream.mark_scheduled(0, 4, 1.5);
+    rig.stream.mark_scheduled(0, 6, 1.7);
+    rig.stream.mark_scheduled(9, 6, 1.7);
+    rig.push(0, &ids_of("a"), LENGTH);
+    let body: Value = serde_json::from_slice(&rig.take().0).unwrap();
+    let details = &body["usage"]["prompt_tokens_details"];
+    assert_eq!(details["cached_tokens"], Value::from(4));
 }
 
 #[test]

@@ -10,7 +10,7 @@ from penstock.http.error_response import error_headers
 from penstock.http.response import JSONResponse
 from penstock.server.status import ServerStatus
 
-#: A step that has taken longer is stuck: the slowest step is a prefill slice, seconds on a slow CPU.
+#: A step that has taken longer is stuck: the slowest step is a span of a prompt, seconds on a slow CPU.
 STUCK_AFTER_S = 60.0
 
 

@@ -1,0 +1,63 @@
+"""The one place where a hub's stream is opened, and its work handed to the engine: for clients and for `generate()`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from penstock import _core
+from penstock.adapters.engine import Engine
+from penstock.generation import GenerationRequest, Prompt, SamplingParams
+from penstock.prompt import clamp_max_tokens
+
+#: What a hub can be told of a limit.
+_MAX_TOKENS_SHOWN = 2**32 - 1
+
+
+def open_stream(
+    engine: Engine, prompts: tuple[Prompt, ...], sampling: SamplingParams, *,
+    dialect: str, response_id: str, model_name: str, request_id: str, arrival: float, is_streamed: bool,
+    include_usage: bool = False, keep_alive_s: float | None = None, api_key_id: str = "",
+) -> int:  # fmt: skip
+    """The key of a stream that the engine works for. To be followed (`Outlets.follow`) before the loop's next turn.
+
+    Args:
+        sampling: `max_tokens` as `new_token_limit` gives it.
+        dialect, response_id, model_name, include_usage, keep_alive_s: as of `_core.Opening`.
+        request_id: of the log, and of errors.
+        arrival: when the request came, in seconds of `time.monotonic()`.
+        api_key_id: whose request it is.
+
+    Raises:
+        ApiError: the engine takes no work; no stream is left then.
+    """
+    opening = _core.Opening(
+        dialect=dialect, response_id=response_id, model=model_name, created=int(time.time()), is_streamed=is_streamed,
+        num_choices=len(prompts) * sampling.n, include_usage=include_usage, stop=list(sampling.stop),
+        prompt_tokens=sum(prompt.num_tokens for prompt in prompts),
+        max_tokens=min(sampling.max_tokens or 0, _MAX_TOKENS_SHOWN), keep_alive_s=keep_alive_s,
+        request_id=request_id, arrival=arrival,
+    )  # fmt: skip
+    stream_key = engine.hub.open(opening)
+    try:
+        engine.submit(
+            GenerationRequest(stream_key, prompts, sampling, request_id, api_key_id=api_key_id, is_streamed=is_streamed)
+        )
+    except BaseException:
+        engine.hub.withdraw(stream_key)
+        raise
+    return stream_key
+
+
+def new_token_limit(
+    engine: Engine, prompts: Sequence[Prompt], *, wanted: int | None, default: int | None = None
+) -> int | None:
+    """New tokens per choice, within what the longest prompt leaves of the context; None where nobody sets a limit.
+
+    Args:
+        wanted: what was asked for; default: what its request gets that asked for nothing.
+    """
+    if engine.max_model_len is None:
+        return default if wanted is None else wanted
+    longest = max(prompt.num_tokens for prompt in prompts)
+    return clamp_max_tokens(wanted, num_prompt_tokens=longest, max_model_len=engine.max_model_len, default=default)

@@ -1,0 +1,111 @@
+"""The closed set of programs: which there are, for which shapes, and what is packed for each.
+
+Every shape that the runner can emit is enumerated here, so that all are compiled before the engine is ready.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from penstock.engine.interface import MAX_TABLE_CHANGES_PER_ROW, Capacity
+from penstock.engine.packing import Layout
+from penstock.engine.row_parameters import ROW_SIZE
+from penstock.layers.attention import PagedAttention
+from penstock.models.spec import DecoderSpec
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramConfig:
+    """What all programs of one engine share. Static: part of every program's identity.
+
+    Attributes:
+        num_pages: with page 0.
+        num_slots: without the padding row.
+        num_page_groups: block tables per sequence.
+        is_dynamic: trip counts may depend on data (CPU).
+        compiler_options: XLA's.
+    """
+
+    spec: DecoderSpec
+    attention: PagedAttention
+    cache_dtype: Any
+    num_pages: int
+    num_slots: int
+    pages_per_sequence: int
+    is_dynamic: bool
+    compiler_options: tuple[tuple[str, str], ...] = ()
+    num_page_groups: int = 1
+
+    @property
+    def no_table_entry(self) -> int:
+        """The number behind the last entry of the block tables, for changes that are none."""
+        return self.num_page_groups * (self.num_slots + 1) * self.pages_per_sequence
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramKey:
+    """Names one program.
+
+    Attributes:
+        kind: "fresh", "prefill" or "decode".
+        size: prefill: tokens; decode: rows.
+        num_steps: decode: tokens per row.
+        is_plain: no row asks for more than a temperature. Where trip counts may depend on data one program serves all.
+    """
+
+    kind: str
+    size: int = 0
+    num_steps: int = 1
+    is_plain: bool = False
+
+    def __str__(self) -> str:
+        size = f"{self.size}x{self.num_steps}" if self.kind == "decode" else str(self.size)
+        return f"{self.kind}[{size}{', plain' if self.is_plain else ''}]"
+
+
+def prefill_buckets(max_prefill_tokens: int) -> tuple[int, ...]:
+    """Span lengths: doubling from 16, the longest being exactly `max_prefill_tokens`."""
+    return _doubling(16, max_prefill_tokens, factor=2)
+
+
+def decode_buckets(num_slots: int) -> tuple[int, ...]:
+    """Row counts: 1, then 4 and doubling. (Two rows cost as much as four on CPU, and little less elsewhere.)"""
+    return (1,) if num_slots == 1 else (1, *_doubling(4, num_slots, factor=2))
+
+
+def _doubling(first: int, last: int, *, factor: int) -> tuple[int, ...]:
+    sizes = []
+    while first < last:
+        sizes.append(first)
+        first *= factor
+    return (*sizes, last)
+
+
+def program_keys(capacity: Capacity, config: ProgramConfig) -> list[ProgramKey]:
+    """Every program, smallest first."""
+    variants = (False,) if config.is_dynamic else (True, False)
+    shapes = [("prefill", size, 1) for size in prefill_buckets(capacity.max_prefill_tokens)]
+    for num_steps in sorted({1, capacity.tokens_per_dispatch}):
+        shapes += [("decode", size, num_steps) for size in decode_buckets(capacity.num_slots)]
+    keys = [ProgramKey("fresh"), *(ProgramKey(*shape, is_plain) for shape in shapes for is_plain in variants)]
+    return sorted(keys, key=lambda key: key.size * key.num_steps)
+
+
+def span_layout(num_tokens: int, config: ProgramConfig) -> Layout:
+    """The packed array of a prefill program.
+
+    Parts: slot; num_tokens that are real; start, the first one's position; yields, a `Yields`; is_join; params, of a
+    `Join`; entries and pages of block-table changes, as `change_tables` takes them; tokens.
+    """
+    num_changes = config.num_page_groups * config.pages_per_sequence
+    return Layout.of(
+        slot=1, num_tokens=1, start=1, yields=1, is_join=1,
+        params=ROW_SIZE, entries=num_changes, pages=num_changes, tokens=num_tokens,
+    )  # fmt: skip
+
+
+def decode_layout(num_rows: int, config: ProgramConfig) -> Layout:
+    """The packed array of a decode program. Parts: slots, `num_slots` for padding; entries and pages, as above."""
+    num_changes = num_rows * config.num_page_groups * MAX_TABLE_CHANGES_PER_ROW
+    return Layout.of(slots=num_rows, entries=num_changes, pages=num_changes)
