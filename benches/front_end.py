@@ -36,7 +36,8 @@ def commands(interval_ms: float, ports: dict[str, int]) -> dict[str, tuple[list[
     peers = str(process.BENCHES / "peers")
     granian = "--interface asgi --runtime-mode st --loop uvloop --backpressure 1024 --no-ws --log-level error"
     env = {"PYTHONPATH": peers, "PEER_INTERVAL_MS": str(interval_ms)}
-    echo = f"serve --engine echo --echo-interval-ms {interval_ms} --log-level error --port {ports['penstock']}"
+    quiet = "--log-level error --access-log off"  # the peers log no requests either
+    echo = f"serve --engine echo --echo-interval-ms {interval_ms} {quiet} --port {ports['penstock']}"
     uvicorn = f"--loop uvloop --http httptools --log-level error --no-access-log --port {ports['seed']}"
     return {
         "penstock": ([process.python_script("penstock"), *echo.split()], {}, "ready"),
@@ -137,7 +138,8 @@ def main() -> None:
     intro = (
         f"# Front end\n\n{table.machine(packages)}\n\nMedian (min-max) of {args.rounds} interleaved rounds; 128 tokens "
         "a stream, each its own event; CPU is user + system of the whole process family; the client shares the "
-        "two cores.\nCommand: `python benches/front_end.py`"
+        "two cores. No server logs requests. Unpaced, the echo engine gives four tokens a step.\n"
+        "Command: `python benches/front_end.py`"
     )
     if args.no_write:
         print("\n\n".join([intro, *parts]))
