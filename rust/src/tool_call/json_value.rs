@@ -72,7 +72,8 @@ fn escape_len(text: &str) -> Option<usize> {
     if bytes.len() < 6 {
         return None;
     }
-    let is_high = matches!(bytes[2], b'd' | b'D') && matches!(bytes[3], b'8'..=b'9' | b'a'..=b'b' | b'A'..=b'B');
+    let is_high = matches!(bytes[2], b'd' | b'D')
+        && matches!(bytes[3], b'8'..=b'9' | b'a'..=b'b' | b'A'..=b'B');
     if !is_high {
         return floor(6);
     }
@@ -90,7 +91,10 @@ fn unescaped(escape: &str) -> String {
 
 /// Appends `text` as the inside of a JSON string.
 pub(super) fn push_escaped(text: &str, out: &mut String) {
-    if text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
+    if text
+        .bytes()
+        .all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\')
+    {
         out.push_str(text);
         return;
     }

@@ -32,7 +32,7 @@ pub struct Literals {
 }
 
 /// Python, as in `f(city="Paris")`.
-pub static PYTHON: Literals = Literals {
+pub(super) static PYTHON: Literals = Literals {
     quotes: &["\"\"\"", "'''", "\"", "'"],
     has_escapes: true,
     assign: '=',
@@ -86,7 +86,12 @@ impl LiteralsReader {
     }
 
     /// Reads on. Returns the bytes used, and `Ok` when the call is whole.
-    pub(super) fn read(&mut self, text: &str, tool: &Tool, out: &mut Output) -> (usize, Scanned<()>) {
+    pub(super) fn read(
+        &mut self,
+        text: &str,
+        tool: &Tool,
+        out: &mut Output,
+    ) -> (usize, Scanned<()>) {
         let mut at = 0;
         let stopped = loop {
             match self.step(&text[at..], tool, out) {
@@ -125,11 +130,7 @@ impl LiteralsReader {
         }
         let space = space_len(text);
         let text = &text[space..];
-        let next = text.chars().next().ok_or(Stop::Wait);
-        let next = match next {
-            Ok(next) => next,
-            Err(stop) => return if space > 0 { Ok(space) } else { Err(stop) },
-        };
+        let next = text.chars().next().ok_or(Stop::Wait)?;
         let used = match self.expect {
             Expect::Assign if next == ':' || next == self.syntax.assign => {
                 out.arguments(": ");
@@ -137,7 +138,11 @@ impl LiteralsReader {
                 1
             }
             Expect::Comma if next == ',' => {
-                self.expect = if self.is_in_object() { Expect::Key } else { Expect::Value };
+                self.expect = if self.is_in_object() {
+                    Expect::Key
+                } else {
+                    Expect::Value
+                };
                 1
             }
             Expect::Key | Expect::Value | Expect::Comma if self.closes(next) => {
@@ -190,7 +195,10 @@ impl LiteralsReader {
         if let Some(quote) = self.quote(text)? {
             self.separate(out);
             out.arguments("\"");
-            self.expect = Expect::String { quote, is_key: true };
+            self.expect = Expect::String {
+                quote,
+                is_key: true,
+            };
             return Ok(quote.len());
         }
         let key = atom(text, &[':', self.syntax.assign])?;
@@ -205,7 +213,13 @@ impl LiteralsReader {
         Ok(key.len())
     }
 
-    fn read_value(&mut self, text: &str, next: char, tool: &Tool, out: &mut Output) -> Scanned<usize> {
+    fn read_value(
+        &mut self,
+        text: &str,
+        next: char,
+        tool: &Tool,
+        out: &mut Output,
+    ) -> Scanned<usize> {
         if let Some(quote) = self.quote(text)? {
             self.separate_value(out);
             let types = tool.types(&self.parameter);
@@ -214,7 +228,10 @@ impl LiteralsReader {
                 Expect::Typed { quote, types }
             } else {
                 out.arguments("\"");
-                Expect::String { quote, is_key: false }
+                Expect::String {
+                    quote,
+                    is_key: false,
+                }
             };
             return Ok(quote.len());
         }
@@ -237,7 +254,11 @@ impl LiteralsReader {
         out.arguments(json_open);
         self.open.push(close);
         self.is_later_item = false;
-        self.expect = if close == '}' { Expect::Key } else { Expect::Value };
+        self.expect = if close == '}' {
+            Expect::Key
+        } else {
+            Expect::Value
+        };
         Ok(1)
     }
 
@@ -248,17 +269,29 @@ impl LiteralsReader {
         }
     }
 
-    fn read_string(&mut self, text: &str, quote: &'static str, is_key: bool, out: &mut Output) -> Scanned<usize> {
+    fn read_string(
+        &mut self,
+        text: &str,
+        quote: &'static str,
+        is_key: bool,
+        out: &mut Output,
+    ) -> Scanned<usize> {
         let mut at = 0;
         while at < text.len() {
             let rest = &text[at..];
             if rest.starts_with(quote) {
                 out.arguments("\"");
-                self.expect = if is_key { Expect::Assign } else { Expect::Comma };
+                self.expect = if is_key {
+                    Expect::Assign
+                } else {
+                    Expect::Comma
+                };
                 return Ok(at + quote.len());
             }
             if self.syntax.has_escapes && rest.starts_with('\\') {
-                let Some((len, json)) = escape(rest) else { break };
+                let Some((len, json)) = escape(rest) else {
+                    break;
+                };
                 out.arguments(&json);
                 at += len;
                 continue;
@@ -275,18 +308,33 @@ impl LiteralsReader {
 
     /// Bytes of `text` that are as they look, whatever follows.
     fn plain_len(&self, text: &str, quote: &str) -> usize {
-        let end = text.find(quote).unwrap_or(text.len() - partial_len(text, quote));
-        let escape = if self.syntax.has_escapes { text.find('\\') } else { None };
+        let end = text
+            .find(quote)
+            .unwrap_or(text.len() - partial_len(text, quote));
+        let escape = if self.syntax.has_escapes {
+            text.find('\\')
+        } else {
+            None
+        };
         end.min(escape.unwrap_or(end))
     }
 
-    fn read_typed(&mut self, text: &str, quote: &'static str, types: Types, out: &mut Output) -> Scanned<usize> {
+    fn read_typed(
+        &mut self,
+        text: &str,
+        quote: &'static str,
+        types: Types,
+        out: &mut Output,
+    ) -> Scanned<usize> {
         let Some(len) = text.find(quote).filter(|len| *len <= MAX_TYPED_BYTES) else {
             if text.len() < MAX_TYPED_BYTES + quote.len() {
                 return Err(Stop::Wait);
             }
             out.arguments("\"");
-            self.expect = Expect::String { quote, is_key: false };
+            self.expect = Expect::String {
+                quote,
+                is_key: false,
+            };
             return Ok(0);
         };
         let value = &text[..len];
@@ -305,7 +353,8 @@ impl LiteralsReader {
 
 /// A bare word, up to what ends one; `stops` end it, too.
 fn atom<'a>(text: &'a str, stops: &[char]) -> Scanned<&'a str> {
-    let is_end = |c: char| matches!(c, ',' | ')' | ']' | '}' | '(' | '[' | '{') || c.is_ascii_whitespace();
+    let is_end =
+        |c: char| matches!(c, ',' | ')' | ']' | '}' | '(' | '[' | '{') || c.is_ascii_whitespace();
     match text.find(|c| is_end(c) || stops.contains(&c)) {
         Some(0) => Err(Stop::Fail),
         Some(len) if len <= MAX_ATOM_BYTES => Ok(&text[..len]),
@@ -327,8 +376,13 @@ fn word_as_json(word: &str) -> String {
         return digits;
     }
     // What JSON writes differently: `.5`, `1.`, `007`.
-    let looks_numeric = digits.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
-    let number = digits.parse::<f64>().ok().filter(|value| looks_numeric && value.is_finite());
+    let looks_numeric = digits
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
+    let number = digits
+        .parse::<f64>()
+        .ok()
+        .filter(|value| looks_numeric && value.is_finite());
     match number.and_then(serde_json::Number::from_f64) {
         Some(number) => number.to_string(),
         None => serde_json::Value::from(word).to_string(),
@@ -347,7 +401,11 @@ fn escape(text: &str) -> Option<(usize, String)> {
             return Some((len, simple_escape(kind)));
         }
     };
-    let digits: String = text[2..].chars().take(num_hex).take_while(char::is_ascii_hexdigit).collect();
+    let digits: String = text[2..]
+        .chars()
+        .take(num_hex)
+        .take_while(char::is_ascii_hexdigit)
+        .collect();
     if digits.len() < num_hex && text.len() < 2 + num_hex {
         return None;
     }
@@ -358,9 +416,14 @@ fn escape(text: &str) -> Option<(usize, String)> {
         // JSON has the same escape, pairs of surrogates included.
         return Some((6, format!("\\u{digits}")));
     }
-    let decoded = u32::from_str_radix(&digits, 16).ok().and_then(char::from_u32);
+    let decoded = u32::from_str_radix(&digits, 16)
+        .ok()
+        .and_then(char::from_u32);
     let mut json = String::new();
-    push_escaped(decoded.unwrap_or('\u{fffd}').encode_utf8(&mut [0; 4]), &mut json);
+    push_escaped(
+        decoded.unwrap_or('\u{fffd}').encode_utf8(&mut [0; 4]),
+        &mut json,
+    );
     Some((2 + num_hex, json))
 }
 
@@ -397,5 +460,7 @@ pub(super) fn python_value(text: &str) -> Option<String> {
     while reader.open.len() > 1 {
         at += reader.step(&list[at..], &Tool::unknown(), &mut out).ok()?;
     }
-    (at == list.len()).then(|| out.take_text().trim_end_matches(']').to_owned())
+    let json = out.take_text();
+    let json = json.strip_suffix(']').filter(|_| at == list.len())?;
+    Some(json.to_owned())
 }

@@ -58,6 +58,12 @@ impl Output {
         self.num_calls
     }
 
+    /// All that was given, whatever it is.
+    pub(super) fn take_text(&mut self) -> String {
+        self.pieces.clear();
+        std::mem::take(&mut self.text)
+    }
+
     fn push(&mut self, piece: Piece, text: &str) {
         if text.is_empty() {
             return;

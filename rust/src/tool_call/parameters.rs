@@ -32,7 +32,9 @@ enum Expect {
     Parameter,
     /// A value whose types are these; all of it, or the rest of a string.
     Value(Types),
-    String { is_begun: bool },
+    String {
+        is_begun: bool,
+    },
 }
 
 /// The arguments of one call.
@@ -62,7 +64,12 @@ impl ParametersReader {
     }
 
     /// Reads on. Returns the bytes used, and `Ok` when the call is whole.
-    pub(super) fn read(&mut self, text: &str, tool: &Tool, out: &mut Output) -> (usize, Scanned<()>) {
+    pub(super) fn read(
+        &mut self,
+        text: &str,
+        tool: &Tool,
+        out: &mut Output,
+    ) -> (usize, Scanned<()>) {
         let mut at = 0;
         loop {
             let mut cursor = Cursor::new(&text[at..]);
@@ -89,14 +96,23 @@ impl ParametersReader {
                 out.arguments(&converted(value, types));
             }
             Expect::String { is_begun } => {
-                let rest = if is_begun { rest } else { self.unpadded_start(rest) };
+                let rest = if is_begun {
+                    rest
+                } else {
+                    self.unpadded_start(rest)
+                };
                 out.escaped_arguments(rest);
             }
         }
     }
 
     /// Up to a parameter's value, or the call's end (true).
-    fn read_parameter(&mut self, cursor: &mut Cursor<'_>, tool: &Tool, out: &mut Output) -> Scanned<bool> {
+    fn read_parameter(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        tool: &Tool,
+        out: &mut Output,
+    ) -> Scanned<bool> {
         let mut ahead = *cursor;
         ahead.space();
         if ahead.maybe(self.syntax.close)? {
@@ -144,7 +160,11 @@ impl ParametersReader {
             cursor.literal(self.syntax.value_open)?;
         }
         let header = &rest[..len];
-        let (name, attributes) = header.trim().trim_start_matches('"').split_once('"').unwrap_or((header, ""));
+        let (name, attributes) = header
+            .trim()
+            .trim_start_matches('"')
+            .split_once('"')
+            .unwrap_or((header, ""));
         let is_json = attributes
             .contains("string=")
             .then(|| attributes.contains("\"false\""));
@@ -153,7 +173,12 @@ impl ParametersReader {
     }
 
     /// A value that is not only a string: whole, or not at all.
-    fn read_value(&mut self, cursor: &mut Cursor<'_>, types: Types, out: &mut Output) -> Scanned<bool> {
+    fn read_value(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        types: Types,
+        out: &mut Output,
+    ) -> Scanned<bool> {
         let rest = cursor.rest();
         let Some(len) = self.seek_close(rest, MAX_VALUE_BYTES) else {
             if rest.len() < MAX_VALUE_BYTES {
@@ -170,16 +195,28 @@ impl ParametersReader {
     }
 
     /// What of a string has come, but for what may be its end.
-    fn read_string(&mut self, cursor: &mut Cursor<'_>, is_begun: bool, out: &mut Output) -> Scanned<bool> {
+    fn read_string(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        is_begun: bool,
+        out: &mut Output,
+    ) -> Scanned<bool> {
         let rest = cursor.rest();
-        let start = if is_begun { rest } else { self.unpadded_start(rest) };
+        let start = if is_begun {
+            rest
+        } else {
+            self.unpadded_start(rest)
+        };
         if start.is_empty() {
             return Err(Stop::Wait);
         }
         let close = self.syntax.value_close;
         if let Some(len) = start.find(close) {
             let value = &start[..len];
-            let value = value.strip_suffix('\n').filter(|_| self.syntax.is_padded).unwrap_or(value);
+            let value = value
+                .strip_suffix('\n')
+                .filter(|_| self.syntax.is_padded)
+                .unwrap_or(value);
             out.escaped_arguments(value);
             out.arguments("\"");
             cursor.at += rest.len() - start.len() + len + close.len();
@@ -201,23 +238,31 @@ impl ParametersReader {
     /// Where `value_close` begins, within `limit` bytes. What was sought in vain is not sought again.
     fn seek_close(&mut self, text: &str, limit: usize) -> Option<usize> {
         let close = self.syntax.value_close;
-        let from = (0..=self.num_sought.min(text.len())).rev().find(|at| text.is_char_boundary(*at))?;
+        let from = (0..=self.num_sought.min(text.len()))
+            .rev()
+            .find(|at| text.is_char_boundary(*at))?;
         let found = text[from..].find(close).map(|len| from + len);
         self.num_sought = text.len().saturating_sub(close.len());
         found.filter(|len| len + close.len() <= limit)
     }
 
     fn unpadded_start<'a>(&self, text: &'a str) -> &'a str {
-        text.strip_prefix('\n').filter(|_| self.syntax.is_padded).unwrap_or(text)
+        text.strip_prefix('\n')
+            .filter(|_| self.syntax.is_padded)
+            .unwrap_or(text)
     }
 
     fn unpadded<'a>(&self, text: &'a str) -> &'a str {
         let text = self.unpadded_start(text);
-        text.strip_suffix('\n').filter(|_| self.syntax.is_padded).unwrap_or(text)
+        text.strip_suffix('\n')
+            .filter(|_| self.syntax.is_padded)
+            .unwrap_or(text)
     }
 }
 
 /// `value` as JSON.
 fn converted(value: &str, types: Types) -> String {
-    types.convert(value).unwrap_or_else(|| serde_json::Value::from(value).to_string())
+    types
+        .convert(value)
+        .unwrap_or_else(|| serde_json::Value::from(value).to_string())
 }

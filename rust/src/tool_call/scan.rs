@@ -3,7 +3,7 @@
 //! Every answer holds for every text that begins alike: what is found or refused stays so whatever comes, and what
 //! more text could change is `Wait`. So a reading does not depend on how its text was cut.
 
-use super::schemas::{Tool, ToolSchemas};
+use super::schemas::ToolSchemas;
 
 /// Why a reading has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,15 +71,15 @@ impl<'a> Cursor<'a> {
         Ok(&rest[..len])
     }
 
-    /// The name of a tool. What cannot become one is refused at once.
-    pub(super) fn tool<'t>(&mut self, tools: &'t ToolSchemas) -> Scanned<&'t Tool> {
+    /// The name of a tool, as its place among `tools`. What cannot become one is refused at once.
+    pub(super) fn tool(&mut self, tools: &ToolSchemas) -> Scanned<usize> {
         let rest = self.rest();
         let Some(len) = rest.find(|c| !is_name_char(c)) else {
             let could_be = tools.any_begins_with(rest);
             return Err(if could_be { Stop::Wait } else { Stop::Fail });
         };
         self.at += len;
-        tools.get(&rest[..len]).ok_or(Stop::Fail)
+        tools.position(&rest[..len]).ok_or(Stop::Fail)
     }
 
     /// A whole JSON string, as it is written between its quotes.

@@ -132,7 +132,9 @@ fn convert_nested(text: &str) -> Option<String> {
         return Some(text.to_owned());
     }
     let json = literals::python_value(text)?;
-    serde_json::from_str::<&RawValue>(&json).is_ok().then_some(json)
+    serde_json::from_str::<&RawValue>(&json)
+        .is_ok()
+        .then_some(json)
 }
 
 impl ToolSchemas {
@@ -152,7 +154,12 @@ impl ToolSchemas {
     /// The tool of that name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Tool> {
-        self.tools.get(*self.by_name.get(name)?)
+        self.tools.get(self.position(name)?)
+    }
+
+    /// Where in [`tools`](Self::tools) the tool of that name is.
+    pub(super) fn position(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
     }
 
     /// All tools, in the request's order.
@@ -169,32 +176,66 @@ impl ToolSchemas {
 impl Tool {
     fn read(value: &Value) -> Option<Self> {
         let function = value.get("function").unwrap_or(value);
-        let name = function.get("name")?.as_str().filter(|name| !name.is_empty())?;
-        let schema = function.get("parameters").filter(|schema| schema.is_object());
-        let schema = schema.cloned().unwrap_or_else(|| Value::Object(serde_json::Map::new()));
+        let name = function
+            .get("name")?
+            .as_str()
+            .filter(|name| !name.is_empty())?;
+        let schema = function
+            .get("parameters")
+            .filter(|schema| schema.is_object());
+        let schema = schema
+            .cloned()
+            .unwrap_or_else(|| Value::Object(serde_json::Map::new()));
         let types = |part: &Value| types_of(part, &schema, 0);
         let mut parameters = HashMap::new();
         if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
-            parameters.extend(properties.iter().map(|(name, part)| (name.clone(), types(part))));
+            parameters.extend(
+                properties
+                    .iter()
+                    .map(|(name, part)| (name.clone(), types(part))),
+            );
         }
         Some(Self {
             name: name.to_owned(),
-            is_strict: function.get("strict").and_then(Value::as_bool).unwrap_or(false),
-            others: schema.get("additionalProperties").map(types).unwrap_or_default(),
+            is_strict: function
+                .get("strict")
+                .and_then(Value::as_bool)
+                .unwrap_or(false),
+            others: schema
+                .get("additionalProperties")
+                .map(types)
+                .unwrap_or_default(),
             parameters,
             schema,
         })
     }
 
+    /// A tool of which nothing is known.
+    pub(super) fn unknown() -> Self {
+        Self {
+            name: String::new(),
+            schema: Value::Null,
+            is_strict: false,
+            parameters: HashMap::new(),
+            others: Types::default(),
+        }
+    }
+
     /// The types that the schema allows for a parameter.
     pub(super) fn types(&self, parameter: &str) -> Types {
-        self.parameters.get(parameter).copied().unwrap_or(self.others)
+        self.parameters
+            .get(parameter)
+            .copied()
+            .unwrap_or(self.others)
     }
 }
 
 /// The types that `schema` allows, as far as it says so.
 fn types_of(schema: &Value, root: &Value, num_references: u32) -> Types {
-    let Some(schema) = schema.as_object().filter(|_| num_references < MAX_REFERENCES) else {
+    let Some(schema) = schema
+        .as_object()
+        .filter(|_| num_references < MAX_REFERENCES)
+    else {
         return Types::default();
     };
     let inner = |part: &Value| types_of(part, root, num_references + 1);
@@ -210,7 +251,10 @@ fn types_of(schema: &Value, root: &Value, num_references: u32) -> Types {
         _ => Types::default(),
     };
     for list in ["anyOf", "oneOf", "allOf"] {
-        if let (true, Some(parts)) = (types == Types::default(), schema.get(list).and_then(Value::as_array)) {
+        if let (true, Some(parts)) = (
+            types == Types::default(),
+            schema.get(list).and_then(Value::as_array),
+        ) {
             types = any(&mut parts.iter().map(inner));
         }
     }
