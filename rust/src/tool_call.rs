@@ -4,21 +4,23 @@
 //! call is written. Calls are shown by name first, then their arguments as JSON, piece by piece.
 
 mod formats;
+mod harmony;
 mod head;
 mod id;
 mod json_value;
 mod literals;
 mod object;
-mod output;
+pub(crate) mod output;
 mod parameters;
 mod parser;
-mod scan;
+pub(crate) mod scan;
 mod schemas;
 mod stage;
 mod syntax;
 #[cfg(test)]
 mod tests;
 
+pub use harmony::harmony_stage;
 pub use schemas::{Tool, ToolSchemas};
 pub use stage::stage;
 pub use syntax::ToolFormat;

@@ -3,7 +3,7 @@
 //! Pure functions of the text: nothing is taken and nothing shown until a head is whole.
 
 use super::object;
-use super::scan::{Cursor, Scanned, Stop, is_name_char};
+use super::scan::{Cursor, Scanned, Stop, head_of, is_name_char};
 use super::schemas::ToolSchemas;
 use super::syntax::{Block, Body, Call, Part, ToolFormat};
 
@@ -238,9 +238,9 @@ fn first_of<R, T>(rows: &'static [R], read: impl Fn(&'static R) -> Scanned<T>) -
 
 /// `read`, of so much text only; what waits for more has failed.
 fn bounded<'a, T>(text: &'a str, read: impl Fn(&'a str) -> Scanned<T>) -> Scanned<T> {
-    let len = text.floor_char_boundary(MAX_HEAD_BYTES);
-    match read(&text[..len]) {
-        Err(Stop::Wait) if len < text.len() => Err(Stop::Fail),
+    let head = head_of(text, MAX_HEAD_BYTES);
+    match read(head) {
+        Err(Stop::Wait) if head.len() < text.len() => Err(Stop::Fail),
         answer => answer,
     }
 }

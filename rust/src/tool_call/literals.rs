@@ -338,14 +338,7 @@ impl LiteralsReader {
             return Ok(0);
         };
         let value = &text[..len];
-        match types.convert(value) {
-            Some(json) => out.arguments(&json),
-            None => {
-                out.arguments("\"");
-                out.escaped_arguments(value);
-                out.arguments("\"");
-            }
-        }
+        out.arguments(&types.json(value));
         self.expect = Expect::Comma;
         Ok(len + quote.len())
     }

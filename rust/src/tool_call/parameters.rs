@@ -82,7 +82,7 @@ impl ParametersReader {
             match step {
                 Ok(true) => return (at, Ok(())),
                 Ok(false) => {}
-                Err(stop) => return (at, Err(stop)),
+                Err(why) => return (at, Err(why)),
             }
         }
     }
@@ -93,7 +93,7 @@ impl ParametersReader {
             Expect::Parameter => {}
             Expect::Value(types) => {
                 let value = self.unpadded(rest);
-                out.arguments(&converted(value, types));
+                out.arguments(&types.json(value));
             }
             Expect::String { is_begun } => {
                 let rest = if is_begun {
@@ -188,7 +188,7 @@ impl ParametersReader {
             self.expect = Expect::String { is_begun: false };
             return Ok(false);
         };
-        out.arguments(&converted(self.unpadded(&rest[..len]), types));
+        out.arguments(&types.json(self.unpadded(&rest[..len])));
         cursor.at += len + self.syntax.value_close.len();
         self.expect = Expect::Parameter;
         Ok(false)
@@ -258,11 +258,4 @@ impl ParametersReader {
             .filter(|_| self.syntax.is_padded)
             .unwrap_or(text)
     }
-}
-
-/// `value` as JSON.
-fn converted(value: &str, types: Types) -> String {
-    types
-        .convert(value)
-        .unwrap_or_else(|| serde_json::Value::from(value).to_string())
 }

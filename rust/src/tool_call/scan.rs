@@ -128,7 +128,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Characters of tool names. OpenAI allows fewer: no dots.
+/// Characters of tool names. `OpenAI` allows fewer: no dots.
 pub(super) fn is_name_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')
 }
@@ -138,12 +138,39 @@ pub(super) fn space_len(text: &str) -> usize {
     text.len() - text.trim_start_matches([' ', '\t', '\r', '\n']).len()
 }
 
+/// At most the first `limit` bytes of `text`, in whole characters.
+pub(super) fn head_of(text: &str, limit: usize) -> &str {
+    let mut len = text.len().min(limit);
+    while !text.is_char_boundary(len) {
+        len -= 1;
+    }
+    &text[..len]
+}
+
 /// Bytes at the end of `text` with which `literal` may begin.
-pub(super) fn partial_len(text: &str, literal: &str) -> usize {
+pub(crate) fn partial_len(text: &str, literal: &str) -> usize {
     let longest = text.len().min(literal.len().saturating_sub(1));
     (1..=longest)
         .rev()
         .filter(|len| literal.is_char_boundary(*len))
         .find(|len| text.ends_with(&literal[..*len]))
+        .unwrap_or(0)
+}
+
+/// The first of `literals` in `text`: where it begins, and which it is.
+pub(crate) fn find_first<'l>(text: &str, literals: &[&'l str]) -> Option<(usize, &'l str)> {
+    let found = literals
+        .iter()
+        .filter_map(|literal| Some((text.find(literal)?, *literal)));
+    // Of two at one place the longer counts.
+    found.min_by_key(|(at, literal)| (*at, usize::MAX - literal.len()))
+}
+
+/// Bytes at the end of `text` with which one of `literals` may begin.
+pub(crate) fn longest_partial(text: &str, literals: &[&str]) -> usize {
+    literals
+        .iter()
+        .map(|literal| partial_len(text, literal))
+        .max()
         .unwrap_or(0)
 }

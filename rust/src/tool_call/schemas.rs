@@ -82,8 +82,13 @@ impl Types {
         }
     }
 
-    /// `text` as JSON of one of these types, strings last. None: it is a string, allowed or not.
-    pub(super) fn convert(self, text: &str) -> Option<String> {
+    /// `text` as JSON of one of these types, strings last; as a string, too, if it is of none.
+    pub(super) fn json(self, text: &str) -> String {
+        self.convert(text)
+            .unwrap_or_else(|| Value::from(text).to_string())
+    }
+
+    fn convert(self, text: &str) -> Option<String> {
         let text = text.trim();
         if self.has(Self::NULL) && matches!(text, "null" | "None") {
             return Some("null".to_owned());

@@ -49,10 +49,9 @@ pub(super) fn parse(format: &str, pieces: &[&str]) -> Fold {
         num_told = delta.tokens.end;
         fold.add(delta);
     };
-    let mut token = 0;
-    for text in pieces.iter().filter(|piece| !piece.is_empty()) {
+    let pieces = pieces.iter().filter(|piece| !piece.is_empty());
+    for (token, text) in (0..).zip(pieces) {
         let (kind, tokens) = (Kind::Text, token..token + 1);
-        token += 1;
         assert_eq!(
             chain.push(&Delta { kind, text, tokens }, &mut show),
             ControlFlow::Continue(())
