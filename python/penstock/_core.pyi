@@ -331,8 +331,8 @@ class GrammarRows:
     ) -> tuple[bytes, bytes, list[int], list[tuple[int, str]]]:
         """Of `row_keys`, uint64 [R]: the places of the rows whose masks are ready, int32 [M]; their masks, uint32
         [M, W], each given once, where bit t % 32 of word t // 32 is set if token t is allowed; the keys of rows whose
-        text is whole, so that nothing can follow it; and the keys of rows that can go no further, and why. Ends are told
-        once. Where there is none of all that and something is being computed, waits for it, `wait_s` at most."""
+        text is whole, so that nothing can follow it; and the keys of rows that can go no further, and why. Ends are
+        told once. Where there is none of all that and something is being computed, waits for it, `wait_s` at most."""
 
     def leave(self, row_key: int) -> None:
         """Forgets a row. Unknown ones are ignored."""
