@@ -191,6 +191,19 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
+class GrammarSpec:
+    """What every choice of a request is held to.
+
+    Attributes:
+        grammar: a `_core.Grammar`, compiled for the model that it goes to.
+        param: the request's field that it came from, for errors.
+    """
+
+    grammar: Any
+    param: str
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationRequest:
     """One request's work for an engine: every prompt times `sampling.n` choices, one hub stream.
 
@@ -202,6 +215,7 @@ class GenerationRequest:
         request_id: for logs.
         api_key_id: whose request this is, for fair shares; "" without keys.
         is_streamed: whether the client takes it piece by piece; an engine may then do more for the first token.
+        grammar: what may be written; None: anything.
     """
 
     stream_key: int
@@ -210,6 +224,7 @@ class GenerationRequest:
     request_id: str
     api_key_id: str = ""
     is_streamed: bool = True
+    grammar: GrammarSpec | None = None
 
     @property
     def num_choices(self) -> int:

@@ -192,7 +192,7 @@ impl PyHub {
 }
 
 /// A copy of a buffer, whatever its strides. An empty one may stand at any address and so be refused as unaligned.
-fn read_buffer<T: Element>(value: &Bound<'_, PyAny>, name: &str) -> PyResult<Vec<T>> {
+pub(super) fn read_buffer<T: Element>(value: &Bound<'_, PyAny>, name: &str) -> PyResult<Vec<T>> {
     match PyBuffer::<T>::get(value) {
         Ok(buffer) => buffer.to_vec(value.py()),
         Err(_) if PyUntypedBuffer::get(value).is_ok_and(|buffer| buffer.item_count() == 0) => {

@@ -157,7 +157,7 @@ fn allows_strings(members: &Map<String, Value>) -> bool {
                 || options.any(|option| {
                     option
                         .as_object()
-                        .is_some_and(|option| allows_strings(option))
+                        .is_some_and(allows_strings)
                 })
         }
     }
