@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from penstock.engine.logit_rules import ban_stops
 from penstock.engine.row_parameters import pack_row
-from penstock.engine.sampling import argmax, ban_stops, gumbel, keep_mask, sample, sample_plain, scale, uniform
+from penstock.engine.sampling import argmax, gumbel, keep_mask, sample, sample_plain, scale, uniform
 from penstock.engine.state import unpack_rows
 from penstock.generation import SamplingParams
 
@@ -64,8 +65,8 @@ def rows_with(num_rows: int, *, stop_ids: tuple[int, ...] = (), **sampling):
 
 
 def draw(logits, rows, positions, *, is_dynamic: bool = False):
-    """Tokens of rows that have made none before."""
-    return sample(logits, rows, positions, jnp.zeros(len(positions), jnp.int32), is_dynamic=is_dynamic)
+    """Tokens of rows without rules."""
+    return sample(logits, rows, positions, is_dynamic=is_dynamic)
 
 
 @pytest.mark.parametrize("top_p", [1.0, 0.8])

@@ -142,7 +142,7 @@ class EchoStep:
             may_have = runner.wait_for_rows(plan.row_keys, is_joined=False)
             return runner.next_tokens(slots, may_have, plan.tokens_per_dispatch)
         runner.join(plan.joins)
-        new_slots = [span.slot for span in plan.spans if span.yields is Yields.TOKEN]
+        new_slots = [span.slot for span in plan.spans if Yields.TOKEN in span.yields]
         first = runner.next_tokens(np.array(new_slots, np.int32), True)
         may_have = runner.wait_for_rows(plan.row_keys[len(new_slots) :], is_joined=True)
         if not len(slots):
