@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from operator import attrgetter
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -24,6 +25,7 @@ _FOREIGN_TYPES: dict[str, TypeAdapter[Any]] = {
 }
 _FOREIGN_NAMES = frozenset(_FOREIGN_TYPES)
 _NAMES_WITH_DEFAULTS = tuple(field.name for field in fields(SamplingDefaults) if field.name in _NAMES)
+_values_of_defaults = attrgetter(*_NAMES_WITH_DEFAULTS)
 
 
 def sampling_params(
@@ -36,15 +38,14 @@ def sampling_params(
     Args:
         engine_reads: fields that the engine reads by itself (`fields.fields_of`): they become `extra`.
     """
-    params: dict[str, Any] = {name: getattr(defaults, name) for name in _NAMES_WITH_DEFAULTS}
-    given = _NAMES & request.model_fields_set
-    params |= {name: value for name in given if (value := getattr(request, name)) is not None}
-    params |= {
-        "max_tokens": request.new_token_limit,
-        "top_k": max(params["top_k"], 0),
-        "stop": request.stop_strings,
-        "stop_token_ids": tuple(request.stop_token_ids or ()),
-    }
+    params: dict[str, Any] = dict(zip(_NAMES_WITH_DEFAULTS, _values_of_defaults(defaults), strict=True))
+    values = vars(request)
+    for name in _NAMES & request.model_fields_set:
+        if (value := values[name]) is not None:
+            params[name] = value
+    params["max_tokens"] = request.new_token_limit
+    params["stop"] = request.stop_strings
+    params["top_k"] = max(params["top_k"], 0)
     if params["top_p"] == 0:  # the smallest nucleus is the likeliest token
         params |= {"top_p": 1.0, "top_k": 1}
     if request.seed is not None:
@@ -52,7 +53,7 @@ def sampling_params(
     if engine_reads and request.model_extra:
         params["extra"] = {name: value for name, value in request.model_extra.items() if name in engine_reads}
         params |= {name: _checked(name, params["extra"][name]) for name in _FOREIGN_NAMES & params["extra"].keys()}
-    return SamplingParams(**params)
+    return SamplingParams.of(params)
 
 
 def _checked(name: str, value: Any) -> Any:
