@@ -161,11 +161,10 @@ def test_the_plain_sampler_draws_what_the_whole_one_draws():
     np.testing.assert_array_equal(sample_plain(logits, rows, positions), draw(logits, rows, positions))
 
 
-@pytest.mark.parametrize("is_dynamic", [False, True])
-def test_min_tokens_takes_stop_tokens_from_rows_that_have_made_too_few(is_dynamic: bool):
+def test_min_tokens_takes_stop_tokens_from_rows_that_have_made_too_few():
     logits = np.random.default_rng(6).standard_normal((4, VOCAB)).astype(np.float32)
     rows = rows_with(4, min_tokens=3, stop_ids=(0, 7, VOCAB + 5))
-    got = np.asarray(ban_stops(jnp.asarray(logits), rows, jnp.array([0, 2, 3, 4]), is_dynamic=is_dynamic))
+    got = np.asarray(ban_stops(jnp.asarray(logits), rows, jnp.array([0, 2, 3, 4])))
     want = logits.copy()
     want[:2, [0, 7]] = -np.inf
     np.testing.assert_array_equal(got, want)

@@ -107,14 +107,14 @@ def apply_rules(
     has_bias, has_penalty = uses(params, RowUse.LOGIT_BIAS), uses(params, RowUse.PENALTIES)
     is_early = num_generated < params["min_tokens"]
 
-    def keep_allowed() -> jax.Array:
+    def keep_allowed(logits: jax.Array) -> jax.Array:
         bits = jnp.where(has_ids[:, None], words["allowed"][rules.slots], -1)
         bits &= jnp.where(rules.has_masks, jax.lax.bitcast_convert_type(rules.masks, jnp.int32), -1)
         return jnp.where(unpack_bits(bits, logits.shape[1]), logits, -jnp.inf)
 
     def change_tokens(logits: jax.Array) -> jax.Array:
         bad = last_of_bad_words(words["bad_words"][rules.slots], rules.recent)
-        stops = jnp.where(is_early[:, None], params["stop_ids"], -1)
+        stops = _early_stops(params, num_generated)
         banned = jnp.concatenate([jnp.where(has_words[:, None], bad, -1), stops], axis=1)
         biased = jnp.where(has_bias[:, None], words["bias_ids"][rules.slots], -1)
         bias = jax.lax.bitcast_convert_type(words["bias"][rules.slots], jnp.float32)
@@ -128,23 +128,22 @@ def apply_rules(
         penalised = penalise(logits, params, rules.state.counts[rules.slots], words["prompt_seen"][rules.slots])
         return jnp.where(has_penalty[:, None], penalised, logits)
 
-    logits = _where(jnp.any(has_ids) | rules.has_masks, lambda _: keep_allowed(), logits, is_dynamic=is_dynamic)
+    logits = _where(jnp.any(has_ids) | rules.has_masks, keep_allowed, logits, is_dynamic=is_dynamic)
     is_changed = jnp.any(has_words | has_bias | is_early)
     logits = _where(is_changed, change_tokens, logits, is_dynamic=is_dynamic)
     return _where(jnp.any(has_penalty), penalise_seen, logits, is_dynamic=is_dynamic)
 
 
-def ban_stops(logits: jax.Array, params: RowParams, num_generated: jax.Array, *, is_dynamic: bool) -> jax.Array:
-    """Logits without the stop tokens of rows that have not made `min_tokens` others: all of step 2 where no row has
-    rules."""
+def ban_stops(logits: jax.Array, params: RowParams, num_generated: jax.Array) -> jax.Array:
+    """Logits without the stop tokens of rows that have not made `min_tokens` others: all of the order's steps 2 to 4
+    where no row has rules."""
+    stops = _early_stops(params, num_generated)
+    return add_to_tokens(logits, stops, jnp.full(stops.shape, -jnp.inf))
+
+
+def _early_stops(params: RowParams, num_generated: jax.Array) -> jax.Array:
     is_early = num_generated < params["min_tokens"]
-    stops = jnp.where(is_early[:, None], params["stop_ids"], -1)
-    return _where(
-        jnp.any(is_early),
-        lambda logits: add_to_tokens(logits, stops, jnp.full(stops.shape, -jnp.inf)),
-        logits,
-        is_dynamic=is_dynamic,
-    )
+    return jnp.where(is_early[:, None], params["stop_ids"], -1)
 
 
 def _where(

@@ -47,7 +47,7 @@ def next_tokens(
     """
     params = unpack_rows(rows.params)
     with jax.named_scope("sample"):
-        chosen = _choose(scores, params, rows, rules, variant=variant, is_dynamic=is_dynamic)
+        chosen, columns = _choose(scores, params, rows, rules, variant=variant, is_dynamic=is_dynamic)
     is_broken, has_none = jnp.any(jnp.isnan(scores), axis=1), chosen < 0
     wants_none = params["max_tokens"] <= 0  # the prompt alone
     num_generated = rows.num_generated + 1
@@ -68,26 +68,45 @@ def next_tokens(
         return NextTokens(ids, ends, None, moved, rules.state)
     newest = jnp.concatenate([rows.recent[:, 1:], ids[:, None]], axis=1)
     moved = replace(moved, recent=jnp.where(makes_token[:, None], newest, rows.recent))
-    columns = _columns(scores, params, ids, is_dynamic=is_dynamic)
     return NextTokens(ids, ends, columns, moved, count_tokens(rules.state, rules.slots, params, ids))
 
 
 def _choose(
     scores: jax.Array, params: RowParams, rows: SlotState, rules: RowRules, *, variant: Variant, is_dynamic: bool
-) -> jax.Array:
-    positions = rows.position + 1
+) -> tuple[jax.Array, jax.Array | None]:
+    """Ids, int32 [B], -1 where nothing is left; and their logprobs, of the whole sampler."""
+    positions, num_generated = rows.position + 1, rows.num_generated
     if variant is Variant.PLAIN:
-        return sampling.sample_plain(scores, params, positions)
-    if variant is Variant.FULL:
-        scores = apply_rules(scores, params, rows.num_generated, rules, is_dynamic=is_dynamic)
-    else:
-        scores = ban_stops(scores, params, rows.num_generated, is_dynamic=is_dynamic)
-    return sampling.sample(scores, params, positions, is_dynamic=is_dynamic)
+        return sampling.sample_plain(scores, params, positions), None
+    if variant is Variant.FILTERED:
+        allowed = ban_stops(scores, params, num_generated)
+        return sampling.sample(allowed, params, positions, is_dynamic=is_dynamic), None
+
+    def whole() -> tuple[jax.Array, jax.Array]:
+        changed = apply_rules(scores, params, num_generated, rules, is_dynamic=is_dynamic)
+        chosen = sampling.sample(changed, params, positions, is_dynamic=is_dynamic)
+        return chosen, _columns(scores, params, rows, chosen, is_dynamic=is_dynamic)
+
+    if not is_dynamic:
+        return whole()
+    # A branch of its own for batches that need little: what the other one does keeps a copy of the logits, even where
+    # branches leave all of it out.
+    is_plain = jnp.all(_is_plain(params, num_generated)) & ~rules.has_masks
+    found: tuple[jax.Array, jax.Array] = jax.lax.cond(
+        is_plain, lambda: (sampling.sample_few(scores, params, positions), no_words(len(positions))), whole
+    )
+    return found
 
 
-def _columns(scores: jax.Array, params: RowParams, ids: jax.Array, *, is_dynamic: bool) -> jax.Array:
+def _is_plain(params: RowParams, num_generated: jax.Array) -> jax.Array:
+    """bool [B]: `Variant.PLAIN` serves the row from here on."""
+    has_filter = (params["top_k"] > 0) | (params["top_p"] < 1) | (params["min_p"] > 0)
+    return (params["uses"] == 0) & ~has_filter & (num_generated >= params["min_tokens"])
+
+
+def _columns(scores: jax.Array, params: RowParams, rows: SlotState, ids: jax.Array, *, is_dynamic: bool) -> jax.Array:
     if not is_dynamic:
         return logprob_words(scores, ids)
-    is_asked = jnp.any(uses(params, RowUse.LOGPROBS) & (ids >= 0))
+    is_asked = jnp.any(uses(params, RowUse.LOGPROBS) & rows.is_active)
     found: jax.Array = jax.lax.cond(is_asked, lambda: logprob_words(scores, ids), lambda: no_words(len(ids)))
     return found
