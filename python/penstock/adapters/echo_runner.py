@@ -153,7 +153,7 @@ class EchoStep:
             may_have = runner.wait_for_rows(plan.row_keys, is_joined=False)
             return runner.next_tokens(slots, may_have, plan.tokens_per_dispatch, masks=masks)
         runner.join(plan.joins)
-        new_slots = [span.slot for span in plan.spans if span.yields & Yields.TOKEN]
+        new_slots = [span.slot for span in plan.spans if Yields.TOKEN in span.yields]
         num_new = len(new_slots)
         of_new, of_rest = (None, None) if masks is None else (masks[:num_new], masks[num_new:])
         first = runner.next_tokens(np.array(new_slots, np.int32), True, masks=of_new)
