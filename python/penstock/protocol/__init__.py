@@ -32,6 +32,7 @@ from penstock.protocol.tools import (
     ToolList,
     parse_tool_call,
 )
+from penstock.protocol.tool_use import ToolUse
 
 parse_chat = ChatCompletionRequest.parse
 parse_completion = CompletionRequest.parse
@@ -69,6 +70,7 @@ __all__ = [
     "ToolExecutionRequest",
     "ToolExecutionResponse",
     "ToolList",
+    "ToolUse",
     "UsageInfo",
     "fields_of",
     "parse_chat",

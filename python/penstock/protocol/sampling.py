@@ -13,16 +13,6 @@ from penstock.protocol.common import GenerationFields
 
 _SEED_MASK = 2**63 - 1
 _NAMES = frozenset(field.name for field in fields(SamplingParams)) & GenerationFields.model_fields.keys()
-#: What only engines of others act on and the wire spells as they do.
-_FOREIGN_TYPES: dict[str, TypeAdapter[Any]] = {
-    "presence_penalty": TypeAdapter(float | None),
-    "frequency_penalty": TypeAdapter(float | None),
-    "repetition_penalty": TypeAdapter(float | None),
-    "logit_bias": TypeAdapter(dict[int, float] | None),
-    "bad_words": TypeAdapter(list[str] | None),
-    "allowed_token_ids": TypeAdapter(list[int] | None),
-}
-_FOREIGN_NAMES = frozenset(_FOREIGN_TYPES)
 _NAMES_WITH_DEFAULTS = tuple(field.name for field in fields(SamplingDefaults) if field.name in _NAMES)
 
 
@@ -49,16 +39,9 @@ def sampling_params(
         params |= {"top_p": 1.0, "top_k": 1}
     if request.seed is not None:
         params["seed"] = request.seed & _SEED_MASK
-    if engine_reads and request.model_extra:
-        params["extra"] = {name: value for name, value in request.model_extra.items() if name in engine_reads}
-        params |= {name: _checked(name, params["extra"][name]) for name in _FOREIGN_NAMES & params["extra"].keys()}
+    if (num_logprobs := request.num_logprobs) is not None:
+        params["logprobs"] = num_logprobs
+    if engine_reads and (given := engine_reads & (request.model_fields_set | (request.model_extra or {}).keys())):
+        params["extra"] = {name: getattr(request, name) for name in given}
     return SamplingParams(**params)
 
-
-def _checked(name: str, value: Any) -> Any:
-    """Raises ApiError "invalid_type" on a value of another kind than the parameter's."""
-    try:
-        return _FOREIGN_TYPES[name].validate_python(value)
-    except ValidationError as error:
-        expected = error.errors(include_url=False)[0]["msg"].removeprefix("Input should be ")
-        raise ApiError("invalid_type", f"'{name}' must be {expected}.", param=name) from None
