@@ -63,6 +63,8 @@ class ForeignEngine(Engine):
         determine_finish_reason: for choices that the adapter leaves without one.
     """
 
+    reads_extra = True
+
     def __init__(
         self, adapter: InferenceEngineAdapter, metrics: _core.ModelMetrics, *,
         max_requests: int, max_pending_bytes: int, determine_finish_reason: DetermineFinishReason,

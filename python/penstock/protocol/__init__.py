@@ -23,6 +23,7 @@ from penstock.protocol.fields import fields_of
 from penstock.protocol.messages import ChatMessage, FunctionCall, ToolCall
 from penstock.protocol.models import ModelCapabilities, ModelList, ModelObject, ModelSamplingDefaults
 from penstock.protocol.sampling import sampling_params
+from penstock.protocol.tool_use import ToolUse
 from penstock.protocol.tools import (
     FunctionCallFormat,
     FunctionDefinition,
@@ -32,7 +33,6 @@ from penstock.protocol.tools import (
     ToolList,
     parse_tool_call,
 )
-from penstock.protocol.tool_use import ToolUse
 
 parse_chat = ChatCompletionRequest.parse
 parse_completion = CompletionRequest.parse

@@ -8,7 +8,6 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import ConfigDict, Field, JsonValue, ValidationError
 from pydantic_core import to_json
 
-from penstock.errors import ApiError
 from penstock.protocol.common import FAIL_FAST, GenerationFields, Limits, NumLogprobs, Parsed
 from penstock.protocol.fields import NOT_BUILT_IN_CHAT, check_fields
 from penstock.protocol.messages import ChatMessage, template_messages

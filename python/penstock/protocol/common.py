@@ -181,7 +181,12 @@ class GenerationFields(WireModel):
     @property
     def num_logprobs(self) -> int | None:
         """How many of the likeliest tokens are to be told beside each; None: no log-probabilities are asked for."""
-        raise NotImplementedError
+        return None
+
+    @property
+    def is_echoed(self) -> bool:
+        """Whether the answer begins with the prompt."""
+        return False
 
     @property
     def stop_strings(self) -> tuple[str, ...]:

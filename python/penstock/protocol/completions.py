@@ -36,6 +36,7 @@ Prompt = Annotated[
     ),
 ]
 
+
 def _false_is_none(value: Any) -> Any:
     """Some clients say false, as in a chat, where they ask for nothing."""
     return None if value is False else value
@@ -96,6 +97,10 @@ class CompletionRequest(GenerationFields):
     @property
     def num_logprobs(self) -> int | None:
         return self.logprobs
+
+    @property
+    def is_echoed(self) -> bool:
+        return bool(self.echo)
 
     @property
     def prompts(self) -> list[str] | list[list[int]]:

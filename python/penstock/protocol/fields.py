@@ -81,8 +81,8 @@ _REASONS = {
     "suffix": "is not supported: this model does not fill in the middle",
 }
 
-#: A field that some engines act on -> the ability that they have, and its neutral values.
-_BY_ABILITY: dict[str, dict[str, tuple[Any, ...]]] = {
+#: An ability -> the fields that engines act on which have it -> their neutral values, beside null.
+BY_ABILITY: dict[str, dict[str, tuple[Any, ...]]] = {
     "penalties": {"presence_penalty": (0,), "frequency_penalty": (0,), "repetition_penalty": (1,)},
     "logit_bias": {"logit_bias": ({},), "allowed_token_ids": ([],), "bad_words": ([],)},
     "logprobs": {
@@ -113,7 +113,7 @@ _READ_FROM_EXTRA = {
     "reasoning": ("reasoning_effort", "separate_reasoning", "thinking_token_budget"),
 }
 
-_DEPENDENT = {name: neutral for fields in _BY_ABILITY.values() for name, neutral in fields.items()}
+_DEPENDENT = {name: neutral for fields in BY_ABILITY.values() for name, neutral in fields.items()}
 
 #: Fields that change nothing here -> values that ask for nothing, which a strict server lets pass.
 _HARMLESS: dict[str, tuple[Any, ...]] = {
@@ -133,7 +133,7 @@ _HARMLESS: dict[str, tuple[Any, ...]] = {
 def fields_of(abilities: Abilities) -> frozenset[str]:
     """The fields of a request that an engine with `abilities` acts on: they are not refused, and go to it."""
     names = set(abilities.fields)
-    for table in (_BY_ABILITY, _READ_FROM_EXTRA):
+    for table in (BY_ABILITY, _READ_FROM_EXTRA):
         for ability, fields in table.items():
             if getattr(abilities, ability):
                 names.update(fields)

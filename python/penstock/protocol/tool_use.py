@@ -22,7 +22,7 @@ FunctionName = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[\w
 
 @with_config(STRICT)
 class FunctionFields(TypedDict):
-    """A function that may be called. `parameters` is the JSON schema of its arguments; `strict`: they always obey it."""
+    """A function that may be called. `parameters` is the JSON schema of its arguments; `strict`: they obey it."""
 
     name: FunctionName
     description: NotRequired[str | None]
@@ -115,9 +115,7 @@ class ToolUse:
 NO_TOOLS = ToolUse()
 
 
-def read_tool_use(
-    tools: list[ToolFields] | None, choice: Any, *, parallel: bool | None
-) -> ToolUse:
+def read_tool_use(tools: list[ToolFields] | None, choice: Any, *, parallel: bool | None) -> ToolUse:
     """Of `tools`, `tool_choice` and `parallel_tool_calls`. Raises ApiError on a tool that is no function, on two of one
     name, and on a choice of what is not among them."""
     functions = [_function_of(tool, at=f"tools[{i}]") for i, tool in enumerate(tools or ())]
