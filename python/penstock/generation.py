@@ -180,11 +180,14 @@ class Prompt:
     Attributes:
         ids: token ids, shorter than the model's context.
         text: for an engine that reads text.
+        is_thinking: whether the answer begins within a thought: True where the prompt has opened one, False where it
+            has closed one, so that none will come; None where it says nothing.
     """
 
     num_tokens: int
     ids: Sequence[int] | None = None
     text: str | None = None
+    is_thinking: bool | None = None
 
     @classmethod
     def of_ids(cls, ids: Sequence[int]) -> Prompt:
