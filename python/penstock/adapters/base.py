@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Sequence
+from functools import cached_property
 from typing import Any
 
 from penstock._core import Metrics
@@ -17,7 +18,7 @@ from penstock.adapters.sample import ReturnSample
 from penstock.adapters.token_engine import generate
 from penstock.adapters.token_prompts import is_quick, read_token_prompts, unread_options
 from penstock.generation import Prompt, SamplingDefaults, SamplingParams
-from penstock.prompt import PromptEncoder
+from penstock.prompt import PromptEncoder, ThoughtMarkers, thought_markers
 from penstock.protocol import ChatCompletionRequest
 
 __all__ = ["InferenceEngineAdapter", "ReturnSample", "TokenEngineAdapter"]
@@ -93,7 +94,12 @@ class TokenEngineAdapter(InferenceEngineAdapter, Engine):
 
     @property
     def abilities(self) -> Abilities:  # type: ignore[override]  # follows from the prompt's template
-        return Abilities(chat=self.prompt.has_chat_template, token_prompts=True)
+        return Abilities(
+            chat=self.prompt.has_chat_template,
+            token_prompts=True,
+            tools=self.formats.tool is not None,
+            reasoning=self.formats.reasoning is not None,
+        )
 
     @property
     def processor(self) -> Any:
@@ -109,7 +115,11 @@ class TokenEngineAdapter(InferenceEngineAdapter, Engine):
         return is_quick(request)
 
     def read_prompts(self, request: PromptRequest) -> tuple[Prompt, ...]:
-        return read_token_prompts(self.prompt, request)
+        return read_token_prompts(self.prompt, request, self._thought_markers)
+
+    @cached_property
+    def _thought_markers(self) -> ThoughtMarkers | None:
+        return thought_markers(self.formats)
 
     def unread_options(self, request: PromptRequest) -> list[str]:
         if not isinstance(request, ChatCompletionRequest):

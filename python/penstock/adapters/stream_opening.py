@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from penstock import _core
 from penstock.adapters.engine import Engine
 from penstock.generation import GenerationRequest, Prompt, SamplingParams
+from penstock.output_options import PLAIN_OUTPUT, OutputOptions
 from penstock.prompt import clamp_max_tokens
 
 #: What a hub can be told of a limit.
@@ -18,6 +19,7 @@ def open_stream(
     engine: Engine, prompts: tuple[Prompt, ...], sampling: SamplingParams, *,
     dialect: str, response_id: str, model_name: str, request_id: str, arrival: float, is_streamed: bool,
     include_usage: bool = False, keep_alive_s: float | None = None, api_key_id: str = "",
+    output: OutputOptions = PLAIN_OUTPUT,
 ) -> int:  # fmt: skip
     """The key of a stream that the engine works for. To be followed (`Outlets.follow`) before the loop's next turn.
 
@@ -27,6 +29,7 @@ def open_stream(
         request_id: of the log, and of errors.
         arrival: when the request came, in seconds of `time.monotonic()`.
         api_key_id: whose request it is.
+        output: how the answer is told.
 
     Raises:
         ApiError: the engine takes no work; no stream is left then.

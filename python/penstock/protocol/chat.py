@@ -95,6 +95,25 @@ class ChatCompletionRequest(GenerationFields):
     def num_logprobs(self) -> int | None:
         return (self.top_logprobs or 0) if self.logprobs else None
 
+    def reading_options(
+        self, tool_format: str | None, reasoning_format: str | None, reasoning_field: str, is_thinking: bool | None
+    ) -> dict[str, Any]:
+        options: dict[str, Any] = {}
+        if tool_format is not None and self.tool_use.functions:
+            options = {
+                "tool_format": tool_format,
+                "tools": self.tool_use.to_json(),
+                "parallel_tool_calls": self.tool_use.is_parallel,
+            }
+        if reasoning_format is not None and is_thinking is not False and self.separate_reasoning is not False:
+            options |= {
+                "reasoning_format": reasoning_format,
+                "reasoning_field": reasoning_field,
+                "begins_in_reasoning": bool(is_thinking),
+                "include_reasoning": self.include_reasoning is not False,
+            }
+        return options
+
     @cached_property
     def tool_use(self) -> ToolUse:
         """What the model may call. Raises ApiError on tools and choices that do not go together."""

@@ -13,7 +13,8 @@ from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Discriminator, FailFast, Field, Tag
 
-from penstock.generation import MAX_STOP_IDS_OF_A_REQUEST
+from penstock.generation import MAX_STOP_IDS_OF_A_REQUEST, SamplingParams
+from penstock.output_options import MAX_LOGPROBS, OutputOptions
 
 STRICT = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
 
@@ -37,8 +38,6 @@ UNDECLARED: dict[str, Any] = {
     "metadata": None,
 }
 
-#: Likeliest tokens that may be asked for beside the chosen one. OpenAI takes 20 for a chat and 5 for a completion.
-MAX_LOGPROBS = 20
 MAX_LOGIT_BIAS = 1024
 MAX_ALLOWED_TOKEN_IDS = 1024
 MAX_BAD_WORDS = 64
@@ -171,6 +170,39 @@ class GenerationFields(WireModel):
     @property
     def include_usage(self) -> bool:
         return self.stream_options is not None and bool(self.stream_options.include_usage)
+
+    def output_options(
+        self, sampling: SamplingParams, *,
+        tool_format: str | None = None, reasoning_format: str | None = None, reasoning_field: str = "reasoning_content",
+        is_thinking: bool | None = None, system_fingerprint: str | None = None,
+    ) -> OutputOptions:  # fmt: skip
+        """How the answer is told.
+
+        Args:
+            sampling: what the engine is asked for.
+            tool_format, reasoning_format: of the model; None: it has none.
+            reasoning_field: what its thinking is called.
+            is_thinking: as of `Prompt`.
+        """
+        is_choice_of_best = sampling.n > (self.n or 1)
+        return OutputOptions(
+            logprobs=self.num_logprobs if is_choice_of_best else sampling.logprobs,
+            echo=self.is_echoed,
+            include_stop_str=sampling.include_stop_str_in_output,
+            skip_special_tokens=sampling.skip_special_tokens,
+            return_token_ids=bool(self.return_token_ids),
+            continuous_usage=self.include_usage
+            and bool(self.stream_options and self.stream_options.continuous_usage_stats),
+            system_fingerprint=system_fingerprint,
+            num_best=self.n or 1 if is_choice_of_best else None,
+            **self.reading_options(tool_format, reasoning_format, reasoning_field, is_thinking),
+        )
+
+    def reading_options(
+        self, tool_format: str | None, reasoning_format: str | None, reasoning_field: str, is_thinking: bool | None
+    ) -> dict[str, Any]:
+        """Those of `OutputOptions` by which tool calls and thoughts are read from the model's text."""
+        return {}
 
     @property
     def wants_special_tokens(self) -> bool:

@@ -55,6 +55,13 @@ class ModelSamplingDefaults(BaseModel):
         )
 
 
+class ModelFormats(BaseModel):
+    """By which formats the answer's tool calls and thoughts are read from what the model writes; null: by none."""
+
+    tool: str | None = None
+    reasoning: str | None = None
+
+
 class ModelObject(BaseModel):
     """One model.
 
@@ -70,6 +77,7 @@ class ModelObject(BaseModel):
     owned_by: str = "penstock"
     max_model_len: int | None = None
     capabilities: ModelCapabilities | None = None
+    formats: ModelFormats | None = None
     sampling_defaults: ModelSamplingDefaults | None = None
     info: dict[str, Any] | None = None
 

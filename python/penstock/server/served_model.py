@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
+from functools import cached_property
 
 from penstock import _core
 from penstock.adapters.engine import Engine
@@ -46,6 +48,13 @@ class ServedModel:
         self.deliveries: dict[int, Delivery] = {}
         self.keep_alive_s = keep_alive_s
         self._pulse: asyncio.TimerHandle | None = None
+
+    @cached_property
+    def system_fingerprint(self) -> str:
+        """Of what answers: the same for the same version, model and dtype. To be asked once the engine is ready."""
+        info = self.engine.model_info()
+        parts = [_core.__version__, self.engine.name, str(info.get("architecture")), str(info.get("dtype"))]
+        return "fp_" + hashlib.blake2s("\0".join(parts).encode(), digest_size=6).hexdigest()
 
     @property
     def hub(self) -> _core.Hub:
