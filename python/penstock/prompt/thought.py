@@ -18,11 +18,11 @@ class ThoughtMarkers:
         Only a prompt's end speaks for the template; further up stand the words of clients.
 
         Args:
-            last_message: what the answer continues, where it continues a message: the thought may stand within it.
+            last_message: what the answer continues, where it continues a message: an open thought stands within it,
+                or the answer has begun already.
         """
         if last_message is not None:
-            began, ended = last_message.rfind(self.begin), last_message.rfind(self.end)
-            return None if began < 0 and ended < 0 else began > ended
+            return last_message.rfind(self.begin) > last_message.rfind(self.end)
         text = prompt.rstrip()
         if text.endswith(self.begin):
             return True
