@@ -39,7 +39,7 @@ UNDECLARED: dict[str, Any] = {
 }
 
 MAX_LOGIT_BIAS = 1024
-MAX_ALLOWED_TOKEN_IDS = 1024
+MAX_ALLOWED_TOKEN_IDS = 16_384
 MAX_BAD_WORDS = 64
 MAX_BAD_WORD_CHARS = 256
 
@@ -184,9 +184,8 @@ class GenerationFields(WireModel):
             reasoning_field: what its thinking is called.
             is_thinking: as of `Prompt`.
         """
-        is_choice_of_best = sampling.n > (self.n or 1)
         return OutputOptions(
-            logprobs=self.num_logprobs if is_choice_of_best else sampling.logprobs,
+            logprobs=sampling.logprobs,
             echo=self.is_echoed,
             include_stop_str=sampling.include_stop_str_in_output,
             skip_special_tokens=sampling.skip_special_tokens,
@@ -194,7 +193,7 @@ class GenerationFields(WireModel):
             continuous_usage=self.include_usage
             and bool(self.stream_options and self.stream_options.continuous_usage_stats),
             system_fingerprint=system_fingerprint,
-            num_best=self.n or 1 if is_choice_of_best else None,
+            num_best=sampling.n if (sampling.best_of or 0) > sampling.n else None,
             **self.reading_options(tool_format, reasoning_format, reasoning_field, is_thinking),
         )
 

@@ -116,7 +116,7 @@ _READ_FROM_EXTRA = {
 _DEPENDENT = {name: neutral for fields in BY_ABILITY.values() for name, neutral in fields.items()}
 
 #: Fields that change nothing here -> values that ask for nothing, which a strict server lets pass.
-_HARMLESS: dict[str, tuple[Any, ...]] = {
+HARMLESS: dict[str, tuple[Any, ...]] = {
     "user": (),
     "metadata": ({},),
     "store": (False,),
@@ -155,7 +155,7 @@ def check_fields(request: GenerationFields, not_built: dict[str, tuple[Any, ...]
             continue
         neutral = not_built.get(name)
         if neutral is None:
-            if len(ignored) <= _MAX_WARNINGS and not is_neutral(value, _HARMLESS.get(name, ())):
+            if len(ignored) <= _MAX_WARNINGS and not is_neutral(value, HARMLESS.get(name, ())):
                 ignored.append(name)
         elif not is_neutral(value, neutral):
             raise ApiError("unsupported_parameter", _not_supported(name, neutral, "yet"), param=name)

@@ -19,6 +19,7 @@ class ModelCapabilities(BaseModel):
     tool_calling: bool = False
     streaming: bool = True
     token_prompts: bool = False
+    token_output: bool = False
     structured_outputs: bool = False
     logprobs: bool = False
     penalties: bool = False

@@ -41,9 +41,6 @@ def sampling_params(
     if (num_logprobs := request.num_logprobs) is not None:
         params["logprobs"] = num_logprobs
         params["prompt_logprobs"] = num_logprobs if request.is_echoed else None
-    if "best_of" in params and "best_of" not in engine_reads:
-        params["n"] = params.pop("best_of")  # all are made, and the likeliest are told
-        params.setdefault("logprobs", 0)
     if engine_reads:
         params["extra"] = _given_of(request, engine_reads)
     return SamplingParams.of(params)
