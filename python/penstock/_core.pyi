@@ -16,13 +16,17 @@ __all__ = [
     "END_NONE",
     "END_STOP",
     "PING",
+    "REASONING_FORMATS",
+    "TOOL_FORMATS",
     "Hub",
     "Metrics",
     "ModelMetrics",
     "Opening",
+    "ReasoningFormat",
     "Receipt",
     "RequestHead",
     "Router",
+    "ToolFormat",
     "Vocabulary",
     "__version__",
     "error_body",
@@ -32,6 +36,7 @@ __all__ = [
     "key_digest",
     "keys_equal",
     "mint_id",
+    "parse_output",
 ]
 
 __version__: str
@@ -298,3 +303,51 @@ class Metrics:
     def snapshot(self) -> dict[str, float]:
         """The seed's counters, of all models together: total_requests, successful_requests, failed_requests,
         total_tokens_generated, average_tokens_per_second, uptime_seconds."""
+
+# ---- formats of tool calls and thoughts
+
+#: The names of all formats.
+TOOL_FORMATS: list[str]
+REASONING_FORMATS: list[str]
+
+@final
+class ToolFormat:
+    """How one family of models writes its tool calls."""
+
+    name: str
+    #: Texts of special tokens that must be shown for the calls to be seen.
+    markers: list[str]
+    def __new__(cls, name: str) -> ToolFormat:
+        """By its name, or by another name for it. ValueError if there is none."""
+
+@final
+class ReasoningFormat:
+    """How one family of models writes its thoughts."""
+
+    name: str
+    #: Texts of special tokens that must be shown for the thoughts to be seen.
+    markers: list[str]
+    #: What begins a thought and what ends it, as templates write them.
+    begin: str
+    end: str
+    #: Whether an answer begins inside of a thought where the prompt says nothing.
+    is_implicit: bool
+    def __new__(cls, name: str) -> ReasoningFormat:
+        """By its name, or by another name for it. ValueError if there is none."""
+
+    def begins_inside(self, prompt: str) -> bool:
+        """Whether an answer to `prompt` begins inside of a thought: the prompt ends by opening one, or does not end by
+        closing one and the format is implicit."""
+
+def parse_output(
+    pieces: list[str],
+    *,
+    tools: bytes | None = None,
+    tool_format: str | None = None,
+    reasoning_format: str | None = None,
+    begins_inside: bool = False,
+) -> tuple[str, str, list[tuple[str, str, str]]]:
+    """Text, reasoning and calls (id, name, arguments) of an output that comes in these pieces, as a stream tells them.
+
+    `tools`: the request's tools, a JSON array; without them and a format no call is looked for. ValueError on formats
+    that there are not and on tools that are no JSON array."""

@@ -13,6 +13,7 @@ pub mod hub;
 pub mod json_shape;
 pub mod metrics;
 pub mod opening;
+pub mod reasoning;
 pub mod request_head;
 pub mod request_id;
 pub mod sse;
@@ -20,6 +21,7 @@ pub mod stage;
 pub mod stop;
 pub mod stream;
 pub mod token_table;
+pub mod tool_call;
 pub mod vocabulary;
 
 #[cfg(feature = "python")]

@@ -4,6 +4,7 @@ mod http;
 mod metrics;
 mod opening;
 mod streams;
+mod tool_formats;
 mod vocabulary;
 
 use pyo3::prelude::*;
@@ -14,6 +15,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     http::register(module)?;
     metrics::register(module)?;
     vocabulary::register(module)?;
+    tool_formats::register(module)?;
     opening::register(module)?;
     streams::register(module)
 }
