@@ -13,6 +13,7 @@ pub mod hub;
 pub mod json_shape;
 pub mod metrics;
 pub mod opening;
+pub mod output_options;
 pub mod reasoning;
 pub mod request_head;
 pub mod request_id;

@@ -137,6 +137,17 @@ impl Vocabulary {
         }
     }
 
+    /// The bytes that a token stands for; none of an id that names no token.
+    #[must_use]
+    pub fn bytes(&self, id: u32) -> Cow<'_, [u8]> {
+        match self.pieces.get(id) {
+            Piece::Absent => Cow::Borrowed(&[]),
+            Piece::Text(text) => Cow::Borrowed(text.as_bytes()),
+            Piece::Bytes(bytes) => Cow::Borrowed(bytes),
+            Piece::Byte(byte) => Cow::Owned(vec![byte]),
+        }
+    }
+
     /// Whether a token is special: never part of a text that a client sees.
     #[must_use]
     pub fn is_special(&self, id: u32) -> bool {

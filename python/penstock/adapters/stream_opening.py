@@ -29,7 +29,7 @@ def open_stream(
         request_id: of the log, and of errors.
         arrival: when the request came, in seconds of `time.monotonic()`.
         api_key_id: whose request it is.
-        output: how the answer is told.
+        output: how the answer is to look.
 
     Raises:
         ApiError: the engine takes no work; no stream is left then.
@@ -37,9 +37,11 @@ def open_stream(
     opening = _core.Opening(
         dialect=dialect, response_id=response_id, model=model_name, created=int(time.time()), is_streamed=is_streamed,
         num_choices=len(prompts) * sampling.n, include_usage=include_usage, stop=list(sampling.stop),
+        stop_token_ids=list(sampling.stop_token_ids),
         prompt_tokens=sum(prompt.num_tokens for prompt in prompts),
         max_tokens=min(sampling.max_tokens or 0, _MAX_TOKENS_SHOWN), keep_alive_s=keep_alive_s,
-        request_id=request_id, arrival=arrival,
+        request_id=request_id, arrival=arrival, prompts=_shown_prompts(prompts, output),
+        output=None if output is PLAIN_OUTPUT else output,
     )  # fmt: skip
     stream_key = engine.hub.open(opening)
     try:
@@ -50,6 +52,13 @@ def open_stream(
         engine.hub.withdraw(stream_key)
         raise
     return stream_key
+
+
+def _shown_prompts(prompts: tuple[Prompt, ...], output: OutputOptions) -> list[tuple[list[int], str | None]]:
+    """The prompts themselves, where the answer tells of them."""
+    if not (output.echo or output.return_token_ids):
+        return []
+    return [(list(prompt.ids or ()), prompt.text) for prompt in prompts]
 
 
 def new_token_limit(

@@ -1,8 +1,10 @@
 //! The Python module `penstock._core`: signatures, one call, one conversion each.
 
+mod columns;
 mod http;
 mod metrics;
 mod opening;
+mod output_options;
 mod streams;
 mod tool_formats;
 mod vocabulary;
