@@ -162,7 +162,9 @@ class SamplingParams(ForeignSamplingParams):
 
 # A request makes its parameters anew, and there are thirty: they are read and copied by one call each.
 #: What is acted on outside of an engine, where a prompt is read or an answer told.
-_OUTSIDE = frozenset({"truncate_prompt_tokens", "spaces_between_special_tokens"})
+_OUTSIDE = frozenset({
+    "truncate_prompt_tokens", "include_stop_str_in_output", "skip_special_tokens", "spaces_between_special_tokens",
+})  # fmt: skip
 _FOREIGN = [each.name for each in fields(ForeignSamplingParams) if each.name not in _OUTSIDE]
 _NEUTRAL = tuple(_default_of(each) for each in fields(ForeignSamplingParams) if each.name not in _OUTSIDE)
 _foreign_values = attrgetter(*_FOREIGN)

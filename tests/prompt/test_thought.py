@@ -23,6 +23,13 @@ def test_only_its_end_speaks(prompt: str, is_thinking: bool | None) -> None:
     assert THINK.is_thinking(prompt) is is_thinking
 
 
+def test_a_model_that_always_thinks_need_not_be_told() -> None:
+    always = ThoughtMarkers("<think>", "</think>", is_implicit=True)
+    assert always.is_thinking("<｜Assistant｜>") is True
+    assert always.is_thinking("<｜Assistant｜></think>") is False
+    assert always.is_thinking("…Well", last_message="Well") is False, "its answer has begun"
+
+
 @pytest.mark.parametrize(
     ("message", "is_thinking"),
     [("Well", False), ("<think>Well", True), ("<think>Well.</think>It", False), ("<think>a</think><think>b", True)],

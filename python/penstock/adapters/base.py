@@ -17,6 +17,7 @@ from penstock.adapters.engine import Engine, PromptRequest
 from penstock.adapters.sample import ReturnSample
 from penstock.adapters.token_engine import generate
 from penstock.adapters.token_prompts import is_quick, read_token_prompts, unread_options
+from penstock.errors import ApiError
 from penstock.generation import Prompt, SamplingDefaults, SamplingParams
 from penstock.prompt import PromptEncoder, ThoughtMarkers, thought_markers
 from penstock.protocol import ChatCompletionRequest
@@ -97,6 +98,7 @@ class TokenEngineAdapter(InferenceEngineAdapter, Engine):
         return Abilities(
             chat=self.prompt.has_chat_template,
             token_prompts=True,
+            token_output=True,
             tools=self.formats.tool is not None,
             reasoning=self.formats.reasoning is not None,
         )
@@ -115,6 +117,8 @@ class TokenEngineAdapter(InferenceEngineAdapter, Engine):
         return is_quick(request)
 
     def read_prompts(self, request: PromptRequest) -> tuple[Prompt, ...]:
+        if isinstance(request, ChatCompletionRequest) and request.tool_use.is_required and not self.abilities.json:
+            raise ApiError("unsupported_parameter", "'tool_choice' cannot require a call yet.", param="tool_choice")
         return read_token_prompts(self.prompt, request, self._thought_markers)
 
     @cached_property
@@ -124,7 +128,10 @@ class TokenEngineAdapter(InferenceEngineAdapter, Engine):
     def unread_options(self, request: PromptRequest) -> list[str]:
         if not isinstance(request, ChatCompletionRequest):
             return []
-        return unread_options(request, self.prompt.template_variables)
+        unread = unread_options(request, self.prompt.template_variables)
+        if request.tool_use.is_enforced and not self.abilities.json:
+            unread.append("tools.strict")
+        return unread
 
     def check_ids(self, ids: Sequence[int], *, param: str) -> None:
         self.prompt.check_vocabulary(ids, param=param)
