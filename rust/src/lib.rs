@@ -12,6 +12,7 @@ pub mod finish_reason;
 pub mod hub;
 pub mod json_shape;
 pub mod metrics;
+pub mod one_call;
 pub mod opening;
 pub mod output_options;
 pub mod reasoning;

@@ -1,5 +1,10 @@
 //! What of a generation is shown, and what is told beside it: the part of a request that only its way out reads.
 
+use std::sync::Arc;
+
+use crate::reasoning::ReasoningFormat;
+use crate::tool_call::{ToolFormat, ToolSchemas};
+
 /// How an answer is to look. The default is an answer of plain text.
 #[derive(Clone, Debug)]
 #[expect(
@@ -15,6 +20,12 @@ pub struct OutputOptions {
     pub shows_special_tokens: bool,
     /// Whether the ids of prompt and tokens are told.
     pub returns_token_ids: bool,
+    /// By which the model writes tool calls, and the tools that there are; none: no call is looked for.
+    pub tools: Option<(&'static ToolFormat, Arc<ToolSchemas>)>,
+    /// Whether a choice may have several calls.
+    pub has_parallel_calls: bool,
+    /// By which the model writes its thoughts, and whether the prompt has begun one; none: no thought is looked for.
+    pub reasoning: Option<(&'static ReasoningFormat, bool)>,
     /// Whether reasoning is shown.
     pub includes_reasoning: bool,
     /// What reasoning is called, where an API leaves that open.
@@ -36,6 +47,9 @@ impl Default for OutputOptions {
             includes_stop: false,
             shows_special_tokens: false,
             returns_token_ids: false,
+            tools: None,
+            has_parallel_calls: true,
+            reasoning: None,
             includes_reasoning: true,
             reasoning_field: "reasoning_content".to_owned(),
             has_continuous_usage: false,
@@ -47,6 +61,13 @@ impl Default for OutputOptions {
 }
 
 impl OutputOptions {
+    /// Texts of the special tokens that must be part of a text for its calls and thoughts to be found.
+    pub fn markers(&self) -> impl Iterator<Item = &'static str> {
+        let of_tools = self.tools.iter().flat_map(|(format, _)| format.markers());
+        let of_reasoning = self.reasoning.iter().flat_map(|it| it.0.markers());
+        of_tools.chain(of_reasoning).copied()
+    }
+
     /// Whether more than text is told of a token, so that it must be kept until then.
     #[must_use]
     pub fn tells_tokens(&self) -> bool {

@@ -22,7 +22,7 @@ use crate::opening::Opening;
 use crate::stage::End;
 use crate::stop::StopStrings;
 use crate::vocabulary::Vocabulary;
-use choice::Choice;
+use choice::{Choice, ShownSpecials};
 pub use columns::{LogprobRows, PromptColumns};
 use echo::Echo;
 use frames::Frames;
@@ -59,10 +59,18 @@ impl Stream {
         let stops = Arc::new(StopStrings::new(&opening.stop));
         let frames = Frames::new(&opening);
         let echoes = echoes(&opening, vocabulary);
+        let specials = ShownSpecials::new(&opening, vocabulary);
         let choice = |index| {
             let echo = echoes.get(index / opening.choices_per_prompt());
             let num_prompt_chars = echo.map_or(0, |echo: &Echo| echo.num_chars);
-            Choice::new(index, &opening, &stops, vocabulary, num_prompt_chars)
+            Choice::new(
+                index,
+                &opening,
+                &stops,
+                &specials,
+                vocabulary,
+                num_prompt_chars,
+            )
         };
         let choices = (0..opening.num_choices as usize).map(choice).collect();
         Self {

@@ -61,7 +61,7 @@ impl PyOpening {
             keep_alive_s: check_keep_alive(keep_alive_s)?,
             request_id,
             arrival,
-            output: output.into(),
+            output: output.try_into()?,
         });
         Ok(Self { inner })
     }

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use crate::delta::{Delta, Kind};
 use crate::detokenize::Detokenizer;
-use crate::dialect::{Outcome, Prompt, StopMatch};
+use crate::dialect::{Dialect, Outcome, Prompt, StopMatch};
 use crate::finish_reason::FinishReason;
 use crate::metrics::{Histogram, ModelMetrics, Timeline};
+use crate::one_call::OneCall;
 use crate::opening::Opening;
+use crate::reasoning;
 use crate::stage::{Chain, End, Flow, Stage};
 use crate::stop::{StopStage, StopStrings};
 use crate::token_table::TokenRow;
@@ -24,7 +26,7 @@ use super::shown::Shown;
 pub(super) struct Choice {
     index: usize,
     detokenizer: Detokenizer,
-    shows_special_tokens: bool,
+    specials: ShownSpecials,
     chain: Chain,
     stops: Arc<StopStrings>,
     /// Tokens that entered the chain with a delta.
@@ -38,12 +40,44 @@ pub(super) struct Choice {
     stop: Option<StopMatch>,
 }
 
+/// Which special tokens are part of the text.
+#[derive(Clone, Debug)]
+pub(super) enum ShownSpecials {
+    /// These, by id: in most streams none.
+    Some(Arc<[u32]>),
+    All,
+}
+
+impl ShownSpecials {
+    pub(super) fn new(opening: &Opening, vocabulary: &Vocabulary) -> Self {
+        if opening.output.shows_special_tokens {
+            return Self::All;
+        }
+        let ids = opening.output.markers();
+        Self::Some(ids.filter_map(|text| vocabulary.special_id(text)).collect())
+    }
+
+    fn has(&self, id: u32) -> bool {
+        match self {
+            Self::Some(ids) => ids.contains(&id),
+            Self::All => true,
+        }
+    }
+}
+
 /// The stages between a choice's text and its events, in order.
 fn stages(opening: &Opening, stops: &Arc<StopStrings>) -> Vec<Box<dyn Stage>> {
     let mut stages: Vec<Box<dyn Stage>> = Vec::new();
     if !stops.is_empty() {
         let stage = StopStage::new(stops.clone(), opening.output.includes_stop);
         stages.push(Box::new(stage));
+    }
+    if opening.dialect != Dialect::Completions {
+        let (reasoning, tools) = (opening.output.reasoning, opening.output.tools.clone());
+        stages.extend(reasoning::stages(reasoning, tools));
+        if !opening.output.has_parallel_calls {
+            stages.push(Box::new(OneCall));
+        }
     }
     stages
 }
@@ -54,13 +88,14 @@ impl Choice {
         index: usize,
         opening: &Opening,
         stops: &Arc<StopStrings>,
+        specials: &ShownSpecials,
         vocabulary: &Vocabulary,
         num_prompt_chars: u32,
     ) -> Self {
         Self {
             index,
             detokenizer: Detokenizer::new(vocabulary),
-            shows_special_tokens: opening.output.shows_special_tokens,
+            specials: specials.clone(),
             chain: Chain::new(stages(opening, stops)),
             stops: stops.clone(),
             num_tokens_in: 0,
@@ -180,7 +215,7 @@ impl Choice {
     ) -> Flow {
         self.shown.num_tokens += 1;
         text.clear();
-        if self.shows_special_tokens {
+        if self.specials.has(id) {
             self.detokenizer.push_shown(vocabulary, id, text);
         } else {
             self.detokenizer.push(vocabulary, id, text);

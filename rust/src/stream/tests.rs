@@ -1,3 +1,5 @@
+mod tokens;
+
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
