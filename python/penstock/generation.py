@@ -204,8 +204,12 @@ class SamplingParams(ForeignSamplingParams):
 
 
 # A request makes its parameters anew, and there are thirty: they are read and copied by one call each.
-_FOREIGN = [each.name for each in fields(ForeignSamplingParams)]
-_NEUTRAL = tuple(_default_of(each) for each in fields(ForeignSamplingParams))
+#: What is acted on outside of an engine, where a prompt is read or an answer told.
+_OUTSIDE = frozenset({
+    "truncate_prompt_tokens", "include_stop_str_in_output", "skip_special_tokens", "spaces_between_special_tokens",
+})  # fmt: skip
+_FOREIGN = [each.name for each in fields(ForeignSamplingParams) if each.name not in _OUTSIDE]
+_NEUTRAL = tuple(_default_of(each) for each in fields(ForeignSamplingParams) if each.name not in _OUTSIDE)
 _foreign_values = attrgetter(*_FOREIGN)
 _NEVER_NONE = dict.fromkeys(each.name for each in fields(SamplingParams) if _default_of(each) is not None)
 _never_none_values = attrgetter(*_NEVER_NONE)
@@ -222,11 +226,14 @@ class Prompt:
     Attributes:
         ids: token ids, shorter than the model's context.
         text: for an engine that reads text.
+        is_thinking: whether the answer begins within a thought: True where the prompt has opened one, False where it
+            has closed one, so that none will come; None where it says nothing.
     """
 
     num_tokens: int
     ids: Sequence[int] | None = None
     text: str | None = None
+    is_thinking: bool | None = None
 
     @classmethod
     def of_ids(cls, ids: Sequence[int]) -> Prompt:
