@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from enum import StrEnum
 from operator import attrgetter
-from typing import Any
+from typing import Any, Self
 
 #: Stop tokens of one sequence: the model's own and a request's.
 MAX_STOP_IDS = 16
 MAX_STOP_IDS_OF_A_REQUEST = 4
 MAX_STOP_IDS_OF_A_MODEL = MAX_STOP_IDS - MAX_STOP_IDS_OF_A_REQUEST
+
+#: Entries of `logit_bias`, and how far each may go (OpenAI's reference).
+MAX_LOGIT_BIAS = 1024
+MAX_BIAS = 100.0
+#: Strings in `bad_words`, and tokens of each; a string gives one or two sequences of tokens, see `bad_word_ids`.
+MAX_BAD_WORDS = 64
+MAX_BAD_WORD_TOKENS = 16
+#: Presence and frequency penalties (OpenAI's reference), and the repetition penalty.
+MIN_PENALTY, MAX_PENALTY = -2.0, 2.0
+MIN_REPETITION_PENALTY, MAX_REPETITION_PENALTY = 0.01, 100.0
+#: Of one position, in `logprobs` and `prompt_logprobs`.
+MAX_LOGPROBS = 20
+#: Choices that may be computed of one prompt.
+MAX_BEST_OF = 128
 
 
 def _default_of(each: Field[Any]) -> Any:
@@ -24,8 +38,15 @@ class FinishReason(StrEnum):
 
     STOP = "stop"
     LENGTH = "length"
+    TOOL_CALLS = "tool_calls"
     ABORT = "abort"
     ERROR = "error"
+
+
+def _as_tuple(value: Any) -> tuple[Any, ...]:
+    if type(value) is tuple:
+        return value
+    return (value,) if isinstance(value, str | int) else tuple(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +74,10 @@ class RowParameter:
         return field(default=value, metadata={"row": self})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ForeignSamplingParams:
     """What only engines of others act on. Penstock's own refuse, by name, what is not neutral (`not_neutral`)."""
 
-    presence_penalty: float = 0.0
-    frequency_penalty: float = 0.0
-    repetition_penalty: float = 1.0
-    logit_bias: Mapping[int, float] = field(default_factory=dict, hash=False)
-    bad_words: tuple[str, ...] = ()
-    allowed_token_ids: tuple[int, ...] = ()
-    best_of: int | None = None
-    logprobs: int | None = None
-    prompt_logprobs: int | None = None
     guided_decoding: Any = field(default=None, hash=False)
     stop_pattern: str | None = None
     truncate_prompt_tokens: int | None = None
@@ -85,7 +97,7 @@ class ForeignSamplingParams:
         return [name for name, value, neutral in zip(_FOREIGN, values, _NEUTRAL, strict=True) if value != neutral]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, so that all values are copied at once
 class SamplingParams(ForeignSamplingParams):
     """How tokens are chosen and when a choice ends. Bounds are checked at the door (`protocol`).
 
@@ -100,7 +112,20 @@ class SamplingParams(ForeignSamplingParams):
         top_p: nucleus mass, in (0, 1]; 1 keeps all.
         top_k: keep the k likeliest tokens; 0 keeps all.
         min_p: drop tokens less likely than this share of the likeliest; 0 keeps all.
+        presence_penalty: taken from the logit of each token that was made before; frequency_penalty: as often as it
+            was. Both count new tokens only (OpenAI's reference).
+        repetition_penalty: of each token of the prompt or made before: divides its logit where that is positive, else
+            multiplies it (Keskar et al., arXiv 1909.05858, as transformers reads it); 1 does nothing.
+        logit_bias: added to the logits of tokens, by their ids; at most MAX_LOGIT_BIAS.
+        allowed_token_ids: no other tokens are made; empty allows all.
+        bad_words: texts that are not made, for engines that read text; bad_word_ids: the same as sequences of tokens,
+            whose last one is not made where the others are the newest tokens; at most 2 MAX_BAD_WORDS, of at most
+            MAX_BAD_WORD_TOKENS each.
+        logprobs: the likeliest tokens whose logprobs are told at each new one, beside its own; None: none at all.
+        prompt_logprobs: the same for the tokens of the prompt.
         n: choices per prompt.
+        best_of: choices that are computed of each prompt, of which the `n` with the highest mean logprob are given;
+            None: `n`.
         stop: stop strings, matched on text, not shown.
         stop_token_ids: stop ids beside the model's own.
         ignore_eos: the model's own stop ids do not stop.
@@ -114,7 +139,17 @@ class SamplingParams(ForeignSamplingParams):
     top_p: float = RowParameter("float32", 1.0, is_for_draws=True).default(1.0)
     top_k: int = RowParameter("int32", 0, is_for_draws=True).default(0)
     min_p: float = RowParameter("float32", 0.0, is_for_draws=True).default(0.0)
+    presence_penalty: float = RowParameter("float32", 0.0).default(0.0)
+    frequency_penalty: float = RowParameter("float32", 0.0).default(0.0)
+    repetition_penalty: float = RowParameter("float32", 1.0).default(1.0)
+    logit_bias: Mapping[int, float] = field(default_factory=dict, hash=False)
+    allowed_token_ids: tuple[int, ...] = ()
+    bad_words: tuple[str, ...] = ()
+    bad_word_ids: tuple[tuple[int, ...], ...] = ()
+    logprobs: int | None = None
+    prompt_logprobs: int | None = None
     n: int = 1
+    best_of: int | None = None
     stop: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()
     ignore_eos: bool = False
@@ -128,20 +163,60 @@ class SamplingParams(ForeignSamplingParams):
                     object.__setattr__(self, name, _default_of(self.__dataclass_fields__[name]))
         for name in _TUPLES:
             if type(value := getattr(self, name)) is not tuple:
-                object.__setattr__(self, name, (value,) if isinstance(value, str | int) else tuple(value))
+                object.__setattr__(self, name, _as_tuple(value))
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        """`SamplingParams(**given)` in a quarter of the time; that all names are fields is not checked."""
+        made = object.__new__(cls)
+        values = vars(made)  # a constant default that is not given is read from the class
+        for name, factory in _FACTORIES:
+            values[name] = factory()
+        for name, value in given.items():
+            if value is not None or name not in _NEVER_NONE:
+                values[name] = value if name not in _TUPLES else _as_tuple(value)
+        return made
+
+    def with_max_tokens(self, max_tokens: int | None) -> Self:
+        """`dataclasses.replace(self, max_tokens=max_tokens)` in a tenth of the time."""
+        made = object.__new__(type(self))
+        vars(made).update(vars(self), max_tokens=max_tokens)
+        return made
 
     @property
     def is_greedy(self) -> bool:
         return self.temperature == 0.0
 
+    @property
+    def num_computed(self) -> int:
+        """Choices of each prompt that the engine computes."""
+        return self.n if self.best_of is None else self.best_of
 
-# Read by one call each: a request makes its parameters twice, and there are thirty.
-_FOREIGN = [each.name for each in fields(ForeignSamplingParams)]
-_NEUTRAL = tuple(_default_of(each) for each in fields(ForeignSamplingParams))
+    @property
+    def has_penalty(self) -> bool:
+        """What was made before weighs on what is made next."""
+        return self.presence_penalty != 0 or self.frequency_penalty != 0 or self.repetition_penalty != 1
+
+    @property
+    def needs_logprobs(self) -> bool:
+        """Of the new tokens, for the client or for the choice of the best."""
+        return self.logprobs is not None or self.num_computed > self.n
+
+
+# A request makes its parameters anew, and there are thirty: they are read and copied by one call each.
+#: What is acted on outside of an engine, where a prompt is read or an answer told.
+_OUTSIDE = frozenset({
+    "truncate_prompt_tokens", "include_stop_str_in_output", "skip_special_tokens", "spaces_between_special_tokens",
+})  # fmt: skip
+_FOREIGN = [each.name for each in fields(ForeignSamplingParams) if each.name not in _OUTSIDE]
+_NEUTRAL = tuple(_default_of(each) for each in fields(ForeignSamplingParams) if each.name not in _OUTSIDE)
 _foreign_values = attrgetter(*_FOREIGN)
-_NEVER_NONE = [each.name for each in fields(SamplingParams) if _default_of(each) is not None]
+_NEVER_NONE = dict.fromkeys(each.name for each in fields(SamplingParams) if _default_of(each) is not None)
 _never_none_values = attrgetter(*_NEVER_NONE)
-_TUPLES = [each.name for each in fields(SamplingParams) if type(each.default) is tuple]
+_TUPLES = dict.fromkeys(each.name for each in fields(SamplingParams) if type(each.default) is tuple)
+_FACTORIES: list[tuple[str, Callable[[], Any]]] = [
+    (each.name, each.default_factory) for each in fields(SamplingParams) if each.default_factory is not MISSING
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +226,14 @@ class Prompt:
     Attributes:
         ids: token ids, shorter than the model's context.
         text: for an engine that reads text.
+        is_thinking: whether the answer begins within a thought: True where the prompt has opened one, False where it
+            has closed one, so that none will come; None where it says nothing.
     """
 
     num_tokens: int
     ids: Sequence[int] | None = None
     text: str | None = None
+    is_thinking: bool | None = None
 
     @classmethod
     def of_ids(cls, ids: Sequence[int]) -> Prompt:
@@ -163,10 +241,23 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
-class GenerationRequest:
-    """One request's work for an engine: every prompt times `sampling.n` choices, one hub stream.
+class GrammarSpec:
+    """What every choice of a request is held to.
 
-    Choice c of prompt p is row `stream_key | (p * n + c)` of the hub.
+    Attributes:
+        grammar: a `_core.Grammar`, compiled for the model that it goes to.
+        param: the request's field that it came from, for errors.
+    """
+
+    grammar: Any
+    param: str
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """One request's work for an engine: every prompt times `sampling.num_computed` choices, one hub stream.
+
+    Choice c of prompt p is row `stream_key | (p * num_computed + c)` of the hub.
 
     Attributes:
         stream_key: the hub stream that takes the tokens.
@@ -174,6 +265,7 @@ class GenerationRequest:
         request_id: for logs.
         api_key_id: whose request this is, for fair shares; "" without keys.
         is_streamed: whether the client takes it piece by piece; an engine may then do more for the first token.
+        grammar: what may be written; None: anything.
     """
 
     stream_key: int
@@ -182,10 +274,11 @@ class GenerationRequest:
     request_id: str
     api_key_id: str = ""
     is_streamed: bool = True
+    grammar: GrammarSpec | None = None
 
     @property
     def num_choices(self) -> int:
-        return len(self.prompts) * self.sampling.n
+        return len(self.prompts) * self.sampling.num_computed
 
 
 @dataclass(frozen=True, slots=True)
