@@ -9,6 +9,7 @@ mod columns;
 mod echo;
 mod frames;
 mod receipt;
+mod sample;
 mod shown;
 mod step;
 
@@ -27,10 +28,14 @@ pub use columns::{LogprobRows, PromptColumns};
 use echo::Echo;
 use frames::Frames;
 pub use receipt::{Receipt, StreamError, Taken};
+pub use sample::{CallPiece, Sample};
 pub use step::{Row, Step, count_ids};
 
 const ENGINE_FAILED: &str =
     "The engine failed on this request: the model gave values that are not numbers.";
+
+const NOT_TEXT: &str =
+    "The engine gave reasoning or a tool call, which a text completion cannot show.";
 
 /// One HTTP response in the making.
 #[derive(Debug)]
@@ -61,7 +66,7 @@ impl Stream {
         let echoes = echoes(&opening, vocabulary);
         let specials = ShownSpecials::new(&opening, vocabulary);
         let choice = |index| {
-            let echo = echoes.get(index / opening.choices_per_prompt());
+            let echo = echoes.get(opening.prompt_index(index));
             let num_prompt_chars = echo.map_or(0, |echo: &Echo| echo.num_chars);
             Choice::new(
                 index,
@@ -125,32 +130,30 @@ impl Stream {
 
     /// Takes the log probabilities of a prompt's tokens, where the answer tells them.
     pub fn take_prompt_columns(&mut self, index: usize, columns: &PromptColumns<'_>) {
-        let prompt = index / self.opening.choices_per_prompt();
+        let prompt = self.opening.prompt_index(index);
         if let Some(echo) = self.echoes.get_mut(prompt) {
             echo.take(columns);
         }
     }
 
-    /// Takes text of a foreign engine. True if a stop string ended it or there is nobody to take it.
-    pub fn push_text(
-        &mut self,
-        index: usize,
-        text: &str,
-        num_tokens: u32,
-        end: Option<FinishReason>,
-        step: &mut Step<'_>,
-    ) -> bool {
-        let has_something = num_tokens > 0 || !text.is_empty() || end.is_some();
-        if !self.begin(index, num_tokens as usize, has_something, step) {
+    /// Takes what a foreign engine gives. True if a stop string ended it or there is nobody to take it.
+    pub fn push_sample(&mut self, index: usize, sample: &Sample, step: &mut Step<'_>) -> bool {
+        let num_tokens = sample.num_tokens as usize;
+        if !self.begin(index, num_tokens, !sample.is_empty(), step) {
             return self.has_nobody(index);
         }
-        let flow =
-            self.choices[index].push_text(text, num_tokens, step.vocabulary, &mut self.frames);
+        if sample.is_structured() && !self.dialect().is_structured() {
+            let (kind, now) = (ErrorKind::EngineError, step.now);
+            self.fail(kind, NOT_TEXT, None, step.metrics, now);
+            return true;
+        }
+        let (choice, frames) = (&mut self.choices[index], &mut self.frames);
+        let flow = choice.push_sample(sample, step.vocabulary, frames);
         if let Some(end) = flow.break_value() {
             self.end_choice(index, end, None, step);
             return true;
         }
-        self.maybe_end(index, end, None, step);
+        self.maybe_end(index, sample.end, None, step);
         false
     }
 
@@ -326,7 +329,7 @@ impl Stream {
 
     /// A choice's first events. Its prompt has been computed, so all that is known of it has come.
     fn begin_choice(&mut self, index: usize, vocabulary: &Vocabulary) {
-        let prompt = index / self.opening.choices_per_prompt();
+        let prompt = self.opening.prompt_index(index);
         if let Some(echo) = self.echoes.get_mut(prompt) {
             echo.complete();
         }
@@ -441,7 +444,7 @@ fn echoes(opening: &Opening, vocabulary: &Vocabulary) -> Vec<Echo> {
 
 /// What the answer tells of the prompt that a choice continues.
 fn prompt_of<'a>(index: usize, opening: &'a Opening, echoes: &'a [Echo]) -> Option<Prompt<'a>> {
-    let echo = echoes.get(index / opening.choices_per_prompt());
+    let echo = echoes.get(opening.prompt_index(index));
     opening.prompt_of(index).map(|prompt| Prompt {
         ids: &prompt.ids,
         text: echo.map(|echo| echo.text.as_str()),

@@ -36,8 +36,8 @@ def open_stream(
     """
     opening = _core.Opening(
         dialect=dialect, response_id=response_id, model=model_name, created=int(time.time()), is_streamed=is_streamed,
-        num_choices=len(prompts) * sampling.n, include_usage=include_usage, stop=list(sampling.stop),
-        stop_token_ids=list(sampling.stop_token_ids),
+        num_choices=len(prompts) * sampling.n, choices_per_prompt=sampling.n, include_usage=include_usage,
+        stop=list(sampling.stop), stop_token_ids=list(sampling.stop_token_ids),
         prompt_tokens=sum(prompt.num_tokens for prompt in prompts),
         max_tokens=min(sampling.max_tokens or 0, _MAX_TOKENS_SHOWN), keep_alive_s=keep_alive_s,
         request_id=request_id, arrival=arrival, prompts=_shown_prompts(prompts, output),

@@ -262,10 +262,9 @@ impl Parts {
         if !self.tells_logprobs || (!is_whole && rows.clone().next().is_none()) {
             return out.extend_from_slice(b"null");
         }
-        let vocabulary = rest.details.vocabulary;
         match self.style {
-            LogprobStyle::Chat => logprobs::push_chat(rows, vocabulary, out),
-            LogprobStyle::Completions => logprobs::push_completions(rows, vocabulary, out),
+            LogprobStyle::Chat => logprobs::push_chat(rows, rest.details, out),
+            LogprobStyle::Completions => logprobs::push_completions(rows, rest.details, out),
         }
     }
 
