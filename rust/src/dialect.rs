@@ -3,6 +3,7 @@
 //! A new API is a file with an [`EventWriter`] and a row of the table. Knows no stage and no clock.
 
 mod chat;
+mod choice_end;
 mod completions;
 mod deltas;
 mod escape;

@@ -17,8 +17,8 @@ DetermineFinishReason = Callable[[int, float, str], str]
 #: A choice that stops after it has called a tool ends for its calls, whichever of the two words an adapter takes.
 _ENDS = {
     FinishReason.STOP.value: _core.END_STOP,
-    FinishReason.TOOL_CALLS.value: _core.END_STOP,
     FinishReason.LENGTH.value: _core.END_LENGTH,
+    FinishReason.TOOL_CALLS.value: _core.END_STOP,
 }
 _FAILURES = {FinishReason.ABORT.value, FinishReason.ERROR.value}
 

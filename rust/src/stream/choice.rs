@@ -8,11 +8,9 @@ use crate::detokenize::Detokenizer;
 use crate::dialect::{Outcome, Prompt, StopMatch};
 use crate::finish_reason::FinishReason;
 use crate::metrics::{Histogram, ModelMetrics, Timeline};
-use crate::one_call::OneCall;
 use crate::opening::Opening;
-use crate::reasoning;
-use crate::stage::{Chain, End, Flow, Stage};
-use crate::stop::{StopStage, StopStrings};
+use crate::stage::{Chain, End, Flow};
+use crate::stop::StopStrings;
 use crate::token_table::TokenRow;
 use crate::vocabulary::Vocabulary;
 
@@ -22,6 +20,7 @@ use super::echo::count_chars;
 use super::frames::Frames;
 use super::sample::Sample;
 use super::shown::Shown;
+use super::stages::{ShownSpecials, stages};
 
 #[derive(Debug)]
 pub(super) struct Choice {
@@ -39,48 +38,6 @@ pub(super) struct Choice {
     has_begun: bool,
     pub(super) reason: Option<FinishReason>,
     stop: Option<StopMatch>,
-}
-
-/// Which special tokens are part of the text.
-#[derive(Clone, Debug)]
-pub(super) enum ShownSpecials {
-    /// These, by id: in most streams none.
-    Some(Arc<[u32]>),
-    All,
-}
-
-impl ShownSpecials {
-    pub(super) fn new(opening: &Opening, vocabulary: &Vocabulary) -> Self {
-        if opening.output.shows_special_tokens {
-            return Self::All;
-        }
-        let ids = opening.output.markers();
-        Self::Some(ids.filter_map(|text| vocabulary.special_id(text)).collect())
-    }
-
-    fn has(&self, id: u32) -> bool {
-        match self {
-            Self::Some(ids) => ids.contains(&id),
-            Self::All => true,
-        }
-    }
-}
-
-/// The stages between a choice's text and its events, in order.
-fn stages(opening: &Opening, stops: &Arc<StopStrings>) -> Vec<Box<dyn Stage>> {
-    let mut stages: Vec<Box<dyn Stage>> = Vec::new();
-    if !stops.is_empty() {
-        let stage = StopStage::new(stops.clone(), opening.output.includes_stop);
-        stages.push(Box::new(stage));
-    }
-    if opening.dialect.is_structured() {
-        let (reasoning, tools) = (opening.output.reasoning, opening.output.tools.clone());
-        stages.extend(reasoning::stages(reasoning, tools));
-        if !opening.output.has_parallel_calls {
-            stages.push(Box::new(OneCall));
-        }
-    }
-    stages
 }
 
 impl Choice {

@@ -1,3 +1,4 @@
+mod structures;
 mod tokens;
 
 use std::sync::LazyLock;
