@@ -38,6 +38,7 @@ class FinishReason(StrEnum):
 
     STOP = "stop"
     LENGTH = "length"
+    TOOL_CALLS = "tool_calls"
     ABORT = "abort"
     ERROR = "error"
 
@@ -203,8 +204,12 @@ class SamplingParams(ForeignSamplingParams):
 
 
 # A request makes its parameters anew, and there are thirty: they are read and copied by one call each.
-_FOREIGN = [each.name for each in fields(ForeignSamplingParams)]
-_NEUTRAL = tuple(_default_of(each) for each in fields(ForeignSamplingParams))
+#: What is acted on outside of an engine, where a prompt is read or an answer told.
+_OUTSIDE = frozenset({
+    "truncate_prompt_tokens", "include_stop_str_in_output", "skip_special_tokens", "spaces_between_special_tokens",
+})  # fmt: skip
+_FOREIGN = [each.name for each in fields(ForeignSamplingParams) if each.name not in _OUTSIDE]
+_NEUTRAL = tuple(_default_of(each) for each in fields(ForeignSamplingParams) if each.name not in _OUTSIDE)
 _foreign_values = attrgetter(*_FOREIGN)
 _NEVER_NONE = dict.fromkeys(each.name for each in fields(SamplingParams) if _default_of(each) is not None)
 _never_none_values = attrgetter(*_NEVER_NONE)
@@ -221,15 +226,31 @@ class Prompt:
     Attributes:
         ids: token ids, shorter than the model's context.
         text: for an engine that reads text.
+        is_thinking: whether the answer begins within a thought: True where the prompt has opened one, False where it
+            has closed one, so that none will come; None where it says nothing.
     """
 
     num_tokens: int
     ids: Sequence[int] | None = None
     text: str | None = None
+    is_thinking: bool | None = None
 
     @classmethod
     def of_ids(cls, ids: Sequence[int]) -> Prompt:
         return cls(len(ids), ids=ids)
+
+
+@dataclass(frozen=True, slots=True)
+class GrammarSpec:
+    """What every choice of a request is held to.
+
+    Attributes:
+        grammar: a `_core.Grammar`, compiled for the model that it goes to.
+        param: the request's field that it came from, for errors.
+    """
+
+    grammar: Any
+    param: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +265,7 @@ class GenerationRequest:
         request_id: for logs.
         api_key_id: whose request this is, for fair shares; "" without keys.
         is_streamed: whether the client takes it piece by piece; an engine may then do more for the first token.
+        grammar: what may be written; None: anything.
     """
 
     stream_key: int
@@ -252,6 +274,7 @@ class GenerationRequest:
     request_id: str
     api_key_id: str = ""
     is_streamed: bool = True
+    grammar: GrammarSpec | None = None
 
     @property
     def num_choices(self) -> int:

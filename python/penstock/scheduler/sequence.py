@@ -103,5 +103,10 @@ class Sequence:
         )
 
     @property
+    def is_constrained(self) -> bool:
+        """A grammar says what it may write."""
+        return self.generation.request.grammar is not None
+
+    @property
     def num_to_prefill(self) -> int:
         return len(self.prompt_ids) - self.num_prefilled
