@@ -42,6 +42,7 @@ FENCES = {
         "protocol/parse.py",
         "prompt",
         "http",
+        "scheduler/constraints.py",
         "adapters",
         "delivery",
         "server",

@@ -15,9 +15,13 @@ __all__ = [
     "END_LENGTH",
     "END_NONE",
     "END_STOP",
+    "GRAMMAR_KINDS",
     "PING",
     "REASONING_FORMATS",
     "TOOL_FORMATS",
+    "Grammar",
+    "GrammarFactory",
+    "GrammarRows",
     "Hub",
     "Metrics",
     "ModelMetrics",
@@ -279,6 +283,76 @@ class Hub:
     @property
     def num_open(self) -> int:
         """Streams open now."""
+
+# ---- grammars: constrained output
+
+GRAMMAR_KINDS: list[str]
+"""What `GrammarFactory.compile` takes: "json_schema" (a JSON schema, as JSON), "json_object" (any JSON object; the text
+is not looked at), "regex" (of Rust's syntax; the whole output matches), "choice" (a JSON array of strings), "lark" (of
+llguidance's syntax), "ebnf" (of llama.cpp's GBNF and xgrammar's), "structural_tag" (of xgrammar's, as JSON)."""
+
+@final
+class Grammar:
+    """What a row's output is held to: a grammar, a thought before it, or both. Compiled, immutable, cheap to share."""
+
+@final
+class GrammarFactory:
+    """Compiles grammars for one model; for any thread. Keeps those used last."""
+
+    def __new__(
+        cls,
+        vocabulary: Vocabulary,
+        *,
+        num_ids: int,
+        stop_ids: list[int],
+        max_bytes: int = ...,
+        timeout_s: float = ...,
+        max_running: int = ...,
+    ) -> GrammarFactory:
+        """`num_ids`: logits of the model, ids behind the vocabulary's included. `stop_ids`: the tokens by which an
+        output may end where its grammar allows it to; without any it ends only where nothing can follow. `max_bytes`
+        of a grammar's text; `timeout_s` to compile it; at most `max_running` are compiled at once. Takes some 0.1 s,
+        without the GIL. ValueError when the vocabulary cannot be used."""
+
+    def compile(self, kind: str, text: str) -> Grammar:
+        """Blocks, without the GIL, for `timeout_s` at most. ValueError, in one sentence, when the text is at fault;
+        RuntimeError when too many are being compiled; KeyError on `kind`."""
+
+    def after_thought(
+        self, grammar: Grammar | None = None, *, end: str, begin: str | None = None, max_tokens: int | None = None
+    ) -> Grammar:
+        """`grammar`, or none, from where a thought has ended with the text `end`. `begin`: the token that begins one,
+        which may be left out; None: the prompt has begun it. A thought of `max_tokens` tokens is closed: `end` is all
+        that may follow. ValueError when the model cannot spell the markers."""
+
+@final
+class GrammarRows:
+    """All rows under a grammar, and the threads that compute their masks. For one thread at a time."""
+
+    def __new__(cls, *, num_threads: int = ...) -> GrammarRows:
+        """The threads are started with the first row."""
+
+    def join(self, row_key: int, grammar: Grammar) -> None:
+        """A new row. Its first mask is ready at once."""
+
+    def advance(self, row_keys: Buffer, ids: Buffer, ends: Buffer) -> None:
+        """The new tokens of rows whose masks were taken: `row_keys`: uint64 [R]; `ids`: int32 [R], -1 = none, the mask
+        is ready again; `ends`: uint8 [R] END_*: an ended row only waits to leave. Their next masks are computed
+        meanwhile. Unknown rows are ignored."""
+
+    def take_ready(
+        self, row_keys: Buffer, *, wait_s: float = 0.0
+    ) -> tuple[bytes, bytes, list[int], list[tuple[int, str]]]:
+        """Of `row_keys`, uint64 [R]: the places of the rows whose masks are ready, int32 [M]; their masks, uint32
+        [M, W], each given once, where bit t % 32 of word t // 32 is set if token t is allowed; the keys of rows whose
+        text is whole, so that nothing can follow it; and the keys of rows that can go no further, and why. Ends are
+        told once. Where there is none of all that and something is being computed, waits for it, `wait_s` at most."""
+
+    def leave(self, row_key: int) -> None:
+        """Forgets a row. Unknown ones are ignored."""
+
+    def __len__(self) -> int:
+        """Rows that have joined and not left."""
 
 # ---- metrics
 

@@ -9,6 +9,7 @@ pub mod detokenize;
 pub mod dialect;
 pub mod error;
 pub mod finish_reason;
+pub mod grammar;
 pub mod hub;
 pub mod json_shape;
 pub mod metrics;

@@ -4,6 +4,7 @@
 //! call is written. Calls are shown by name first, then their arguments as JSON, piece by piece.
 
 mod formats;
+mod grammar;
 mod harmony;
 mod head;
 mod id;
@@ -20,6 +21,7 @@ mod syntax;
 #[cfg(test)]
 mod tests;
 
+pub use grammar::{GrammarRefusal, ToolChoice, grammar};
 pub use harmony::harmony_stage;
 pub use schemas::{Tool, ToolSchemas};
 pub use stage::stage;

@@ -50,6 +50,8 @@ class EchoRunner:
         is_said_once: the last of them ends the sequence, as a stop token does.
         interval_s: between two tokens of a sequence; 0: none.
         rows_with_room: asked before tokens are given, unpaced; rows without room get none. None: all have room.
+
+    Under a mask a row gets its next token where that is allowed, else the allowed one with the lowest id.
     """
 
     def __init__(
@@ -78,12 +80,21 @@ class EchoRunner:
             self._num_made[join.slot] = 0
             self._limits[join.slot] = min(join.params[_MAX_TOKENS], self._num_at_most)
 
-    def next_tokens(self, slots: np.ndarray, may_have: np.ndarray | bool, num_tokens: int = 1) -> StepOutput:
+    def next_tokens(
+        self,
+        slots: np.ndarray,
+        may_have: np.ndarray | bool,
+        num_tokens: int = 1,
+        *,
+        masks: np.ndarray | None = None,
+    ) -> StepOutput:
         """The next tokens of each row that may have some, up to its limit."""
         made, limits = self._num_made[slots], self._limits[slots]
         gets = np.minimum(limits - made, num_tokens) * may_have  # int32 [B]: how many
         columns = np.arange(num_tokens, dtype=np.int32)
         ids = self._tokens.take(made[:, None] + columns, mode="wrap")
+        if masks is not None:
+            ids = allowed(ids, masks)
         if gets.min(initial=num_tokens) < num_tokens:
             ids[columns >= gets[:, None]] = -1
         made += gets
@@ -140,15 +151,28 @@ class EchoStep:
 
     def fetch(self) -> StepOutput:
         runner, plan = self.runner, self.plan
-        slots = plan.decode_slots
+        slots, masks = plan.decode_slots, plan.masks
         if not plan.spans:
             may_have = runner.wait_for_rows(plan.row_keys, is_joined=False)
-            return runner.next_tokens(slots, may_have, plan.tokens_per_dispatch)
+            return runner.next_tokens(slots, may_have, plan.tokens_per_dispatch, masks=masks)
         runner.join(plan.joins)
-        new_slots = [span.slot for span in plan.spans if span.yields is Yields.TOKEN]
-        first = runner.next_tokens(np.array(new_slots, np.int32), True)
-        may_have = runner.wait_for_rows(plan.row_keys[len(new_slots) :], is_joined=True)
+        new_slots = [span.slot for span in plan.spans if Yields.TOKEN in span.yields]
+        num_new = len(new_slots)
+        of_new, of_rest = (None, None) if masks is None else (masks[:num_new], masks[num_new:])
+        first = runner.next_tokens(np.array(new_slots, np.int32), True, masks=of_new)
+        may_have = runner.wait_for_rows(plan.row_keys[num_new:], is_joined=True)
         if not len(slots):
             return first
-        rest = runner.next_tokens(slots, may_have)
+        rest = runner.next_tokens(slots, may_have, masks=of_rest)
         return StepOutput(np.concatenate([first.ids, rest.ids]), np.concatenate([first.ends, rest.ends]))
+
+
+def allowed(ids: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """`ids`, int32 [B, 1], where `masks`, uint32 [B, W], allow them, else the lowest allowed one, -1 for none."""
+    words = np.take_along_axis(masks, ids // 32, axis=1)
+    is_allowed = words >> (ids % 32).astype(np.uint32) & 1
+    first_word = np.argmax(masks != 0, axis=1)[:, None]
+    lowest = np.take_along_axis(masks, first_word, axis=1)
+    first_bit = np.log2((lowest & -lowest.astype(np.int64)).clip(1)).astype(np.int32)
+    instead = np.where(lowest == 0, -1, first_word * 32 + first_bit)
+    return np.where(is_allowed, ids, instead).astype(np.int32)

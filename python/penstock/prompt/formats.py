@@ -41,7 +41,7 @@ _TOOL_SIGNS: tuple[tuple[str, ...], ...] = (
     ("functiongemma", "<start_function_call>"),
     ("gemma4", "<|tool_call>", "<tool_call|>"),
     ("internlm", "<|action_start|>", "<|plugin|>"),
-    ("gigachat3", "function call<|role_sep|>"),
+    ("gigachat3", "<|role_sep|>", "function call"),
     ("gigachat3", "<|function_call|>"),
     ("phi4_mini_json", "functools["),
     ("phi4_mini_json", "<|tool_call|>", "<|/tool_call|>"),

@@ -1,6 +1,7 @@
 //! The Python module `penstock._core`: signatures, one call, one conversion each.
 
 mod columns;
+mod grammar;
 mod http;
 mod metrics;
 mod opening;
@@ -14,6 +15,7 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    grammar::register(module)?;
     http::register(module)?;
     metrics::register(module)?;
     vocabulary::register(module)?;

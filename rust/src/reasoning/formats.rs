@@ -77,7 +77,8 @@ static FORMATS: &[ReasoningFormat] = &[
     implicit_think("step3"),
     implicit_think("step3p5"),
     ReasoningFormat {
-        begins: &["<seed:think>"],
+        // A budget of 0 opens the thought with a reflection on it.
+        begins: &["<seed:think>", "<seed:cot_budget_reflect>"],
         ends: &["</seed:think>"],
         markers: &["<seed:think>", "</seed:think>"],
         ..think("seed_oss")

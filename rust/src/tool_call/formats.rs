@@ -159,6 +159,13 @@ static QWEN_PARAMETERS: Parameters = Parameters {
     value_close: "</parameter>",
     close: "</function>",
     is_padded: true,
+    has_attributes: false,
+    writes_padding: true,
+    line: "\n",
+};
+static SEED_PARAMETERS: Parameters = Parameters {
+    writes_padding: false,
+    ..QWEN_PARAMETERS
 };
 const QWEN_CALLS: &[Call] = &[
     Call::Named {
@@ -172,6 +179,11 @@ const QWEN_CALLS: &[Call] = &[
         ends: &[],
     },
 ];
+const SEED_CALLS: &[Call] = &[Call::Named {
+    head: &[Text("<function="), Name, Text(">")],
+    body: Body::Parameters(&SEED_PARAMETERS),
+    ends: &[],
+}];
 const QWEN_BLOCKS: &[Block] = &[between("<tool_call>", "</tool_call>"), bare('\0')];
 
 static MINIMAX_PARAMETERS: Parameters = Parameters {
@@ -181,6 +193,9 @@ static MINIMAX_PARAMETERS: Parameters = Parameters {
     value_close: "</parameter>",
     close: "</invoke>",
     is_padded: true,
+    has_attributes: false,
+    writes_padding: false,
+    line: "\n",
 };
 const MINIMAX_M2: &[Call] = &[Call::Named {
     head: &[Text("<invoke name=\""), Name, Text("\">")],
@@ -195,6 +210,9 @@ static DSML_PARAMETERS: Parameters = Parameters {
     value_close: "</｜DSML｜parameter>",
     close: "</｜DSML｜invoke>",
     is_padded: false,
+    has_attributes: true,
+    writes_padding: false,
+    line: "\n",
 };
 const DEEPSEEK_V32: &[Call] = &[Call::Named {
     head: &[Text("<｜DSML｜invoke name=\""), Name, Text("\">")],
@@ -209,6 +227,9 @@ static STEP_PARAMETERS: Parameters = Parameters {
     value_close: "</steptml:parameter>",
     close: "</steptml:invoke>",
     is_padded: true,
+    has_attributes: false,
+    writes_padding: false,
+    line: "",
 };
 const STEP3: &[Call] = &[Call::Named {
     head: &[
@@ -230,10 +251,22 @@ static GLM_PARAMETERS: Parameters = Parameters {
     value_close: "</arg_value>",
     close: "</tool_call>",
     is_padded: false,
+    has_attributes: false,
+    writes_padding: false,
+    line: "\n",
+};
+static GLM47_PARAMETERS: Parameters = Parameters {
+    line: "",
+    ..GLM_PARAMETERS
 };
 const GLM: &[Call] = &[Call::Named {
     head: &[Text("<tool_call>"), Space, Name],
     body: Body::Parameters(&GLM_PARAMETERS),
+    ends: &[],
+}];
+const GLM47: &[Call] = &[Call::Named {
+    head: &[Text("<tool_call>"), Space, Name],
+    body: Body::Parameters(&GLM47_PARAMETERS),
     ends: &[],
 }];
 const GLM_MARKERS: &[&str] = &[
@@ -353,7 +386,7 @@ pub(super) static FORMATS: &[ToolFormat] = &[
     row(
         "seed_oss",
         &[between("<seed:tool_call>", "</seed:tool_call>"), bare('\0')],
-        QWEN_CALLS,
+        SEED_CALLS,
         &["<seed:tool_call>", "</seed:tool_call>"],
     ),
     objects(
@@ -399,7 +432,7 @@ pub(super) static FORMATS: &[ToolFormat] = &[
         ],
     ),
     row("glm45", &[bare('\0')], GLM, GLM_MARKERS),
-    row("glm47", &[bare('\0')], GLM, GLM_MARKERS),
+    row("glm47", &[bare('\0')], GLM47, GLM_MARKERS),
     objects(
         "granite",
         &[
@@ -439,11 +472,17 @@ pub(super) static FORMATS: &[ToolFormat] = &[
     objects(
         "gigachat3",
         &[
-            between("<|message_sep|>\n\nfunction call<|role_sep|>", ""),
-            between("<|message_sep|>function call<|role_sep|>", ""),
-            between("function call<|role_sep|>", ""),
-            between("<|message_sep|>\n\n<|function_call|>", ""),
-            between("<|function_call|>", ""),
+            between(
+                "<|message_sep|>\n\nfunction call<|role_sep|>",
+                "<|message_sep|>",
+            ),
+            between(
+                "<|message_sep|>function call<|role_sep|>",
+                "<|message_sep|>",
+            ),
+            between("function call<|role_sep|>", "<|message_sep|>"),
+            between("<|message_sep|>\n\n<|function_call|>", "<|message_sep|>"),
+            between("<|function_call|>", "<|message_sep|>"),
         ],
         &["<|message_sep|>", "<|role_sep|>", "<|function_call|>"],
     ),

@@ -25,6 +25,13 @@ pub struct Parameters {
     pub close: &'static str,
     /// Whether a line break right after `value_open` and one right before `value_close` are no part of the value.
     pub is_padded: bool,
+    /// What models write between a parameter's name and its value's start, as [`name_close`](Self::name_close) alone
+    /// does not tell: an attribute, where there are some.
+    pub has_attributes: bool,
+    /// Whether models write the line breaks that `is_padded` allows.
+    pub writes_padding: bool,
+    /// What models write behind each tag.
+    pub line: &'static str,
 }
 
 #[derive(Debug, PartialEq)]
