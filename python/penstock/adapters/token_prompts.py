@@ -46,7 +46,17 @@ def read_token_prompts(
     num_last = _num_last(encoder, request)
     if isinstance(request, ChatCompletionRequest):
         return (_read_chat(encoder, request, markers, num_last),)
-    return tuple(Prompt.of_ids(_encode(encoder, prompt, request, num_last)) for prompt in request.prompts)
+    return tuple(_read_text(encoder, prompt, request, num_last) for prompt in request.prompts)
+
+
+def _read_text(
+    encoder: PromptEncoder, prompt: str | list[int], request: CompletionRequest, num_last: int | None
+) -> Prompt:
+    """A prompt that is to be shown again is kept as it was written, unless it was cut."""
+    ids = _encode(encoder, prompt, request, num_last)
+    is_whole = num_last is None or len(ids) < num_last
+    text = prompt if request.is_echoed and is_whole and isinstance(prompt, str) else None
+    return Prompt(len(ids), ids=ids, text=text)
 
 
 def _read_chat(
