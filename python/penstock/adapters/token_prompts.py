@@ -102,13 +102,15 @@ def template_options(request: ChatCompletionRequest) -> dict[str, Any]:
     """The keyword arguments of `PromptEncoder.render_chat` that a request sets."""
     continues = bool(request.continue_final_message)
     adds = request.add_generation_prompt
-    tools = request.tool_use.shown
-    return ({"tools": tools} if tools else {}) | {
+    options = {
         "documents": request.documents,
         "add_generation_prompt": not continues if adds is None else adds,
         "continue_final_message": continues,
         "template_kwargs": request.template_kwargs or None,
     }
+    if request.has_tools:
+        options["tools"] = request.tool_use.shown
+    return options
 
 
 #: What a request may say of thinking -> the template's variables for it.
