@@ -240,10 +240,12 @@ def test_a_row_that_its_grammar_stops_takes_its_stream_with_it_and_no_other():
     scheduler.step()
     # The device made a token that the mask forbids, as one without masks would.
     constraints = scheduler._planner.constraints
+    constraints, keys = scheduler._planner.constraints, np.array([doomed.stream_key], np.uint64)
+    constraints._rows.take_ready(keys, wait_s=10.0)  # nothing is under way for it
     constraints._rows.leave(doomed.stream_key)
     constraints.join(doomed.stream_key, FACTORY.compile("choice", '["xyz"]'))
-    constraints._rows.take_ready(np.array([doomed.stream_key], np.uint64))
-    constraints._rows.advance(np.array([doomed.stream_key], np.uint64), np.array([0], np.int32), np.zeros(1, np.uint8))
+    constraints._rows.take_ready(keys)
+    constraints._rows.advance(keys, np.array([0], np.int32), np.zeros(1, np.uint8))
     run_to_the_end(scheduler)
     assert hub.failed == {doomed.stream_key: "invalid_value"}
     assert (hub.tokens[fine.stream_key], hub.ends[fine.stream_key]) == naive_constrained(fine, 0, ["bcde"])
