@@ -17,6 +17,8 @@ __all__ = [
     "END_STOP",
     "GRAMMAR_KINDS",
     "PING",
+    "REASONING_FORMATS",
+    "TOOL_FORMATS",
     "Grammar",
     "GrammarFactory",
     "GrammarRows",
@@ -24,9 +26,11 @@ __all__ = [
     "Metrics",
     "ModelMetrics",
     "Opening",
+    "ReasoningFormat",
     "Receipt",
     "RequestHead",
     "Router",
+    "ToolFormat",
     "Vocabulary",
     "__version__",
     "error_body",
@@ -36,6 +40,7 @@ __all__ = [
     "key_digest",
     "keys_equal",
     "mint_id",
+    "parse_output",
 ]
 
 __version__: str
@@ -172,12 +177,18 @@ class Opening:
         arrival: float,
         include_usage: bool = False,
         stop: list[str] = ...,
+        stop_token_ids: list[int] = ...,
         keep_alive_s: float | None = None,
+        prompts: list[tuple[list[int], str | None]] = ...,
+        output: Any = None,
     ) -> Opening:
         """`dialect`: the API it speaks: "chat" (chat.completion and its chunks), "completions" (text_completion), or
         "deltas": no wire at all, for `Hub.take_deltas`. `is_streamed`: events as the tokens come, else one body at the
         end. `num_choices`: prompts times n. `prompt_tokens`: of all prompts together, for usage. `max_tokens`: per
         choice, for metrics. `arrival`: when the request came. `stop`: stop strings; empty ones are ignored.
+        `stop_token_ids`: stop tokens beside the model's own, to be named where one ended a choice. `prompts`: ids and
+        text (None: what the ids say) of each, where `output` asks for `echo` or `return_token_ids`; else empty.
+        `output`: a `penstock.output_options.OutputOptions`, or None for one as it is by default.
         `keep_alive_s`: a stream that sent nothing for so long gets a comment; None: never.
         ValueError when `dialect` is none of these, `num_choices` not 1 to 2**CHOICE_BITS or `keep_alive_s` not
         positive."""
@@ -224,10 +235,13 @@ class Hub:
     ) -> list[int]:
         """One engine step. `keys`: uint64 [B] row keys. `output` has a column per attribute: `ids`: int32 [B, N], -1 =
         no token; `ends`: uint8 [B] END_*, which applies after the row's ids (a stop token is the row's last id:
-        counted, not shown; END_ERROR fails the row's stream with "engine_error", and no other). A key may appear
-        twice. Unknown or ended keys are ignored. Returns the row keys that Rust ended by text (stop string), by a slow
-        reader, or whose stream is gone: the scheduler frees those. Detached from the GIL. The three numbers set the
-        engine's gauges. ValueError when the columns do not fit each other."""
+        counted, not shown; END_ERROR fails the row's stream with "engine_error", and no other); `logprobs`: None or an
+        object with `sampled`: float32 [B, N], `top_ids`: int32 [B, N, K] and `top`: float32 [B, N, K], the likeliest
+        first; `prompt_columns`: None or objects with `row_key`, `start` and, of the prompt's tokens `start` + 1 to
+        `start` + T, `sampled`: float32 [T], `top_ids`: int32 [T, K], `top`: float32 [T, K].
+        A key may appear twice. Unknown or ended keys are ignored. Returns the row keys that Rust ended by text (stop
+        string), by a slow reader, or whose stream is gone: the scheduler frees those. Detached from the GIL. The three
+        numbers set the engine's gauges. ValueError when the columns do not fit each other."""
 
     def push_text(self, row_key: int, text: str, *, num_tokens: int, end: int = 0) -> bool:
         """Text from a foreign engine, through the same stop strings, events and counters. True if the engine must stop:
@@ -372,3 +386,51 @@ class Metrics:
     def snapshot(self) -> dict[str, float]:
         """The seed's counters, of all models together: total_requests, successful_requests, failed_requests,
         total_tokens_generated, average_tokens_per_second, uptime_seconds."""
+
+# ---- formats of tool calls and thoughts
+
+#: The names of all formats.
+TOOL_FORMATS: list[str]
+REASONING_FORMATS: list[str]
+
+@final
+class ToolFormat:
+    """How one family of models writes its tool calls."""
+
+    name: str
+    #: Texts of special tokens that must be shown for the calls to be seen.
+    markers: list[str]
+    def __new__(cls, name: str) -> ToolFormat:
+        """By its name, or by another name for it. ValueError if there is none."""
+
+@final
+class ReasoningFormat:
+    """How one family of models writes its thoughts."""
+
+    name: str
+    #: Texts of special tokens that must be shown for the thoughts to be seen.
+    markers: list[str]
+    #: What begins a thought and what ends it, as templates write them.
+    begin: str
+    end: str
+    #: Whether an answer begins inside of a thought where the prompt says nothing.
+    is_implicit: bool
+    def __new__(cls, name: str) -> ReasoningFormat:
+        """By its name, or by another name for it. ValueError if there is none."""
+
+    def begins_inside(self, prompt: str) -> bool:
+        """Whether an answer to `prompt` begins inside of a thought: the prompt ends by opening one, or does not end by
+        closing one and the format is implicit."""
+
+def parse_output(
+    pieces: list[str],
+    *,
+    tools: bytes | None = None,
+    tool_format: str | None = None,
+    reasoning_format: str | None = None,
+    begins_inside: bool = False,
+) -> tuple[str, str, list[tuple[str, str, str]]]:
+    """Text, reasoning and calls (id, name, arguments) of an output that comes in these pieces, as a stream tells them.
+
+    `tools`: the request's tools, a JSON array; without them and a format no call is looked for. ValueError on formats
+    that there are not and on tools that are no JSON array."""

@@ -60,7 +60,10 @@ impl TokenTable {
     }
 
     /// The rows of `tokens`, as far as they are kept, each with its likeliest tokens.
-    pub fn rows(&self, tokens: Range<u32>) -> impl Iterator<Item = (&TokenRow, &[TopLogprob])> {
+    pub fn rows(
+        &self,
+        tokens: Range<u32>,
+    ) -> impl Iterator<Item = (&TokenRow, &[TopLogprob])> + Clone {
         let at = |token: u32| (token.saturating_sub(self.first) as usize).min(self.rows.len());
         let (start, end) = (at(tokens.start), at(tokens.end));
         let top = move |row: usize| &self.top[row * self.num_top..(row + 1) * self.num_top];
@@ -68,9 +71,16 @@ impl TokenTable {
         rows.zip(start..).map(move |(row, index)| (row, top(index)))
     }
 
-    /// All rows.
-    pub fn all(&self) -> impl Iterator<Item = (&TokenRow, &[TopLogprob])> {
-        self.rows(0..u32::MAX)
+    /// Rows that are kept.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
     }
 
     /// Forgets the rows of tokens before `token`.

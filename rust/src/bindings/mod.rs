@@ -1,10 +1,13 @@
 //! The Python module `penstock._core`: signatures, one call, one conversion each.
 
+mod columns;
 mod grammar;
 mod http;
 mod metrics;
 mod opening;
+mod output_options;
 mod streams;
+mod tool_formats;
 mod vocabulary;
 
 use pyo3::prelude::*;
@@ -16,6 +19,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     http::register(module)?;
     metrics::register(module)?;
     vocabulary::register(module)?;
+    tool_formats::register(module)?;
     opening::register(module)?;
     streams::register(module)
 }
