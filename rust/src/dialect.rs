@@ -6,6 +6,7 @@ mod chat;
 mod completions;
 mod deltas;
 mod escape;
+mod logprobs;
 mod openai;
 
 use std::fmt::Debug;
@@ -17,7 +18,10 @@ pub use escape::push_escaped;
 use crate::delta::{Delta, Fold};
 use crate::error::ErrorKind;
 use crate::finish_reason::FinishReason;
+use crate::output_options::OutputOptions;
 use crate::sse;
+use crate::token_table::TokenTable;
+use crate::vocabulary::Vocabulary;
 
 /// The API that a stream speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +45,8 @@ pub struct Identity<'a> {
     pub created: u64,
     /// Whether a usage event ends a stream.
     pub include_usage: bool,
+    /// How the answer is to look.
+    pub output: &'a OutputOptions,
 }
 
 /// What a response cost.
@@ -52,17 +58,71 @@ pub struct Usage {
     pub cached_tokens: u64,
     /// Of all its choices.
     pub completion_tokens: u64,
+    /// Those of them that came with the model's thoughts.
+    pub reasoning_tokens: u64,
+}
+
+/// What is known beside a delta or an end, for dialects that tell it.
+#[derive(Clone, Copy, Debug)]
+pub struct Details<'a> {
+    /// Rows of the choice's tokens; none where the request asked for none.
+    pub tokens: Option<&'a TokenTable>,
+    /// How their ids are spelled.
+    pub vocabulary: &'a Vocabulary,
+    /// What the response has cost so far, of this choice alone.
+    pub usage: Usage,
+}
+
+/// A prompt that the answer tells of.
+#[derive(Clone, Copy, Debug)]
+pub struct Prompt<'a> {
+    /// Its tokens.
+    pub ids: &'a [u32],
+    /// Where it stands before the answer: its text.
+    pub text: Option<&'a str>,
+    /// And rows of its tokens, where the request asked for any.
+    pub tokens: Option<&'a TokenTable>,
+}
+
+/// Which of the request's own stops ended a choice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StopMatch {
+    /// A stop string.
+    String(String),
+    /// A stop token.
+    Id(u32),
+}
+
+/// How a choice ended.
+#[derive(Clone, Debug)]
+pub struct Ending<'a> {
+    /// Why.
+    pub reason: FinishReason,
+    /// The tokens that came after its last delta's.
+    pub tokens: Range<u32>,
+    /// Whether these belong to its text: no other kind came last.
+    pub is_text: bool,
+    /// Which of the request's own stops it met.
+    pub stop: Option<&'a StopMatch>,
 }
 
 /// One choice of a plain answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Outcome<'a> {
+    /// Its prompt, where the answer tells of it.
+    pub prompt: Option<Prompt<'a>>,
     /// All its deltas.
     pub fold: &'a Fold,
     /// Its tokens, shown or not.
     pub num_tokens: u32,
+    /// Those of its tokens that came out as text, in order.
+    pub text_tokens: &'a [Range<u32>],
+    /// Rows of all its tokens, and how they are spelled.
+    pub details: Details<'a>,
     /// Why it ended.
     pub reason: FinishReason,
+    /// Which of the request's own stops it met.
+    pub stop: Option<&'a StopMatch>,
 }
 
 /// An error that ended a stream.
@@ -82,22 +142,38 @@ pub struct Failure<'a> {
 
 /// Writes one stream in a dialect: its events, or the one body of its plain twin.
 ///
-/// The calls of a stream, per choice: `push_begin`, `push_delta` for every delta, `push_finish`; after the last
+/// The calls of a stream, per choice: `push_begin`, `push_prompt`, `push_delta` for every delta, `push_finish`; after the last
 /// choice `push_end`. Or at any time `push_error`, and nothing after it. Of a plain answer: `push_body` or
 /// `push_error_body`, once.
 pub trait EventWriter: Debug + Send {
     /// A choice begins.
     fn push_begin(&mut self, index: usize, out: &mut Vec<u8>);
 
-    /// A piece of a choice.
-    fn push_delta(&mut self, index: usize, delta: &Delta<'_>, out: &mut Vec<u8>);
+    /// The prompt of a choice that has begun, where the answer tells of it. Here: nothing.
+    fn push_prompt(
+        &mut self,
+        _index: usize,
+        _prompt: &Prompt<'_>,
+        _details: &Details<'_>,
+        _out: &mut Vec<u8>,
+    ) {
+    }
 
-    /// A choice has ended. `tokens`: those that came after its last delta's.
+    /// A piece of a choice.
+    fn push_delta(
+        &mut self,
+        index: usize,
+        delta: &Delta<'_>,
+        details: &Details<'_>,
+        out: &mut Vec<u8>,
+    );
+
+    /// A choice has ended.
     fn push_finish(
         &mut self,
         index: usize,
-        reason: FinishReason,
-        tokens: Range<u32>,
+        ending: &Ending<'_>,
+        details: &Details<'_>,
         out: &mut Vec<u8>,
     );
 

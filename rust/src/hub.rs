@@ -13,7 +13,7 @@ use crate::error::ErrorKind;
 use crate::finish_reason::FinishReason;
 use crate::metrics::{Counter, Gauge, Histogram, ModelMetrics};
 use crate::opening::Opening;
-use crate::stream::{Receipt, Step, Stream, Taken, count_ids};
+use crate::stream::{LogprobRows, PromptColumns, Receipt, Row, Step, Stream, Taken, count_ids};
 use crate::vocabulary::Vocabulary;
 pub use table::CHOICE_BITS;
 use table::{OpenStream, ReadyList, Table, choice_of};
@@ -27,6 +27,10 @@ pub struct Rows<'a> {
     pub ids: &'a [i32],
     /// Why the engine ended the row after its ids, if it did, `[B]`.
     pub ends: &'a [Option<FinishReason>],
+    /// The ids' log probabilities, `[B * N]`, where some row asked for them.
+    pub logprobs: Option<LogprobRows<'a>>,
+    /// Log probabilities of prompts whose tokens were computed in this step.
+    pub prompt_columns: &'a [PromptColumns<'a>],
 }
 
 /// What the engine looks like after a step.
@@ -99,19 +103,28 @@ impl Hub {
     /// reader, or without a stream.
     pub fn push_step(&self, rows: Rows<'_>, gauges: EngineGauges, now: f64) -> Vec<u64> {
         let mut step = Step::new(&self.vocabulary, &self.metrics, now);
+        for columns in rows.prompt_columns {
+            if let Some(open) = self.table.find(columns.row_key) {
+                open.lock()
+                    .take_prompt_columns(choice_of(columns.row_key), columns);
+            }
+        }
         let (mut freed, mut ready) = (Vec::new(), Vec::new());
         let width = rows.ids.len().checked_div(rows.row_keys.len()).unwrap_or(0);
         let streams = self.table.find_all(rows.row_keys).into_iter();
         let keys_and_ends = rows.row_keys.iter().zip(rows.ends);
         for (row, (open, (row_key, end))) in streams.zip(keys_and_ends).enumerate() {
-            let ids = &rows.ids[row * width..(row + 1) * width];
+            let (from, to) = (row * width, (row + 1) * width);
+            let ids = &rows.ids[from..to];
+            let logprobs = rows.logprobs.map(|all| all.slice(from, to));
             let Some(open) = open else {
                 step.waste(count_ids(ids));
                 freed.push(*row_key);
                 continue;
             };
             let push = |stream: &mut Stream, step: &mut Step<'_>| {
-                stream.push(choice_of(*row_key), ids, *end, step)
+                let end = *end;
+                stream.push(choice_of(*row_key), Row { ids, end, logprobs }, step)
             };
             let pushed = self.push_into(&open, &mut step, push);
             freed.extend(pushed.is_freed.then_some(*row_key));

@@ -20,7 +20,7 @@ def slots(*numbers: int) -> np.ndarray:
 
 def plan_of(joins: tuple[Join, ...], spans: tuple[Span, ...], decode: np.ndarray) -> StepPlan:
     """The key of a row is its slot."""
-    first = [span.slot for span in spans if span.yields is Yields.TOKEN]
+    first = [span.slot for span in spans if Yields.TOKEN in span.yields]
     return StepPlan(joins, spans, (), decode, row_keys=np.array([*first, *decode], np.uint64))
 
 

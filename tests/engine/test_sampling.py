@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from penstock.engine.logit_rules import ban_stops
 from penstock.engine.row_parameters import pack_row
-from penstock.engine.sampling import argmax, ban_stops, gumbel, keep_mask, sample, sample_plain, scale, uniform
+from penstock.engine.sampling import argmax, gumbel, keep_mask, sample, sample_plain, scale, uniform
 from penstock.engine.state import unpack_rows
 from penstock.generation import SamplingParams
 
@@ -64,8 +65,8 @@ def rows_with(num_rows: int, *, stop_ids: tuple[int, ...] = (), **sampling):
 
 
 def draw(logits, rows, positions, *, is_dynamic: bool = False):
-    """Tokens of rows that have made none before."""
-    return sample(logits, rows, positions, jnp.zeros(len(positions), jnp.int32), is_dynamic=is_dynamic)
+    """Tokens of rows without rules."""
+    return sample(logits, rows, positions, is_dynamic=is_dynamic)
 
 
 @pytest.mark.parametrize("top_p", [1.0, 0.8])
@@ -160,11 +161,10 @@ def test_the_plain_sampler_draws_what_the_whole_one_draws():
     np.testing.assert_array_equal(sample_plain(logits, rows, positions), draw(logits, rows, positions))
 
 
-@pytest.mark.parametrize("is_dynamic", [False, True])
-def test_min_tokens_takes_stop_tokens_from_rows_that_have_made_too_few(is_dynamic: bool):
+def test_min_tokens_takes_stop_tokens_from_rows_that_have_made_too_few():
     logits = np.random.default_rng(6).standard_normal((4, VOCAB)).astype(np.float32)
     rows = rows_with(4, min_tokens=3, stop_ids=(0, 7, VOCAB + 5))
-    got = np.asarray(ban_stops(jnp.asarray(logits), rows, jnp.array([0, 2, 3, 4]), is_dynamic=is_dynamic))
+    got = np.asarray(ban_stops(jnp.asarray(logits), rows, jnp.array([0, 2, 3, 4])))
     want = logits.copy()
     want[:2, [0, 7]] = -np.inf
     np.testing.assert_array_equal(got, want)

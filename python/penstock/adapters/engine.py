@@ -11,6 +11,7 @@ from penstock.abilities import Abilities
 from penstock.adapters.outlets import Outlets
 from penstock.errors import ApiError
 from penstock.generation import EngineStatus, GenerationRequest, Prompt, SamplingDefaults, SamplingParams
+from penstock.prompt import OutputFormats
 from penstock.protocol import ChatCompletionRequest, CompletionRequest
 
 PromptRequest: TypeAlias = ChatCompletionRequest | CompletionRequest
@@ -23,11 +24,15 @@ class Engine(ABC):
         hub: takes this engine's tokens or texts; the server opens streams in it.
         sampling_defaults: what a request gets where it says nothing.
         outlets: the loop's side of the hub, once `attach` has started the engine.
+        formats: by which its model writes tool calls and thoughts.
+        reads_extra: whether it reads fields of a request from `SamplingParams.extra`.
     """
 
     hub: Hub
     sampling_defaults: SamplingDefaults
     outlets: Outlets | None = None
+    formats: OutputFormats = OutputFormats()
+    reads_extra: bool = False
 
     @property
     @abstractmethod

@@ -19,6 +19,7 @@ class ModelCapabilities(BaseModel):
     tool_calling: bool = False
     streaming: bool = True
     token_prompts: bool = False
+    token_output: bool = False
     structured_outputs: bool = False
     logprobs: bool = False
     penalties: bool = False
@@ -55,6 +56,13 @@ class ModelSamplingDefaults(BaseModel):
         )
 
 
+class ModelFormats(BaseModel):
+    """By which formats the answer's tool calls and thoughts are read from what the model writes; null: by none."""
+
+    tool: str | None = None
+    reasoning: str | None = None
+
+
 class ModelObject(BaseModel):
     """One model.
 
@@ -70,6 +78,7 @@ class ModelObject(BaseModel):
     owned_by: str = "penstock"
     max_model_len: int | None = None
     capabilities: ModelCapabilities | None = None
+    formats: ModelFormats | None = None
     sampling_defaults: ModelSamplingDefaults | None = None
     info: dict[str, Any] | None = None
 

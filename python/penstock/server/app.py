@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from penstock import _core
 from penstock.adapters.base import InferenceEngineAdapter
+from penstock.adapters.engine import Engine
 from penstock.adapters.foreign_engine import engine_of
 from penstock.config import Settings
 from penstock.errors import ApiError, ConfigError
@@ -21,6 +22,7 @@ from penstock.protocol import (
     CompletionRequest,
     GenerationFields,
     ModelCapabilities,
+    ModelFormats,
     ModelList,
     ModelObject,
     ModelSamplingDefaults,
@@ -102,10 +104,12 @@ class PenstockServer(BaseInferenceApiServer):
     async def _generate(self, request: ChatCompletionRequest | CompletionRequest, raw_request: Request) -> Response:
         model = self._find(request.model)
         sampling = self._create_sampling_params(request)
-        if sampling.stop_token_ids:
-            model.engine.check_ids(sampling.stop_token_ids, param="stop_token_ids")
+        _check_ids(model.engine, sampling)
         try:
-            return await generate(request, raw_request, model=model, sampling=sampling, pool=self.pool)
+            return await generate(
+                request, raw_request, model=model, sampling=sampling, pool=self.pool,
+                reasoning_field=self.settings.reasoning_field,
+            )  # fmt: skip
         except ApiError as error:
             model.count_rejection(error)
             raise
@@ -124,8 +128,7 @@ class PenstockServer(BaseInferenceApiServer):
 
     def _create_sampling_params(self, request: GenerationFields) -> SamplingParams:
         model = self._find(request.model)
-        engine_reads = self._engine_reads(model.name) if request.model_extra else frozenset()
-        return sampling_params(request, model.engine.sampling_defaults, engine_reads)
+        return sampling_params(request, model.engine.sampling_defaults, self._handlers_read | model.extra_fields)
 
     def _count_tokens(self, content: str | list[dict[str, Any]], model_name: str | None = None) -> int:
         return self._find(model_name).engine.count_tokens(content)
@@ -211,6 +214,13 @@ def _metrics_of(adapters: Mapping[str, InferenceEngineAdapter]) -> _core.Metrics
     return next(iter(found.values()), None)
 
 
+def _check_ids(engine: Engine, sampling: SamplingParams) -> None:
+    """Raises ApiError on a token id that the model does not have."""
+    for name in ("stop_token_ids", "allowed_token_ids", "logit_bias"):
+        if ids := getattr(sampling, name):
+            engine.check_ids(tuple(ids), param=name)
+
+
 def _describe(model: ServedModel) -> ModelObject:
     """OpenAI's object and what the server knows itself; what only the adapter can tell goes into `info`."""
     told = model.engine.model_info().items()
@@ -219,6 +229,7 @@ def _describe(model: ServedModel) -> ModelObject:
         created=model.created,
         max_model_len=model.engine.max_model_len,
         capabilities=ModelCapabilities.of(model.engine.abilities),
+        formats=ModelFormats(tool=model.engine.formats.tool, reasoning=model.engine.formats.reasoning),
         sampling_defaults=ModelSamplingDefaults.of(model.engine.sampling_defaults),
         info={name: value for name, value in told if name not in _SAID_OUTSIDE_INFO},
     )

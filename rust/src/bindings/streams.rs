@@ -8,6 +8,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use super::columns::{Logprobs, PromptLogprobs};
 use super::metrics::PyModelMetrics;
 use super::opening::{PyOpening, PyReceipt};
 use super::vocabulary::PyVocabulary;
@@ -98,10 +99,15 @@ impl PyHub {
         let ids: Vec<i32> = read_buffer(&output.getattr(intern!(py, "ids"))?, "ids")?;
         let ends = read_ends(&output.getattr(intern!(py, "ends"))?)?;
         check_rows(row_keys.len(), ids.len(), ends.len())?;
+        let logprobs = Logprobs::read(output.getattr_opt(intern!(py, "logprobs"))?, ids.len())?;
+        let prompts = PromptLogprobs::read_all(output.getattr_opt(intern!(py, "prompt_columns"))?)?;
+        let prompt_columns: Vec<_> = prompts.iter().map(PromptLogprobs::columns).collect();
         let rows = Rows {
             row_keys: &row_keys,
             ids: &ids,
             ends: &ends,
+            logprobs: logprobs.as_ref().map(Logprobs::rows),
+            prompt_columns: &prompt_columns,
         };
         let gauges = EngineGauges {
             num_running,
@@ -214,7 +220,7 @@ fn look_until(look: impl Fn() -> Vec<bool>, num_wanted: usize, timeout_s: f64) -
 }
 
 /// A copy of a buffer, whatever its strides. An empty one may stand at any address and so be refused as unaligned.
-fn read_buffer<T: Element>(value: &Bound<'_, PyAny>, name: &str) -> PyResult<Vec<T>> {
+pub(super) fn read_buffer<T: Element>(value: &Bound<'_, PyAny>, name: &str) -> PyResult<Vec<T>> {
     match PyBuffer::<T>::get(value) {
         Ok(buffer) => buffer.to_vec(value.py()),
         Err(_) if PyUntypedBuffer::get(value).is_ok_and(|buffer| buffer.item_count() == 0) => {

@@ -1,28 +1,63 @@
 //! What `OpenAI`'s two completion APIs have in common, prepared once per stream.
 
+use std::ops::Range;
+
 use super::escape::push_escaped;
-use super::{Identity, Usage};
+use super::logprobs::{self, push_list};
+use super::{Details, Ending, Identity, Outcome, Prompt, StopMatch, Usage};
 use crate::finish_reason::FinishReason;
 use crate::sse;
 
-/// No log probabilities are computed yet, and no event tells a reason but a choice's last.
-pub(super) const UNFINISHED: &[u8] = b",\"logprobs\":null,\"finish_reason\":null}";
+/// The end of most events' choice: no log probabilities were asked for, and only its last event tells a reason.
+const UNFINISHED: &[u8] = b",\"logprobs\":null,\"finish_reason\":null}";
+
+/// How an API writes log probabilities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LogprobStyle {
+    Chat,
+    Completions,
+}
+
+/// Which events tell usage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum UsageEvents {
+    None,
+    Last,
+    All,
+}
 
 /// The parts that every event of a response is made of.
 #[derive(Debug)]
 pub(super) struct Parts {
-    /// From the brace to the model's name, with `object` left open: `{"id":…,"object":"`, `","created":…,"model":…`.
+    /// From the brace to the last field before the choices, with `object` left open: `{"id":…,"object":"`,
+    /// `","created":…,"model":…`.
     identity: [Vec<u8>; 2],
     /// A frame up to `"choices":[`.
     head: Vec<u8>,
     /// From the choices' closing bracket to the frame's end.
-    pub(super) tail: &'static [u8],
-    include_usage: bool,
+    tail: &'static [u8],
+    usage: UsageEvents,
+    style: LogprobStyle,
+    tells_logprobs: bool,
+    tells_token_ids: bool,
+}
+
+/// What stands behind a choice's text.
+struct Rest<'a> {
+    /// Whose rows come before the tokens' own.
+    prompt: Option<&'a Prompt<'a>>,
+    /// The tokens whose log probabilities are told.
+    ranges: &'a [Range<u32>],
+    /// The tokens whose ids are told.
+    tokens: Range<u32>,
+    details: &'a Details<'a>,
+    reason: Option<FinishReason>,
+    stop: Option<&'a StopMatch>,
 }
 
 impl Parts {
     /// `event_object`: what the events of a stream call themselves.
-    pub(super) fn new(of: &Identity<'_>, event_object: &str) -> Self {
+    pub(super) fn new(of: &Identity<'_>, event_object: &str, style: LogprobStyle) -> Self {
         let mut parts = Self {
             identity: identity(of),
             head: Vec::new(),
@@ -31,7 +66,14 @@ impl Parts {
             } else {
                 b"]}\n\n"
             },
-            include_usage: of.include_usage,
+            usage: match of.include_usage {
+                false => UsageEvents::None,
+                true if of.output.has_continuous_usage => UsageEvents::All,
+                true => UsageEvents::Last,
+            },
+            style,
+            tells_logprobs: of.output.logprobs.is_some(),
+            tells_token_ids: of.output.returns_token_ids,
         };
         let mut head = sse::DATA.to_vec();
         parts.push_start(event_object, &mut head);
@@ -46,17 +88,112 @@ impl Parts {
         push_number(index, out);
     }
 
+    /// The end of an event that has no tokens.
+    pub(super) fn push_empty_end(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(UNFINISHED);
+        out.extend_from_slice(self.tail);
+    }
+
+    /// An event that tells a prompt's ids alone, where they were asked for.
+    pub(super) fn push_prompt_event(&self, ids: &[u32], out: &mut Vec<u8>) {
+        if self.tells_token_ids {
+            out.extend_from_slice(&self.head);
+            out.push(b']');
+            self.push_prompt_ids(ids, out);
+            out.push(b'}');
+            out.extend_from_slice(sse::END);
+        }
+    }
+
+    /// From the end of a text to the end of its event. `has_logprobs`: whether those of `tokens` are told with it.
+    pub(super) fn push_unfinished(
+        &self,
+        tokens: Range<u32>,
+        has_logprobs: bool,
+        details: &Details<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        if details.tokens.is_none() {
+            out.extend_from_slice(UNFINISHED);
+        } else {
+            let ranges = std::slice::from_ref(&tokens);
+            let rest = Rest {
+                prompt: None,
+                ranges: if has_logprobs { ranges } else { &[] },
+                tokens: tokens.clone(),
+                details,
+                reason: None,
+                stop: None,
+            };
+            self.push_rest(&rest, false, out);
+        }
+        self.push_tail(details.usage, out);
+    }
+
+    /// The same of a choice's last event.
+    pub(super) fn push_finished(
+        &self,
+        ending: &Ending<'_>,
+        details: &Details<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        let ranges = std::slice::from_ref(&ending.tokens);
+        let rest = Rest {
+            prompt: None,
+            ranges: if ending.is_text { ranges } else { &[] },
+            tokens: ending.tokens.clone(),
+            details,
+            reason: Some(ending.reason),
+            stop: ending.stop,
+        };
+        self.push_rest(&rest, false, out);
+        self.push_tail(details.usage, out);
+    }
+
+    /// The same of the event that tells a prompt.
+    pub(super) fn push_prompt_end(
+        &self,
+        prompt: &Prompt<'_>,
+        details: &Details<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        let rest = Rest {
+            prompt: Some(prompt),
+            ranges: &[],
+            tokens: 0..0,
+            details,
+            reason: None,
+            stop: None,
+        };
+        self.push_rest(&rest, false, out);
+        self.push_tail(details.usage, out);
+    }
+
+    /// From the end of a text to the end of its choice, in a body.
+    pub(super) fn push_outcome_end(&self, outcome: &Outcome<'_>, out: &mut Vec<u8>) {
+        let rest = Rest {
+            prompt: outcome.prompt.as_ref(),
+            ranges: outcome.text_tokens,
+            tokens: 0..outcome.num_tokens,
+            details: &outcome.details,
+            reason: Some(outcome.reason),
+            stop: outcome.stop,
+        };
+        self.push_rest(&rest, true, out);
+    }
+
     /// The usage event, if it was asked for, and the end mark.
     pub(super) fn push_end(&self, usage: Usage, out: &mut Vec<u8>) {
-        if self.include_usage {
+        if self.usage != UsageEvents::None {
             out.extend_from_slice(&self.head);
             push_usage(usage, out);
+            out.push(b'}');
             out.extend_from_slice(sse::END);
         }
         out.extend_from_slice(sse::DONE);
     }
 
-    /// A body: `push_choice` writes what of a choice stands behind its index.
+    /// A body, left open: `push_choice` writes what of a choice stands behind its index.
     pub(super) fn push_body<T>(
         &self,
         object: &str,
@@ -66,17 +203,83 @@ impl Parts {
         out: &mut Vec<u8>,
     ) {
         self.push_start(object, out);
-        for (index, choice) in choices.enumerate() {
-            let start: &[u8] = if index == 0 {
-                b"{\"index\":"
-            } else {
-                b",{\"index\":"
-            };
-            out.extend_from_slice(start);
+        push_list(choices.enumerate(), out, |(index, choice), out| {
+            out.extend_from_slice(b"{\"index\":");
             push_number(index, out);
             push_choice(choice, out);
-        }
+        });
         push_usage(usage, out);
+    }
+
+    /// A field with a prompt's ids, if it was asked for.
+    pub(super) fn push_prompt_ids(&self, ids: &[u32], out: &mut Vec<u8>) {
+        if self.tells_token_ids {
+            out.extend_from_slice(b",\"prompt_token_ids\":[");
+            push_list(ids.iter(), out, |id, out| push_number(*id as usize, out));
+            out.push(b']');
+        }
+    }
+
+    /// From the choices' closing bracket to the frame's end.
+    pub(super) fn push_tail(&self, usage: Usage, out: &mut Vec<u8>) {
+        if self.usage == UsageEvents::All {
+            push_usage(usage, out);
+            out.push(b'}');
+            out.extend_from_slice(sse::END);
+        } else {
+            out.extend_from_slice(self.tail);
+        }
+    }
+
+    /// `is_whole`: of a body, which tells log probabilities that were asked for even where there are none.
+    fn push_rest(&self, rest: &Rest<'_>, is_whole: bool, out: &mut Vec<u8>) {
+        out.extend_from_slice(b",\"logprobs\":");
+        self.push_logprobs(rest, is_whole, out);
+        out.extend_from_slice(b",\"finish_reason\":");
+        match rest.reason {
+            Some(reason) => push_string(reason.name(), out),
+            None => out.extend_from_slice(b"null"),
+        }
+        if let Some(stop) = rest.stop {
+            out.extend_from_slice(b",\"stop_reason\":");
+            match stop {
+                StopMatch::String(text) => push_string(text, out),
+                StopMatch::Id(id) => push_number(*id as usize, out),
+            }
+        }
+        if self.tells_token_ids {
+            self.push_token_ids(rest, out);
+        }
+        out.push(b'}');
+    }
+
+    fn push_logprobs(&self, rest: &Rest<'_>, is_whole: bool, out: &mut Vec<u8>) {
+        let (prompt, table) = (rest.prompt.and_then(|it| it.tokens), rest.details.tokens);
+        let own =
+            move |range: Range<u32>| table.into_iter().flat_map(move |it| it.rows(range.clone()));
+        let prompts = prompt.into_iter().flat_map(|it| it.rows(0..u32::MAX));
+        let rows = prompts.chain(rest.ranges.iter().cloned().flat_map(own));
+        if !self.tells_logprobs || (!is_whole && rows.clone().next().is_none()) {
+            return out.extend_from_slice(b"null");
+        }
+        let vocabulary = rest.details.vocabulary;
+        match self.style {
+            LogprobStyle::Chat => logprobs::push_chat(rows, vocabulary, out),
+            LogprobStyle::Completions => logprobs::push_completions(rows, vocabulary, out),
+        }
+    }
+
+    fn push_token_ids(&self, rest: &Rest<'_>, out: &mut Vec<u8>) {
+        let table = rest.details.tokens;
+        let rows = table
+            .into_iter()
+            .flat_map(|it| it.rows(rest.tokens.clone()));
+        out.extend_from_slice(b",\"token_ids\":[");
+        push_list(rows, out, |(row, _), out| push_number(row.id as usize, out));
+        out.push(b']');
+        if let (Some(prompt), LogprobStyle::Completions) = (rest.prompt, self.style) {
+            self.push_prompt_ids(prompt.ids, out);
+        }
     }
 
     fn push_start(&self, object: &str, out: &mut Vec<u8>) {
@@ -87,40 +290,43 @@ impl Parts {
     }
 }
 
-/// The end of a choice.
-pub(super) fn push_finish_reason(reason: FinishReason, out: &mut Vec<u8>) {
-    out.extend_from_slice(b",\"logprobs\":null,\"finish_reason\":\"");
-    out.extend_from_slice(reason.name().as_bytes());
-    out.extend_from_slice(b"\"}");
-}
-
 fn identity(of: &Identity<'_>) -> [Vec<u8>; 2] {
     let mut before = b"{\"id\":\"".to_vec();
     push_escaped(of.response_id, &mut before);
     before.extend_from_slice(b"\",\"object\":\"");
-    let mut after = format!("\",\"created\":{},\"model\":\"", of.created).into_bytes();
-    push_escaped(of.model, &mut after);
-    after.push(b'"');
+    let mut after = format!("\",\"created\":{},\"model\":", of.created).into_bytes();
+    push_string(of.model, &mut after);
+    if let Some(fingerprint) = &of.output.system_fingerprint {
+        after.extend_from_slice(b",\"system_fingerprint\":");
+        push_string(fingerprint, &mut after);
+    }
     [before, after]
 }
 
-/// From the choices' closing bracket to the last brace. Nothing splits reasoning off yet, so it has no tokens.
+/// From the choices' closing bracket to the end of usage.
 fn push_usage(usage: Usage, out: &mut Vec<u8>) {
     let Usage {
         prompt_tokens,
         cached_tokens,
         completion_tokens,
+        reasoning_tokens,
     } = usage;
     let total_tokens = prompt_tokens + completion_tokens;
     let json = format!(
         "],\"usage\":{{\"prompt_tokens\":{prompt_tokens},\"completion_tokens\":{completion_tokens},\
          \"total_tokens\":{total_tokens},\"prompt_tokens_details\":{{\"cached_tokens\":{cached_tokens}}},\
-         \"completion_tokens_details\":{{\"reasoning_tokens\":0}}}}}}"
+         \"completion_tokens_details\":{{\"reasoning_tokens\":{reasoning_tokens}}}}}"
     );
     out.extend_from_slice(json.as_bytes());
 }
 
-fn push_number(number: usize, out: &mut Vec<u8>) {
+fn push_string(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    push_escaped(text, out);
+    out.push(b'"');
+}
+
+pub(super) fn push_number(number: usize, out: &mut Vec<u8>) {
     match u8::try_from(number) {
         Ok(digit @ 0..=9) => out.push(b'0' + digit),
         _ => out.extend_from_slice(number.to_string().as_bytes()),

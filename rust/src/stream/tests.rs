@@ -1,3 +1,5 @@
+mod tokens;
+
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
@@ -5,6 +7,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::dialect::{Record, records};
+use crate::output_options::OutputOptions;
 use crate::vocabulary::testing::byte_level;
 
 const STOP: Option<FinishReason> = Some(FinishReason::Stop);
@@ -25,6 +28,10 @@ fn opening(dialect: Dialect, is_streamed: bool) -> Opening {
         keep_alive_s: Some(10.0),
         request_id: "req_0".to_owned(),
         arrival: 0.5,
+        stop_token_ids: Vec::new(),
+        prompts: Vec::new(),
+        echoes_prompts: false,
+        output: OutputOptions::default(),
     }
 }
 
@@ -62,7 +69,15 @@ impl Rig {
 
     fn push(&mut self, choice: usize, ids: &[i32], end: Option<FinishReason>) -> bool {
         let mut step = Step::new(&VOCABULARY, &self.metrics, 2.0);
-        let is_freed = self.stream.push(choice, ids, end, &mut step);
+        let is_freed = self.stream.push(
+            choice,
+            Row {
+                ids,
+                end,
+                logprobs: None,
+            },
+            &mut step,
+        );
         self.metrics.add(Counter::TokensWasted, step.num_wasted);
         is_freed
     }
