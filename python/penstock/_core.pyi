@@ -295,8 +295,12 @@ class Hub:
         """Appends a keep-alive comment to every streamed stream that sent nothing for its own `keep_alive_s`. True if
         any did."""
 
-    def rows_with_room(self, keys: Buffer, max_pending_bytes: int) -> bytes:
-        """uint8 [B]: 1 where the stream of that row is open and holds at most `max_pending_bytes` unread."""
+    def rows_with_room(
+        self, keys: Buffer, max_pending_bytes: int, *, num_wanted: int = 0, timeout_s: float = 0.0
+    ) -> bytes:
+        """uint8 [B]: 1 where the stream of that row is open and holds at most `max_pending_bytes` unread.
+
+        Waits until `num_wanted` are, at most `timeout_s`, without the GIL: whoever sends needs it meanwhile."""
 
     @property
     def num_open(self) -> int:
