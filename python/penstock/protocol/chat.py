@@ -88,7 +88,7 @@ class ChatCompletionRequest(GenerationFields):
         if self.top_logprobs and not self.logprobs:
             raise invalid("top_logprobs", "needs 'logprobs' to be true")
         _ = self.tool_use
-        self.messages = template_messages(self.messages, limits.content_parts)
+        template_messages(self.messages, limits.content_parts)
         return Parsed(self, warnings)
 
     @property

@@ -145,7 +145,7 @@ def check_fields(request: GenerationFields, not_built: dict[str, tuple[Any, ...]
     built, that the model's engine does not act on, or, where `limits` are strict, that would be named."""
     extra = request.model_extra or {}
     dependent = request.model_fields_set & _DEPENDENT.keys()
-    if not extra and not dependent and request.stream_options is None:  # most requests
+    if not extra and not dependent and not _ignored_stream_options(request):  # most requests
         return []
     engine_reads = limits.engine_reads(request.model) if extra or dependent else frozenset()
     _check_dependent(request, dependent - engine_reads)
@@ -195,8 +195,10 @@ def _nothing_reads(name: str) -> ApiError:
 
 
 def _ignored_stream_options(request: GenerationFields) -> list[str]:
-    extra = request.stream_options.model_extra if request.stream_options else None
-    return [f"stream_options.{name}" for name, value in (extra or {}).items() if value not in (None, False)]
+    options = request.stream_options
+    if options is None or not options.model_extra:
+        return []
+    return [f"stream_options.{name}" for name, value in options.model_extra.items() if value not in (None, False)]
 
 
 def is_neutral(value: Any, neutral: tuple[Any, ...]) -> bool:
