@@ -77,9 +77,15 @@ class Engine(ABC):
 
     def check_sampling(self, sampling: SamplingParams) -> None:
         """Raises ApiError "unsupported_parameter" on what this engine would not act on."""
-        if names := sampling.not_neutral:
+        names = sampling.not_neutral or sampling.beyond(self.abilities)
+        if names:
             problem = f"'{names[0]}' is not supported yet."
             raise ApiError("unsupported_parameter", problem, param=names[0])
+
+    def read_sampling(self, sampling: SamplingParams) -> SamplingParams:
+        """The same in the form that this engine reads: texts in it as tokens. Blocks; called where `bad_words` are
+        given. Raises ApiError on a text that has no such form."""
+        return sampling
 
     @abstractmethod
     def check_has_room(self) -> None:
