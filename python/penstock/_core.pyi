@@ -209,7 +209,7 @@ class Receipt:
     #: From `arrival` to the first token of any choice; None where none came.
     @property
     def time_to_first_token_s(self) -> float | None: ...
-    #: Of the first choice: "stop", "length", "abort" (the client left) or "error".
+    #: Of the first choice: "stop", "length", "tool_calls", "abort" (the client left) or "error".
     @property
     def finish_reason(self) -> str | None: ...
     #: The row of the error table that it failed of.

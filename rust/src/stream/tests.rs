@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::dialect::{Record, records};
+use crate::metrics::{Counter, ModelMetrics};
 use crate::output_options::OutputOptions;
 use crate::vocabulary::testing::byte_level;
 
