@@ -174,7 +174,7 @@ class FakeRunner:
         assert slot.num_cached == span.start, "spans out of order"
         for token in span.tokens.tolist():
             self._write(slot, token)
-        slot.is_active = span.yields is Yields.TOKEN
+        slot.is_active = Yields.TOKEN in span.yields
         return [self._sample(slot)] if slot.is_active else []
 
     def _decode(self, plan: StepPlan) -> list[tuple[list[int], int]]:

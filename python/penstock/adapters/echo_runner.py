@@ -11,19 +11,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from penstock.engine.interface import END_LENGTH, Capacity, Join, StepOutput, StepPlan, Yields
+from penstock.engine.interface import END_LENGTH, END_STOP, Capacity, Join, StepOutput, StepPlan, Yields
 from penstock.engine.row_parameters import ROW_LAYOUT
 
 _MAX_TOKENS = ROW_LAYOUT.slices["max_tokens"].start
 
-#: From row keys, uint64 [B], to which of them may have a token, bool [B].
-RowsWithRoom = Callable[[np.ndarray], np.ndarray]
+#: From row keys, uint64 [B], how many of them are wanted and how many seconds they may be waited for, to which of them
+#: may have a token, bool [B].
+RowsWithRoom = Callable[[np.ndarray, int, float], np.ndarray]
 
-#: Where fewer than half of the rows have room, it is looked for again after such a pause: a step for few costs as much
-#: as one for all. Where none has any even then, the next pause is twice as long, up to the longest. Then the step
-#: comes back empty, so that whoever joins or is cancelled need not wait for a reader.
-_FIRST_PAUSE_S = 0.00025
-_LONGEST_PAUSE_S = 0.004
+#: How long half of the rows are waited for: a step for few costs as much as one for all. Where none has room even then,
+#: one is waited for, and at last the step comes back empty, so that whoever joins or is cancelled need not wait for a
+#: reader.
+_WAIT_FOR_HALF_S = 0.001
+_WAIT_FOR_ONE_S = 0.006
 
 
 def echo_capacity(
@@ -47,6 +48,7 @@ class EchoRunner:
 
     Args:
         tokens: int32 [P]: what every sequence gets, over and over.
+        is_said_once: the last of them ends the sequence, as a stop token does.
         interval_s: between two tokens of a sequence; 0: none.
         rows_with_room: asked before tokens are given, unpaced; rows without room get none. None: all have room.
 
@@ -54,12 +56,13 @@ class EchoRunner:
     """
 
     def __init__(
-        self, capacity: Capacity, tokens: np.ndarray, *, interval_s: float = 0.0,
-        rows_with_room: RowsWithRoom | None = None,
+        self, capacity: Capacity, tokens: np.ndarray, *, is_said_once: bool = False,
+        interval_s: float = 0.0, rows_with_room: RowsWithRoom | None = None,
     ) -> None:  # fmt: skip
         self.capacity = capacity
         self._rows_with_room = rows_with_room
         self._tokens = tokens
+        self._num_at_most = len(tokens) if is_said_once else np.iinfo(np.int32).max
         self._interval_s = interval_s
         self._due = 0.0  # when the next paced step is
         self.reset()
@@ -76,7 +79,7 @@ class EchoRunner:
     def join(self, joins: Sequence[Join]) -> None:
         for join in joins:
             self._num_made[join.slot] = 0
-            self._limits[join.slot] = join.params[_MAX_TOKENS]
+            self._limits[join.slot] = min(join.params[_MAX_TOKENS], self._num_at_most)
 
     def next_tokens(
         self,
@@ -100,7 +103,8 @@ class EchoRunner:
         ends = np.zeros(len(slots), np.uint8)
         is_over = made >= limits
         if is_over.any():
-            ends[is_over & ((gets > 0) | (limits == 0))] = END_LENGTH
+            is_told = is_over & ((gets > 0) | (limits == 0))
+            ends[is_told] = np.where(made[is_told] < self._num_at_most, END_LENGTH, END_STOP)
         return StepOutput(ids, ends)
 
     def wait_for_rows(self, row_keys: np.ndarray, *, is_joined: bool) -> np.ndarray | bool:
@@ -127,16 +131,10 @@ class EchoRunner:
     def _wait_for_room(self, row_keys: np.ndarray, *, may_wait: bool) -> np.ndarray | bool:
         if self._rows_with_room is None or not len(row_keys):
             return True
-        has_room = self._rows_with_room(row_keys)
-        if not may_wait or 2 * np.count_nonzero(has_room) >= len(row_keys):
-            return has_room
-        pause_s = _FIRST_PAUSE_S
-        while pause_s <= _LONGEST_PAUSE_S:
-            time.sleep(pause_s)
-            pause_s *= 2
-            if (has_room := self._rows_with_room(row_keys)).any():
-                break
-        return has_room
+        if not may_wait:
+            return self._rows_with_room(row_keys, 0, 0.0)
+        has_room = self._rows_with_room(row_keys, (len(row_keys) + 1) // 2, _WAIT_FOR_HALF_S)
+        return has_room if has_room.any() else self._rows_with_room(row_keys, 1, _WAIT_FOR_ONE_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +151,7 @@ class EchoStep:
             may_have = runner.wait_for_rows(plan.row_keys, is_joined=False)
             return runner.next_tokens(slots, may_have, plan.tokens_per_dispatch, masks=masks)
         runner.join(plan.joins)
-        new_slots = [span.slot for span in plan.spans if span.yields & Yields.TOKEN]
+        new_slots = [span.slot for span in plan.spans if Yields.TOKEN in span.yields]
         num_new = len(new_slots)
         of_new, of_rest = (None, None) if masks is None else (masks[:num_new], masks[num_new:])
         first = runner.next_tokens(np.array(new_slots, np.int32), True, masks=of_new)

@@ -21,8 +21,9 @@ from penstock.protocol.completions import CompletionRequest
 from penstock.protocol.errors import ErrorResponse
 from penstock.protocol.fields import fields_of
 from penstock.protocol.messages import ChatMessage, FunctionCall, ToolCall
-from penstock.protocol.models import ModelCapabilities, ModelList, ModelObject, ModelSamplingDefaults
+from penstock.protocol.models import ModelFormats, ModelList, ModelObject, ModelSamplingDefaults, capabilities_of
 from penstock.protocol.sampling import sampling_params
+from penstock.protocol.tool_use import ToolUse
 from penstock.protocol.tools import (
     FunctionCallFormat,
     FunctionDefinition,
@@ -58,7 +59,7 @@ __all__ = [
     "FunctionDefinition",
     "GenerationFields",
     "Limits",
-    "ModelCapabilities",
+    "ModelFormats",
     "ModelList",
     "ModelObject",
     "ModelSamplingDefaults",
@@ -69,7 +70,9 @@ __all__ = [
     "ToolExecutionRequest",
     "ToolExecutionResponse",
     "ToolList",
+    "ToolUse",
     "UsageInfo",
+    "capabilities_of",
     "fields_of",
     "parse_chat",
     "parse_completion",

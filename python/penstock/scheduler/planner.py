@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from penstock.engine.interface import BlockTableChange, Capacity, Join, Span, StepPlan, Yields
+from penstock.engine.interface import BlockTableChange, Capacity, Join, Span, StepPlan, TokenRules, Yields
 from penstock.engine.row_parameters import pack_row
+from penstock.engine.token_rules import WITH_RULES, RowUse
 from penstock.errors import ApiError
 from penstock.generation import MAX_STOP_IDS
 from penstock.scheduler.batch import Batch
@@ -209,11 +210,18 @@ class Planner:
             del self._prefilling[sequence.row_key]
             self._batch.start_decoding(sequence.slot, is_constrained=sequence.is_constrained)
         tokens = sequence.prompt_ids[start : sequence.num_prefilled]
-        return Span(sequence.slot, tokens, start, Yields.TOKEN if is_last else Yields.NOTHING)
+        yields = Yields.TOKEN if is_last else Yields.NOTHING
+        if sequence.generation.request.sampling.prompt_logprobs is None:
+            return Span(sequence.slot, tokens, start, yields)
+        next_token = -1 if is_last else int(sequence.prompt_ids[sequence.num_prefilled])
+        yields |= Yields.PROMPT_COLUMNS
+        return Span(sequence.slot, tokens, start, yields, next_token=next_token, row_key=sequence.row_key)
 
     def _join(self, sequence: Sequence) -> Join:
         sampling = sequence.generation.request.sampling
-        return Join(sequence.slot, pack_row(sampling, rng_key=sequence.rng_key, stop_ids=self.stop_ids_of(sampling)))
+        params = pack_row(sampling, rng_key=sequence.rng_key, stop_ids=self.stop_ids_of(sampling))
+        rules = TokenRules(sampling, sequence.prompt_ids) if RowUse.of(sampling) & WITH_RULES else None
+        return Join(sequence.slot, params, rules)
 
     def _block_tables(self, sequence: Sequence) -> list[BlockTableChange]:
         """The same pages in every group: each group's layers have a cache of their own."""

@@ -1,9 +1,11 @@
 //! The Python module `penstock._core`: signatures, one call, one conversion each.
 
+mod columns;
 mod grammar;
 mod http;
 mod metrics;
 mod opening;
+mod output_options;
 mod streams;
 mod tool_formats;
 mod vocabulary;

@@ -76,11 +76,11 @@ impl PyReasoningFormat {
     }
 }
 
-fn tool_format(name: &str) -> PyResult<&'static ToolFormat> {
+pub(super) fn tool_format(name: &str) -> PyResult<&'static ToolFormat> {
     ToolFormat::from_name(name).ok_or_else(|| unknown(name, ToolFormat::names()))
 }
 
-fn reasoning_format(name: &str) -> PyResult<&'static ReasoningFormat> {
+pub(super) fn reasoning_format(name: &str) -> PyResult<&'static ReasoningFormat> {
     ReasoningFormat::from_name(name).ok_or_else(|| unknown(name, ReasoningFormat::names()))
 }
 
