@@ -193,6 +193,18 @@ class SamplingParams(ForeignSamplingParams):
         return self.n if self.best_of is None else self.best_of
 
     @property
+    def needed_abilities(self) -> dict[str, str]:
+        """The abilities that an engine must have for them (`Abilities`), each with the parameter that needs it."""
+        values = _ruled_values(self)
+        if values == _UNRULED:  # nearly every request
+            return {}
+        needs: dict[str, str] = {}
+        for (name, ability), value, neutral in zip(_ABILITY_OF.items(), values, _UNRULED, strict=True):
+            if value != neutral:
+                needs.setdefault(ability, name)
+        return needs
+
+    @property
     def has_penalty(self) -> bool:
         """What was made before weighs on what is made next."""
         return self.presence_penalty != 0 or self.frequency_penalty != 0 or self.repetition_penalty != 1
@@ -211,6 +223,13 @@ _OUTSIDE = frozenset({
 _FOREIGN = [each.name for each in fields(ForeignSamplingParams) if each.name not in _OUTSIDE]
 _NEUTRAL = tuple(_default_of(each) for each in fields(ForeignSamplingParams) if each.name not in _OUTSIDE)
 _foreign_values = attrgetter(*_FOREIGN)
+_ABILITY_OF = {
+    "presence_penalty": "penalties", "frequency_penalty": "penalties", "repetition_penalty": "penalties",
+    "logit_bias": "logit_bias", "allowed_token_ids": "logit_bias", "bad_words": "logit_bias",
+    "bad_word_ids": "logit_bias", "logprobs": "logprobs", "prompt_logprobs": "logprobs", "best_of": "logprobs",
+}  # fmt: skip
+_ruled_values = attrgetter(*_ABILITY_OF)
+_UNRULED = tuple(_default_of(SamplingParams.__dataclass_fields__[name]) for name in _ABILITY_OF)
 _NEVER_NONE = dict.fromkeys(each.name for each in fields(SamplingParams) if _default_of(each) is not None)
 _never_none_values = attrgetter(*_NEVER_NONE)
 _TUPLES = dict.fromkeys(each.name for each in fields(SamplingParams) if type(each.default) is tuple)

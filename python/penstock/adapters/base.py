@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +19,7 @@ from penstock.adapters.sample import ReturnSample
 from penstock.adapters.token_engine import generate
 from penstock.adapters.token_prompts import is_quick, read_token_prompts, unread_options
 from penstock.errors import ApiError
-from penstock.generation import Prompt, SamplingDefaults, SamplingParams
+from penstock.generation import MAX_BAD_WORD_TOKENS, Prompt, SamplingDefaults, SamplingParams
 from penstock.prompt import PromptEncoder, ThoughtMarkers, thought_markers
 from penstock.protocol import ChatCompletionRequest
 
@@ -129,6 +130,12 @@ class TokenEngineAdapter(InferenceEngineAdapter, Engine):
     @cached_property
     def _thought_markers(self) -> ThoughtMarkers | None:
         return thought_markers(self.formats)
+
+    def read_sampling(self, sampling: SamplingParams) -> SamplingParams:
+        if not sampling.bad_words:
+            return sampling
+        ids = self.prompt.bad_word_ids(sampling.bad_words, max_tokens=MAX_BAD_WORD_TOKENS)
+        return replace(sampling, bad_words=(), bad_word_ids=(*sampling.bad_word_ids, *ids))
 
     def unread_options(self, request: PromptRequest) -> list[str]:
         if not isinstance(request, ChatCompletionRequest):

@@ -77,9 +77,18 @@ class Engine(ABC):
 
     def check_sampling(self, sampling: SamplingParams) -> None:
         """Raises ApiError "unsupported_parameter" on what this engine would not act on."""
-        if names := sampling.not_neutral:
-            problem = f"'{names[0]}' is not supported yet."
+        names = sampling.not_neutral
+        if needs := sampling.needed_abilities:
+            able = self.abilities
+            names += [name for ability, name in needs.items() if not getattr(able, ability)]
+        if names:
+            problem = f"'{names[0]}' is not supported by this model."
             raise ApiError("unsupported_parameter", problem, param=names[0])
+
+    def read_sampling(self, sampling: SamplingParams) -> SamplingParams:
+        """`sampling` with its texts in the form that the engine reads. Blocks where there are some. Raises ApiError on
+        one that cannot be."""
+        return sampling
 
     @abstractmethod
     def check_has_room(self) -> None:

@@ -32,6 +32,7 @@ async def generate(
     await _until_ready(engine, outlets)
     texts = [prompts] if isinstance(prompts, str) else prompts
     encoded = await asyncio.to_thread(engine.read_prompts, CompletionRequest.model_construct(prompt=texts))
+    sampling_params = await asyncio.to_thread(engine.read_sampling, sampling_params)
     max_tokens = new_token_limit(engine, encoded, wanted=sampling_params.max_tokens)
     samples = _samples(outlets, engine, encoded, sampling_params.with_max_tokens(max_tokens), is_streamed=stream)
     if stream:

@@ -31,6 +31,8 @@ async def generate(
     model.outlets.catch_up()  # a burst of requests does not hold up the streams that are under way
     engine = model.engine
     engine.check_sampling(sampling)
+    if sampling.bad_words:
+        sampling = await pool.run(engine.read_sampling, sampling)
     quick = engine.is_quick(request)
     prompts = engine.read_prompts(request) if quick else await pool.run(engine.read_prompts, request)
     raw_request.warnings += engine.unread_options(request)
