@@ -41,6 +41,7 @@ __all__ = [
     "keys_equal",
     "mint_id",
     "parse_output",
+    "tool_grammar",
 ]
 
 __version__: str
@@ -294,8 +295,12 @@ class Hub:
         """Appends a keep-alive comment to every streamed stream that sent nothing for its own `keep_alive_s`. True if
         any did."""
 
-    def rows_with_room(self, keys: Buffer, max_pending_bytes: int) -> bytes:
-        """uint8 [B]: 1 where the stream of that row is open and holds at most `max_pending_bytes` unread."""
+    def rows_with_room(
+        self, keys: Buffer, max_pending_bytes: int, *, num_wanted: int = 0, timeout_s: float = 0.0
+    ) -> bytes:
+        """uint8 [B]: 1 where the stream of that row is open and holds at most `max_pending_bytes` unread.
+
+        Waits until `num_wanted` are, at most `timeout_s`, without the GIL: whoever sends needs it meanwhile."""
 
     @property
     def num_open(self) -> int:
@@ -451,3 +456,19 @@ def parse_output(
 
     `tools`: the request's tools, a JSON array; without them and a format no call is looked for. ValueError on formats
     that there are not and on tools that are no JSON array."""
+
+def tool_grammar(
+    format: str,
+    tools: bytes,
+    *,
+    vocabulary: Vocabulary,
+    required: bool = False,
+    name: str | None = None,
+    parallel: bool = True,
+) -> str:
+    """The grammar, in Lark, of an answer that calls tools as the models of this format write it.
+
+    `tools`: the request's tools, a JSON array. `required`: at least one must be called; `name`: this one must. Where
+    neither is said, text is free up to a call, and only strict tools' arguments are held to their schemas. `parallel`:
+    more than one call may be made. `vocabulary`: of the model, for its special tokens. ValueError, in one sentence,
+    where a schema asks for what cannot be enforced in this format, and on a tool or format that there is not."""

@@ -21,7 +21,7 @@ from penstock.protocol.completions import CompletionRequest
 from penstock.protocol.errors import ErrorResponse
 from penstock.protocol.fields import fields_of
 from penstock.protocol.messages import ChatMessage, FunctionCall, ToolCall
-from penstock.protocol.models import ModelCapabilities, ModelFormats, ModelList, ModelObject, ModelSamplingDefaults
+from penstock.protocol.models import ModelFormats, ModelList, ModelObject, ModelSamplingDefaults, capabilities_of
 from penstock.protocol.sampling import sampling_params
 from penstock.protocol.tool_use import ToolUse
 from penstock.protocol.tools import (
@@ -59,7 +59,6 @@ __all__ = [
     "FunctionDefinition",
     "GenerationFields",
     "Limits",
-    "ModelCapabilities",
     "ModelFormats",
     "ModelList",
     "ModelObject",
@@ -73,6 +72,7 @@ __all__ = [
     "ToolList",
     "ToolUse",
     "UsageInfo",
+    "capabilities_of",
     "fields_of",
     "parse_chat",
     "parse_completion",

@@ -235,8 +235,10 @@ class GenerationFields(WireModel):
     @property
     def stop_strings(self) -> tuple[str, ...]:
         """Without empty ones, which would stop before the first token."""
-        given = (self.stop,) if isinstance(self.stop, str) else self.stop or ()
-        return tuple(filter(None, given))
+        stop = self.stop
+        if not stop:
+            return ()
+        return (stop,) if isinstance(stop, str) else tuple(filter(None, stop))
 
     @property
     def new_token_limit(self) -> int | None:

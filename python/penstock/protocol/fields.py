@@ -196,8 +196,10 @@ def _nothing_reads(name: str) -> ApiError:
 
 
 def _ignored_stream_options(request: GenerationFields) -> list[str]:
-    extra = request.stream_options.model_extra if request.stream_options else None
-    return [f"stream_options.{name}" for name, value in (extra or {}).items() if value not in (None, False)]
+    options = request.stream_options
+    if options is None or not options.model_extra:
+        return []
+    return [f"stream_options.{name}" for name, value in options.model_extra.items() if value not in (None, False)]
 
 
 def is_neutral(value: Any, neutral: tuple[Any, ...]) -> bool:

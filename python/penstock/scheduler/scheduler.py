@@ -174,6 +174,7 @@ class Scheduler:
         if not step.complete and not step.failed:
             return False
         if step.complete:
+            self._num_failures = 0
             row_keys = np.array(step.complete, np.uint64)
             self._planner.end_rows(step.complete)
             self._push(row_keys, StepOutput(*_no_tokens(len(row_keys), END_STOP)))

@@ -1,6 +1,6 @@
 //! `Hub` for Python: buffers copied in, bytes copied out, the GIL released for a step.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pyo3::buffer::{Element, PyBuffer, PyUntypedBuffer};
 use pyo3::exceptions::{PyKeyError, PyValueError};
@@ -25,6 +25,10 @@ const END_NONE: u8 = 0;
 const END_STOP: u8 = 1;
 const END_LENGTH: u8 = 2;
 const END_ERROR: u8 = 3;
+
+/// Between two looks at whether streams have room.
+const FIRST_PAUSE: Duration = Duration::from_micros(250);
+const LONGEST_PAUSE: Duration = Duration::from_millis(2);
 
 /// Seconds on the clock of `time.monotonic()`, read without Python.
 struct Clock {
@@ -200,14 +204,18 @@ impl PyHub {
         py.detach(|| self.inner.ping_idle(self.clock.now()))
     }
 
+    #[pyo3(signature = (keys, max_pending_bytes, *, num_wanted = 0, timeout_s = 0.0))]
     fn rows_with_room<'py>(
         &self,
         py: Python<'py>,
         keys: &Bound<'py, PyAny>,
         max_pending_bytes: usize,
+        num_wanted: usize,
+        timeout_s: f64,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let row_keys: Vec<u64> = read_buffer(keys, "keys")?;
-        let has_room = py.detach(|| self.inner.rows_with_room(&row_keys, max_pending_bytes));
+        let look = || self.inner.rows_with_room(&row_keys, max_pending_bytes);
+        let has_room = py.detach(|| look_until(look, num_wanted, timeout_s));
         Ok(PyBytes::new(
             py,
             &has_room.into_iter().map(u8::from).collect::<Vec<_>>(),
@@ -217,6 +225,20 @@ impl PyHub {
     #[getter]
     fn num_open(&self) -> usize {
         self.inner.num_open()
+    }
+}
+
+/// What `look` sees once `num_wanted` are true, or `timeout_s` is over.
+fn look_until(look: impl Fn() -> Vec<bool>, num_wanted: usize, timeout_s: f64) -> Vec<bool> {
+    let (start, mut pause) = (Instant::now(), FIRST_PAUSE);
+    loop {
+        let seen = look();
+        let is_enough = seen.iter().filter(|each| **each).count() >= num_wanted;
+        if is_enough || start.elapsed().as_secs_f64() >= timeout_s {
+            return seen;
+        }
+        std::thread::sleep(pause);
+        pause = (2 * pause).min(LONGEST_PAUSE);
     }
 }
 
