@@ -177,16 +177,3 @@ def test_an_empty_prompt_is_refused() -> None:
 def test_new_tokens_fit_the_room(asked: int | None, default: int | None, given: int) -> None:
     room: dict[str, Any] = {"num_prompt_tokens": 10, "max_model_len": 100}
     assert clamp_max_tokens(asked, default=default, **room) == given
-
-
-def test_bad_words_are_banned_with_and_without_a_blank_before_them(encoder: PromptEncoder) -> None:
-    judge = encoder.tokenizer
-    for word in ("water", " water", "stones and pipes", "é🙂"):
-        sequences = encoder.bad_word_ids([word], max_tokens=32)
-        bare = judge.encode(word.lstrip(), add_special_tokens=False).ids
-        spaced = judge.encode(" " + word.lstrip(), add_special_tokens=False).ids
-        assert sequences == [tuple(bare), tuple(spaced)]
-    for word in ("water " * 20, " "):
-        with pytest.raises(ApiError) as caught:
-            encoder.bad_word_ids(["water", word], max_tokens=4)
-        assert caught.value.param == "bad_words[1]"

@@ -19,8 +19,8 @@ from penstock.adapters.sample import ReturnSample
 from penstock.adapters.token_engine import generate
 from penstock.adapters.token_prompts import is_quick, read_token_prompts, unread_options
 from penstock.errors import ApiError
-from penstock.generation import MAX_BAD_WORD_TOKENS, Prompt, SamplingDefaults, SamplingParams
-from penstock.prompt import PromptEncoder, ThoughtMarkers, thought_markers
+from penstock.generation import Prompt, SamplingDefaults, SamplingParams
+from penstock.prompt import PromptEncoder, ThoughtMarkers, bad_word_ids, thought_markers
 from penstock.protocol import ChatCompletionRequest
 
 __all__ = ["InferenceEngineAdapter", "ReturnSample", "TokenEngineAdapter"]
@@ -131,12 +131,6 @@ class TokenEngineAdapter(InferenceEngineAdapter, Engine):
     def _thought_markers(self) -> ThoughtMarkers | None:
         return thought_markers(self.formats)
 
-    def read_sampling(self, sampling: SamplingParams) -> SamplingParams:
-        if not sampling.bad_words:
-            return sampling
-        ids = self.prompt.bad_word_ids(sampling.bad_words, max_tokens=MAX_BAD_WORD_TOKENS)
-        return replace(sampling, bad_words=(), bad_word_ids=(*sampling.bad_word_ids, *ids))
-
     def unread_options(self, request: PromptRequest) -> list[str]:
         if not isinstance(request, ChatCompletionRequest):
             return []
@@ -144,6 +138,11 @@ class TokenEngineAdapter(InferenceEngineAdapter, Engine):
         if request.has_tools and request.tool_use.is_enforced and not self.abilities.json:
             unread.append("tools.strict")
         return unread
+
+    def read_sampling(self, sampling: SamplingParams) -> SamplingParams:
+        words = bad_word_ids(self.prompt.tokenizer, sampling.bad_words)
+        self.prompt.check_vocabulary([token for word in words for token in word], param="bad_words")
+        return replace(sampling, bad_words=(), bad_word_ids=words)
 
     def check_ids(self, ids: Sequence[int], *, param: str) -> None:
         self.prompt.check_vocabulary(ids, param=param)

@@ -77,17 +77,14 @@ class Engine(ABC):
 
     def check_sampling(self, sampling: SamplingParams) -> None:
         """Raises ApiError "unsupported_parameter" on what this engine would not act on."""
-        names = sampling.not_neutral
-        if needs := sampling.needed_abilities:
-            able = self.abilities
-            names += [name for ability, name in needs.items() if not getattr(able, ability)]
+        names = sampling.not_neutral or sampling.beyond(self.abilities)
         if names:
             problem = f"'{names[0]}' is not supported by this model."
             raise ApiError("unsupported_parameter", problem, param=names[0])
 
     def read_sampling(self, sampling: SamplingParams) -> SamplingParams:
-        """`sampling` with its texts in the form that the engine reads. Blocks where there are some. Raises ApiError on
-        one that cannot be."""
+        """The same in the form that this engine reads: texts in it as tokens. Blocks; called where `bad_words` are
+        given. Raises ApiError on a text that has no such form."""
         return sampling
 
     @abstractmethod

@@ -51,7 +51,7 @@ class JaxEngine(ScheduledEngine):
         self._num_compiles_counted = 0
 
     @property
-    def abilities(self) -> Abilities:  # type: ignore[override]  # as of the base
+    def abilities(self) -> Abilities:  # type: ignore[override]  # as the base has it
         return replace(super().abilities, logprobs=True, penalties=True, logit_bias=True)
 
     @classmethod

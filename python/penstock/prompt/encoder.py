@@ -157,20 +157,6 @@ class PromptEncoder:
             template_kwargs=template_kwargs,
         )
 
-    def bad_word_ids(self, words: Sequence[str], *, max_tokens: int) -> list[tuple[int, ...]]:
-        """Texts that may not be written, as sequences of tokens: as they begin a text, and as they follow a blank. A
-        text may be spelt by other tokens still; so it is with every server. Raises ApiError on one of more than
-        `max_tokens`."""
-        sequences: dict[tuple[int, ...], None] = {}
-        for i, word in enumerate(words):
-            for blank in ("", " "):
-                ids = self._tokenizer.encode(blank + word.lstrip(), add_special_tokens=False) if word.strip() else []
-                if not ids or len(ids) > max_tokens:
-                    problem = f"must be 1 to {max_tokens} tokens of text, not {len(ids)}"
-                    raise ApiError("invalid_value", f"'bad_words[{i}]' {problem}.", param=f"bad_words[{i}]")
-                sequences[tuple(ids)] = None
-        return list(sequences)
-
     def count(self, text: str) -> int:
         """Tokens of a text, special tokens not added; of any length."""
         return len(self._tokenizer.encode(text, add_special_tokens=False))

@@ -31,10 +31,10 @@ async def generate(
     model.outlets.catch_up()  # a burst of requests does not hold up the streams that are under way
     engine = model.engine
     engine.check_sampling(sampling)
-    if sampling.bad_words:
-        sampling = await pool.run(engine.read_sampling, sampling)
     quick = engine.is_quick(request)
     prompts = engine.read_prompts(request) if quick else await pool.run(engine.read_prompts, request)
+    if sampling.bad_words:
+        sampling = await pool.run(engine.read_sampling, sampling)
     raw_request.warnings += engine.unread_options(request)
     max_tokens = new_token_limit(engine, prompts, wanted=sampling.max_tokens, default=request.default_max_tokens)
     asked = request.new_token_limit
