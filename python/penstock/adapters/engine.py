@@ -79,7 +79,7 @@ class Engine(ABC):
         """Raises ApiError "unsupported_parameter" on what this engine would not act on."""
         names = sampling.not_neutral or sampling.beyond(self.abilities)
         if names:
-            problem = f"'{names[0]}' is not supported yet."
+            problem = f"'{names[0]}' is not supported by this model."
             raise ApiError("unsupported_parameter", problem, param=names[0])
 
     def read_sampling(self, sampling: SamplingParams) -> SamplingParams:

@@ -1,4 +1,5 @@
-"""From texts that may not be made to the sequences of tokens that the engine bans, as vLLM reads them."""
+"""From texts that may not be made to the sequences of tokens that the engine bans: as vLLM reads them, but for words
+that take another number of tokens after a space, which it lets pass there."""
 
 from __future__ import annotations
 
@@ -11,8 +12,8 @@ from penstock.generation import MAX_BAD_WORD_TOKENS, MAX_BAD_WORDS
 
 
 def bad_word_ids(tokenizer: Tokenizer, words: Sequence[str]) -> tuple[tuple[int, ...], ...]:
-    """The tokens of each word as it begins a text, and as it stands within one, after a space, where that is another
-    first token and as many of them (a space that is a token of its own needs no form of its own). Each form once.
+    """The tokens of each word as it begins a text, and as it stands within one, after a space, unless that is the same
+    after a token of its own for the space. Each form once.
 
     Raises:
         ApiError: "invalid_value" on more than MAX_BAD_WORDS words, or one of no tokens or too many.
@@ -26,7 +27,7 @@ def bad_word_ids(tokenizer: Tokenizer, words: Sequence[str]) -> tuple[tuple[int,
         if not 0 < len(begins) <= MAX_BAD_WORD_TOKENS:
             raise _invalid(f"has {word[:40]!r}, which is {len(begins)} tokens; 1 to {MAX_BAD_WORD_TOKENS} fit")
         forms[begins] = None
-        if len(within) == len(begins) and within[0] != begins[0]:
+        if within[1:] != begins and len(within) <= MAX_BAD_WORD_TOKENS:
             forms[within] = None
     return tuple(forms)
 

@@ -57,7 +57,9 @@ def read_structured_output(fields: Mapping[str, Any]) -> StructuredOutput | None
         ApiError: a form that is not known, of the wrong type, or a second one.
     """
     given = [
-        form for name, value in fields.items() if value is not None and (form := _READERS[name](value, name)) is not None
+        form
+        for name, value in fields.items()
+        if value is not None and (form := _READERS[name](value, name)) is not None
     ]
     if len(given) > 1:
         first, second = given[0].param.partition(".")[0], given[1].param.partition(".")[0]
