@@ -64,9 +64,9 @@ impl Random {
 }
 
 const SYLLABLES: [&str; 40] = [
-    "the", "ing", "er", "ter", "al", "ed", "es", "re", "tion", "re", "o", "in", "com", "de", "to", "at", "con", "ver",
-    "ment", "un", "pro", "an", "ly", "is", "en", "st", "ar", "ma", "ri", "ne", "li", "ca", "si", "ta", "ra", "lo", "mo",
-    "vi", "ke", "un",
+    "the", "ing", "er", "ter", "al", "ed", "es", "re", "tion", "re", "o", "in", "com", "de", "to",
+    "at", "con", "ver", "ment", "un", "pro", "an", "ly", "is", "en", "st", "ar", "ma", "ri", "ne",
+    "li", "ca", "si", "ta", "ra", "lo", "mo", "vi", "ke", "un",
 ];
 const MARKS: [&str; 16] = [
     "\"", "{", "}", "[", "]", ":", ",", ".", "\\", "/", "-", "_", "(", ")", "=", "\n",
@@ -78,13 +78,23 @@ const SCRIPTS: [&str; 12] = [
 fn word(random: &mut Random) -> String {
     let space = if random.below(3) > 0 { " " } else { "" };
     let body: String = match random.below(20) {
-        0 => (0..=random.below(3)).map(|_| char::from(b'0' + random.below(10).to_le_bytes()[0])).collect(),
+        0 => (0..=random.below(3))
+            .map(|_| char::from(b'0' + random.below(10).to_le_bytes()[0]))
+            .collect(),
         1 | 2 => (0..=random.below(5)).map(|_| random.pick(&MARKS)).collect(),
         3 => " ".repeat(random.below(60) + 1),
-        4..=7 => (0..=random.below(4)).map(|_| random.pick(&SCRIPTS)).collect(),
-        _ => (0..=random.below(4)).map(|_| random.pick(&SYLLABLES)).collect(),
+        4..=7 => (0..=random.below(4))
+            .map(|_| random.pick(&SCRIPTS))
+            .collect(),
+        _ => (0..=random.below(4))
+            .map(|_| random.pick(&SYLLABLES))
+            .collect(),
     };
-    let body = if random.below(6) == 0 { body.to_uppercase() } else { body };
+    let body = if random.below(6) == 0 {
+        body.to_uppercase()
+    } else {
+        body
+    };
     format!("{space}{body}")
 }
 
@@ -94,7 +104,9 @@ fn spell(bytes: &[u8]) -> String {
     let others: Vec<u8> = (0..=255).filter(|byte| !is_itself(*byte)).collect();
     let spell_one = |byte: &u8| match others.iter().position(|other| other == byte) {
         None => char::from(*byte),
-        Some(place) => char::from_u32(256 + u32::try_from(place).expect("a byte")).expect("a letter"),
+        Some(place) => {
+            char::from_u32(256 + u32::try_from(place).expect("a byte")).expect("a letter")
+        }
     };
     bytes.iter().map(spell_one).collect()
 }
@@ -110,23 +122,35 @@ fn vocabulary(size: usize) -> (Vocabulary, Vec<Vec<u8>>) {
             tokens.push(token);
         }
     }
-    let rows: Vec<String> = (0..).zip(&tokens).map(|(id, token): (u32, _)| format!("{:?}: {id}", spell(token))).collect();
+    let rows: Vec<String> = (0..)
+        .zip(&tokens)
+        .map(|(id, token): (u32, _)| format!("{:?}: {id}", spell(token)))
+        .collect();
     let json = format!(
         r#"{{"added_tokens": [{{"id": {}, "content": "<eos>", "special": true}}], "decoder": {{"type": "ByteLevel"}},
             "model": {{"type": "BPE", "vocab": {{{}}}, "merges": []}}}}"#,
         size - 1,
         rows.join(", ")
     );
-    (Vocabulary::from_json(json.as_bytes()).expect("the bench's own tokenizer"), tokens)
+    (
+        Vocabulary::from_json(json.as_bytes()).expect("the bench's own tokenizer"),
+        tokens,
+    )
 }
 
 /// The longest token first, again and again.
 fn encode(text: &str, tokens: &[Vec<u8>]) -> Vec<i32> {
-    let ids: std::collections::HashMap<&[u8], i32> = (0..).zip(tokens).map(|(id, token)| (token.as_slice(), id)).collect();
+    let ids: std::collections::HashMap<&[u8], i32> = (0..)
+        .zip(tokens)
+        .map(|(id, token)| (token.as_slice(), id))
+        .collect();
     let mut rest = text.as_bytes();
     let mut encoded = Vec::new();
     while !rest.is_empty() {
-        let len = (1..=rest.len().min(64)).rev().find(|len| ids.contains_key(&rest[..*len])).expect("a byte");
+        let len = (1..=rest.len().min(64))
+            .rev()
+            .find(|len| ids.contains_key(&rest[..*len]))
+            .expect("a byte");
         encoded.push(ids[&rest[..len]]);
         rest = &rest[len..];
     }
@@ -171,29 +195,42 @@ fn masks_per_second(rows: &GrammarRows, grammar: &Grammar, tokens: &[i32]) -> f6
 }
 
 fn main() {
-    println!("| tokens | schema | compiled in ms | mean us | p50 | p99 | max | 8 rows, masks per s |");
+    println!(
+        "| tokens | schema | compiled in ms | mean us | p50 | p99 | max | 8 rows, masks per s |"
+    );
     println!("| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |");
     for size in [131_072, 262_144] {
         let (vocabulary, tokens) = vocabulary(size);
         let num_ids = u32::try_from(size).expect("a vocabulary");
-        let factory = GrammarFactory::new(&vocabulary, num_ids, &[num_ids - 1], CompileLimits::default());
+        let factory = GrammarFactory::new(
+            &vocabulary,
+            num_ids,
+            &[num_ids - 1],
+            CompileLimits::default(),
+        );
         let factory = factory.expect("a factory");
         for (name, schema, text) in SCHEMAS {
             let started = Instant::now();
-            let grammar = factory.compile(Kind::JsonSchema, schema).expect("a grammar");
+            let grammar = factory
+                .compile(Kind::JsonSchema, schema)
+                .expect("a grammar");
             let compiled_ms = started.elapsed().as_secs_f64() * 1e3;
             let encoded = encode(text, &tokens);
             let rows = GrammarRows::new(2);
-            let mut all: Vec<Duration> =
-                (0..NUM_TIMES).flat_map(|time| waits(&rows, time as u64, &grammar, &encoded)).collect();
+            let mut all: Vec<Duration> = (0..NUM_TIMES)
+                .flat_map(|time| waits(&rows, time as u64, &grammar, &encoded))
+                .collect();
             all.sort();
             let us = |wait: Duration| wait.as_secs_f64() * 1e6;
             let at = |share: usize| us(all[(all.len() - 1) * share / 100]);
-            let mean = us(all.iter().sum::<Duration>()) / f64::from(u32::try_from(all.len()).expect("few"));
+            let mean = us(all.iter().sum::<Duration>())
+                / f64::from(u32::try_from(all.len()).expect("few"));
             let rate = masks_per_second(&rows, &grammar, &encoded);
             println!(
                 "| {size} | {name} | {compiled_ms:.1} | {mean:.0} | {:.0} | {:.0} | {:.0} | {rate:.0} |",
-                at(50), at(99), at(100)
+                at(50),
+                at(99),
+                at(100)
             );
         }
     }

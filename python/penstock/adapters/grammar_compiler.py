@@ -30,13 +30,13 @@ class GrammarCompiler:
     """Grammars of one model. What it needs of the vocabulary is made at the first use: most servers never do.
 
     Args:
-        vocab_size: logits of the model.
+        num_logits: of the model.
         stop_ids: the model's own stop tokens.
     """
 
-    def __init__(self, vocabulary: _core.Vocabulary, *, vocab_size: int, stop_ids: tuple[int, ...]) -> None:
+    def __init__(self, vocabulary: _core.Vocabulary, *, num_logits: int, stop_ids: tuple[int, ...]) -> None:
         self._vocabulary = vocabulary
-        self._vocab_size = vocab_size
+        self._num_logits = num_logits
         self._stop_ids = stop_ids
         self._made: _core.GrammarFactory | None = None
         self._lock = threading.Lock()
@@ -75,6 +75,6 @@ class GrammarCompiler:
         with self._lock:
             if self._made is None:
                 self._made = _core.GrammarFactory(
-                    self._vocabulary, num_ids=self._vocab_size, stop_ids=list(self._stop_ids)
+                    self._vocabulary, num_ids=self._num_logits, stop_ids=list(self._stop_ids)
                 )
             return self._made

@@ -43,7 +43,7 @@ class JaxEngine(ScheduledEngine):
         self.max_model_len = min(
             settings.max_model_len or checkpoint.max_position_embeddings, checkpoint.max_position_embeddings
         )
-        self.stop_ids = checkpoint.stop_ids
+        self.stop_ids, self.num_logits = checkpoint.stop_ids, checkpoint.vocab_size
         self._settings = settings
         self._checkpoint = checkpoint
         self._runner: JaxRunner | None = None

@@ -27,9 +27,11 @@ class ScheduledEngine(TokenEngineAdapter):
 
     Attributes:
         stop_ids: the model's own stop tokens.
+        num_logits: of the model: as many as its tokenizer has tokens, or more.
     """
 
     stop_ids: tuple[int, ...] = ()
+    num_logits: int | None = None
 
     def __init__(self, prompt: PromptEncoder, hub: Hub, metrics: ModelMetrics, model_name: str) -> None:
         self.hub = hub
@@ -49,8 +51,8 @@ class ScheduledEngine(TokenEngineAdapter):
 
     @cached_property
     def _grammars(self) -> GrammarCompiler:
-        vocabulary, vocab_size = self.prompt.vocabulary, self.prompt.vocab_size
-        return GrammarCompiler(vocabulary, vocab_size=vocab_size, stop_ids=self.stop_ids)
+        num_logits = self.prompt.vocab_size if self.num_logits is None else self.num_logits
+        return GrammarCompiler(self.prompt.vocabulary, num_logits=num_logits, stop_ids=self.stop_ids)
 
     def compile_grammar(
         self, form: StructuredOutput | None, thought: ThoughtBefore | None, *, param: str

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic_core import to_json
+
+from penstock._core import ToolFormat
 from penstock.adapters.engine import Engine, PromptRequest
 from penstock.adapters.grammar_compiler import ThoughtBefore
 from penstock.errors import ApiError
@@ -32,6 +39,8 @@ async def constraint(
         raise ApiError(
             "invalid_value", f"'{form.param}' cannot be given where a tool must be called.", param=form.param
         )
+    if form is not None and (either := _calls_or(form, request, engine)) is not None:
+        form = either
     form = form or calls
     budget = request.thinking_token_budget if isinstance(request, ChatCompletionRequest) else None
     thought = _thought(engine, is_thinking=is_thinking, max_tokens=budget, is_form_whole=form is not calls)
@@ -54,6 +63,30 @@ def _calls(request: PromptRequest, engine: Engine) -> StructuredOutput | None:
     param = "tool_choice" if use.is_required else "tools"
     text = engine.tool_grammar(tools, required=use.is_required, name=use.name, parallel=use.is_parallel, param=param)
     return StructuredOutput("lark", text, param)
+
+
+def _calls_or(form: StructuredOutput, request: PromptRequest, engine: Engine) -> StructuredOutput | None:
+    """A JSON answer, or calls of the tools that are offered beside it; None where there is no such choice. An agent's
+    model looks things up first and answers in the given form at last."""
+    if not isinstance(request, ChatCompletionRequest) or not request.tool_use.functions:
+        return None
+    format_name, schema = engine.formats.tool, _SCHEMAS.get(form.kind, form.text)
+    if format_name is None or form.kind not in {"json_schema", "json_object"} or not ToolFormat(format_name).markers:
+        return None  # where a call is JSON and nothing else, it could not be told from the answer
+    use = request.tool_use
+    tools = to_json([{"type": "function", "function": _as_strict(each)} for each in use.functions])
+    calls = engine.tool_grammar(tools, required=True, name=None, parallel=use.is_parallel, param="tools")
+    text = re.sub(r"^start:", "calls:", calls, flags=re.MULTILINE)
+    return StructuredOutput("lark", f"{text}\nanswer: %json {schema}\nstart: calls | answer\n", form.param)
+
+
+#: As of `_core.GRAMMAR_KINDS`.
+_SCHEMAS = {"json_object": '{"type": "object"}'}
+
+
+def _as_strict(function: Mapping[str, Any]) -> dict[str, Any]:
+    """A function whose arguments are held to its schema if it says so, else to none."""
+    return {name: value for name, value in function.items() if name != "parameters" or function.get("strict")}
 
 
 def _thought(
