@@ -181,18 +181,20 @@ class Opening:
         stop_token_ids: list[int] = ...,
         keep_alive_s: float | None = None,
         prompts: list[tuple[list[int], str | None]] = ...,
+        choices_per_prompt: int | None = None,
         output: Any = None,
     ) -> Opening:
         """`dialect`: the API it speaks: "chat" (chat.completion and its chunks), "completions" (text_completion), or
         "deltas": no wire at all, for `Hub.take_deltas`. `is_streamed`: events as the tokens come, else one body at the
-        end. `num_choices`: prompts times n. `prompt_tokens`: of all prompts together, for usage. `max_tokens`: per
-        choice, for metrics. `arrival`: when the request came. `stop`: stop strings; empty ones are ignored.
-        `stop_token_ids`: stop tokens beside the model's own, to be named where one ended a choice. `prompts`: ids and
-        text (None: what the ids say) of each, where `output` asks for `echo` or `return_token_ids`; else empty.
-        `output`: a `penstock.output_options.OutputOptions`, or None for one as it is by default.
-        `keep_alive_s`: a stream that sent nothing for so long gets a comment; None: never.
-        ValueError when `dialect` is none of these, `num_choices` not 1 to 2**CHOICE_BITS or `keep_alive_s` not
-        positive."""
+        end. `num_choices`: of all prompts together; `choices_per_prompt`: of each, None: there is one prompt.
+        `prompt_tokens`: of all prompts together, for usage. `max_tokens`: per choice, for metrics. `arrival`: when the
+        request came. `stop`: stop strings; empty ones are ignored. `stop_token_ids`: stop tokens beside the model's
+        own, to be named where one ended a choice. `prompts`: ids and text (None: what the ids say) of each, where
+        `output` asks for `echo` or `return_token_ids`; else empty. `output`: a
+        `penstock.output_options.OutputOptions`, or None for one as it is by default. `keep_alive_s`: a stream that
+        sent nothing for so long gets a comment; None: never.
+        ValueError when `dialect` is none of these, `num_choices` not 1 to 2**CHOICE_BITS, `keep_alive_s` not positive,
+        or a format of `output` unknown."""
 
 @final
 class Receipt:
@@ -244,9 +246,22 @@ class Hub:
         string), by a slow reader, or whose stream is gone: the scheduler frees those. Detached from the GIL. The three
         numbers set the engine's gauges. ValueError when the columns do not fit each other."""
 
-    def push_text(self, row_key: int, text: str, *, num_tokens: int, end: int = 0) -> bool:
-        """Text from a foreign engine, through the same stop strings, events and counters. True if the engine must stop:
-        ended by text or a slow reader, or nobody is there to take it."""
+    def push_text(
+        self,
+        row_key: int,
+        text: str,
+        *,
+        num_tokens: int,
+        end: int = 0,
+        reasoning: str = ...,
+        tool_calls: list[tuple[int, tuple[str, str] | None, str]] = ...,
+        logprobs: list[tuple[bytes, float, list[tuple[bytes, float]]]] = ...,
+    ) -> bool:
+        """What a foreign engine gives of a choice, through the same stop strings, events and counters: `reasoning`,
+        then `text`, then pieces of tool calls (index; id and name where a call begins; arguments), all from
+        `num_tokens` tokens. `logprobs`: of those tokens, each its bytes, its log probability and the likeliest ones in
+        its place. Reasoning and calls fail a stream of completions. True if the engine must stop: ended by text or a
+        slow reader, or nobody is there to take it. ValueError where there are more `logprobs` than tokens."""
 
     def fail(self, stream_key: int, kind: str, message: str, *, param: str | None = None) -> bool:
         """Ends a stream with an error (a row of the error table): an error frame and [DONE], or the plain answer's
@@ -266,10 +281,12 @@ class Hub:
 
     def take_deltas(
         self, stream_key: int
-    ) -> tuple[list[tuple[int, str, int, str | None]], int, tuple[str, str, str | None] | None]:
-        """`take` for a stream that was opened with the dialect "deltas": rows of (choice, new text, new tokens, finish
-        reason or None), the status, and the error that ended it (row of the error table, message, param). The tokens
-        of a choice's rows add up to all that it cost. ValueError when the stream speaks another dialect."""
+    ) -> tuple[list[tuple[int, str, str, int, str | None, int, str]], int, tuple[str, str, str | None] | None]:
+        """`take` for a stream that was opened with the dialect "deltas": rows of (choice, kind, new text, new tokens,
+        finish reason or None, which tool call, its id), the status, and the error that ended it (row of the error
+        table, message, param). Kinds: "text", "reasoning", "tool_call" (the text is its tool's name) and
+        "tool_arguments"; the last two columns are those of calls. The tokens of a choice's rows add up to all that it
+        cost. ValueError when the stream speaks another dialect."""
 
     def take_ready(self) -> list[int]:
         """Keys of the streams that got something to take since the last call, each once."""
@@ -278,8 +295,12 @@ class Hub:
         """Appends a keep-alive comment to every streamed stream that sent nothing for its own `keep_alive_s`. True if
         any did."""
 
-    def rows_with_room(self, keys: Buffer, max_pending_bytes: int) -> bytes:
-        """uint8 [B]: 1 where the stream of that row is open and holds at most `max_pending_bytes` unread."""
+    def rows_with_room(
+        self, keys: Buffer, max_pending_bytes: int, *, num_wanted: int = 0, timeout_s: float = 0.0
+    ) -> bytes:
+        """uint8 [B]: 1 where the stream of that row is open and holds at most `max_pending_bytes` unread.
+
+        Waits until `num_wanted` are, at most `timeout_s`, without the GIL: whoever sends needs it meanwhile."""
 
     @property
     def num_open(self) -> int:

@@ -225,7 +225,7 @@ class Prompt:
 
     Attributes:
         ids: token ids, shorter than the model's context.
-        text: for an engine that reads text.
+        text: for an engine that reads text; or as the client wrote it, where the answer shows it again.
         is_thinking: whether the answer begins within a thought: True where the prompt has opened one, False where it
             has closed one, so that none will come; None where it says nothing.
     """

@@ -3,12 +3,14 @@
 //! A new API is a file with an [`EventWriter`] and a row of the table. Knows no stage and no clock.
 
 mod chat;
+mod choice_end;
 mod completions;
 mod deltas;
 mod escape;
 mod logprobs;
 mod openai;
 
+use std::borrow::Cow;
 use std::fmt::Debug;
 use std::ops::Range;
 
@@ -71,6 +73,15 @@ pub struct Details<'a> {
     pub vocabulary: &'a Vocabulary,
     /// What the response has cost so far, of this choice alone.
     pub usage: Usage,
+}
+
+impl<'a> Details<'a> {
+    /// The bytes of a token.
+    #[must_use]
+    pub fn bytes(&self, id: u32) -> Cow<'a, [u8]> {
+        let spelling = self.tokens.and_then(|table| table.spelling(id));
+        spelling.map_or_else(|| self.vocabulary.bytes(id), Cow::Borrowed)
+    }
 }
 
 /// A prompt that the answer tells of.
@@ -229,6 +240,12 @@ impl Dialect {
     pub fn from_name(name: &str) -> Option<Self> {
         let mut all = Self::ALL.iter().copied();
         all.find(|dialect| dialect.name() == name)
+    }
+
+    /// Whether it tells reasoning and tool calls apart from text.
+    #[must_use]
+    pub const fn is_structured(self) -> bool {
+        !matches!(self, Self::Completions)
     }
 
     /// Prepares the writer of one stream.

@@ -60,7 +60,7 @@ def test_a_second_start_compiles_nothing_and_computes_the_same(
 
 
 def test_a_program_is_found_again_by_what_it_is(stored: Path, checkpoint: Checkpoint):
-    caches, _ = open_store(stored, checkpoint).load(FRESH)()
+    caches, _, _ = open_store(stored, checkpoint).load(FRESH)()
     assert len(caches) == 3
     assert open_store(stored, checkpoint, max_num_seqs=3).load(FRESH) is None
     assert open_store(stored, checkpoint).load(ProgramKey("decode", 1)) is None

@@ -117,7 +117,12 @@ class TokenEngineAdapter(InferenceEngineAdapter, Engine):
         return is_quick(request)
 
     def read_prompts(self, request: PromptRequest) -> tuple[Prompt, ...]:
-        if isinstance(request, ChatCompletionRequest) and request.tool_use.is_required and not self.abilities.json:
+        if (
+            isinstance(request, ChatCompletionRequest)
+            and request.has_tools
+            and request.tool_use.is_required
+            and not self.abilities.json
+        ):
             raise ApiError("unsupported_parameter", "'tool_choice' cannot require a call yet.", param="tool_choice")
         return read_token_prompts(self.prompt, request, self._thought_markers)
 
@@ -129,7 +134,7 @@ class TokenEngineAdapter(InferenceEngineAdapter, Engine):
         if not isinstance(request, ChatCompletionRequest):
             return []
         unread = unread_options(request, self.prompt.template_variables)
-        if request.tool_use.is_enforced and not self.abilities.json:
+        if request.has_tools and request.tool_use.is_enforced and not self.abilities.json:
             unread.append("tools.strict")
         return unread
 

@@ -64,5 +64,8 @@ class EchoEngine(ScheduledEngine):
             max_queued_requests=self._max_queued_requests, num_grammar_threads=self._num_grammar_threads,
         )  # fmt: skip
 
-    def _rows_with_room(self, row_keys: Any) -> np.ndarray:  # Any: of a buffer, which numpy's types do not say on 3.11
-        return np.frombuffer(self.hub.rows_with_room(row_keys, _WATERMARK_BYTES), bool)
+    def _rows_with_room(self, row_keys: Any, num_wanted: int, timeout_s: float) -> np.ndarray:
+        """`row_keys`: uint64 [B]; numpy's types do not say on 3.11 that it is a buffer."""
+        return np.frombuffer(
+            self.hub.rows_with_room(row_keys, _WATERMARK_BYTES, num_wanted=num_wanted, timeout_s=timeout_s), bool
+        )

@@ -16,14 +16,15 @@ from penstock.engine.row_parameters import ROW_LAYOUT
 
 _MAX_TOKENS = ROW_LAYOUT.slices["max_tokens"].start
 
-#: From row keys, uint64 [B], to which of them may have a token, bool [B].
-RowsWithRoom = Callable[[np.ndarray], np.ndarray]
+#: From row keys, uint64 [B], how many of them are wanted and how many seconds they may be waited for, to which of them
+#: may have a token, bool [B].
+RowsWithRoom = Callable[[np.ndarray, int, float], np.ndarray]
 
-#: Where fewer than half of the rows have room, it is looked for again after such a pause: a step for few costs as much
-#: as one for all. Where none has any even then, the next pause is twice as long, up to the longest. Then the step
-#: comes back empty, so that whoever joins or is cancelled need not wait for a reader.
-_FIRST_PAUSE_S = 0.00025
-_LONGEST_PAUSE_S = 0.004
+#: How long half of the rows are waited for: a step for few costs as much as one for all. Where none has room even then,
+#: one is waited for, and at last the step comes back empty, so that whoever joins or is cancelled need not wait for a
+#: reader.
+_WAIT_FOR_HALF_S = 0.001
+_WAIT_FOR_ONE_S = 0.006
 
 
 def echo_capacity(
@@ -131,16 +132,10 @@ class EchoRunner:
     def _wait_for_room(self, row_keys: np.ndarray, *, may_wait: bool) -> np.ndarray | bool:
         if self._rows_with_room is None or not len(row_keys):
             return True
-        has_room = self._rows_with_room(row_keys)
-        if not may_wait or 2 * np.count_nonzero(has_room) >= len(row_keys):
-            return has_room
-        pause_s = _FIRST_PAUSE_S
-        while pause_s <= _LONGEST_PAUSE_S:
-            time.sleep(pause_s)
-            pause_s *= 2
-            if (has_room := self._rows_with_room(row_keys)).any():
-                break
-        return has_room
+        if not may_wait:
+            return self._rows_with_room(row_keys, 0, 0.0)
+        has_room = self._rows_with_room(row_keys, (len(row_keys) + 1) // 2, _WAIT_FOR_HALF_S)
+        return has_room if has_room.any() else self._rows_with_room(row_keys, 1, _WAIT_FOR_ONE_S)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,15 @@ from penstock.abilities import Abilities
 from penstock.adapters.grammar_compiler import ThoughtBefore
 from penstock.adapters.outlets import Outlets
 from penstock.errors import ApiError
-from penstock.generation import EngineStatus, GenerationRequest, GrammarSpec, Prompt, SamplingDefaults, SamplingParams
+from penstock.generation import (
+    EngineState,
+    EngineStatus,
+    GenerationRequest,
+    GrammarSpec,
+    Prompt,
+    SamplingDefaults,
+    SamplingParams,
+)
 from penstock.prompt import OutputFormats
 from penstock.protocol import ChatCompletionRequest, CompletionRequest, StructuredOutput
 
@@ -119,6 +127,11 @@ class Engine(ABC):
     def start(self, on_step: Callable[[], None]) -> None:
         """Starts the engine and returns at once. `on_step()` is called, from any thread, after each step that put
         frames into the hub, and on every change of state: it must be cheap and thread-safe."""
+
+    @property
+    def state(self) -> EngineState:
+        """Of the same, what every request asks."""
+        return self.status().state
 
     @abstractmethod
     def status(self) -> EngineStatus:

@@ -35,7 +35,7 @@ class ProgramConfig:
     num_slots: int
     pages_per_sequence: int
     is_dynamic: bool
-    compiler_options: tuple[tuple[str, str], ...] = ()
+    compiler_options: tuple[tuple[str, str | int], ...] = ()
     num_page_groups: int = 1
 
     @property

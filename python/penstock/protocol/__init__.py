@@ -21,7 +21,7 @@ from penstock.protocol.completions import CompletionRequest
 from penstock.protocol.errors import ErrorResponse
 from penstock.protocol.fields import fields_of
 from penstock.protocol.messages import ChatMessage, FunctionCall, ToolCall
-from penstock.protocol.models import ModelCapabilities, ModelFormats, ModelList, ModelObject, ModelSamplingDefaults
+from penstock.protocol.models import ModelFormats, ModelList, ModelObject, ModelSamplingDefaults, capabilities_of
 from penstock.protocol.sampling import sampling_params
 from penstock.protocol.structured import StructuredOutput, structured_output
 from penstock.protocol.tool_use import ToolUse
@@ -60,7 +60,6 @@ __all__ = [
     "FunctionDefinition",
     "GenerationFields",
     "Limits",
-    "ModelCapabilities",
     "ModelFormats",
     "ModelList",
     "ModelObject",
@@ -75,6 +74,7 @@ __all__ = [
     "ToolList",
     "ToolUse",
     "UsageInfo",
+    "capabilities_of",
     "fields_of",
     "parse_chat",
     "parse_completion",

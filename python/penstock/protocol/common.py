@@ -9,11 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Discriminator, FailFast, Field, Tag
 
-from penstock.generation import MAX_STOP_IDS_OF_A_REQUEST, SamplingParams
+from penstock.generation import (
+    MAX_BAD_WORDS,
+    MAX_BIAS,
+    MAX_LOGIT_BIAS,
+    MAX_PENALTY,
+    MAX_REPETITION_PENALTY,
+    MAX_STOP_IDS_OF_A_REQUEST,
+    MIN_PENALTY,
+    MIN_REPETITION_PENALTY,
+    SamplingParams,
+)
 from penstock.output_options import MAX_LOGPROBS, OutputOptions
 
 STRICT = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
@@ -37,9 +48,7 @@ UNDECLARED: dict[str, Any] = {
     "metadata": None,
 }
 
-MAX_LOGIT_BIAS = 1024
 MAX_ALLOWED_TOKEN_IDS = 16_384
-MAX_BAD_WORDS = 64
 MAX_BAD_WORD_CHARS = 256
 
 INT32_MAX = 2**31 - 1
@@ -102,6 +111,7 @@ class StreamOptions(WireModel):
 TokenId = Annotated[int, Field(ge=0, le=INT32_MAX)]
 TokenIds = Annotated[list[TokenId], FAIL_FAST]
 BadWord = Annotated[str, Field(min_length=1, max_length=MAX_BAD_WORD_CHARS)]
+Bias = Annotated[float, Field(ge=-MAX_BIAS, le=MAX_BIAS)]
 NumLogprobs = Annotated[int, Field(ge=0, le=MAX_LOGPROBS)]
 
 
@@ -138,10 +148,10 @@ class GenerationFields(WireModel):
     top_p: float | None = Field(None, ge=0, le=1)
     top_k: int | None = Field(None, ge=-1, le=INT32_MAX)
     min_p: float | None = Field(None, ge=0, le=1)
-    presence_penalty: float | None = Field(0.0, ge=-2, le=2)
-    frequency_penalty: float | None = Field(0.0, ge=-2, le=2)
-    repetition_penalty: float | None = Field(1.0, ge=0.01, le=100)
-    logit_bias: dict[TokenId, Annotated[float, Field(ge=-100, le=100)]] | None = Field(None, max_length=MAX_LOGIT_BIAS)
+    presence_penalty: float | None = Field(0.0, ge=MIN_PENALTY, le=MAX_PENALTY)
+    frequency_penalty: float | None = Field(0.0, ge=MIN_PENALTY, le=MAX_PENALTY)
+    repetition_penalty: float | None = Field(1.0, ge=MIN_REPETITION_PENALTY, le=MAX_REPETITION_PENALTY)
+    logit_bias: dict[TokenId, Bias] | None = Field(None, max_length=MAX_LOGIT_BIAS)
     allowed_token_ids: TokenIds | None = Field(None, max_length=MAX_ALLOWED_TOKEN_IDS)
     bad_words: Annotated[list[BadWord], FAIL_FAST] | None = Field(None, max_length=MAX_BAD_WORDS)
     response_format: dict[str, Any] | None = None
@@ -186,18 +196,21 @@ class GenerationFields(WireModel):
             reasoning_field: what its thinking is called.
             is_thinking: as of `Prompt`.
         """
-        return OutputOptions(
-            logprobs=sampling.logprobs,
-            echo=self.is_echoed,
-            include_stop_str=sampling.include_stop_str_in_output,
-            skip_special_tokens=sampling.skip_special_tokens,
-            return_token_ids=bool(self.return_token_ids),
-            continuous_usage=self.include_usage
-            and bool(self.stream_options and self.stream_options.continuous_usage_stats),
-            system_fingerprint=system_fingerprint,
-            num_best=sampling.n if (sampling.best_of or 0) > sampling.n else None,
-            **self.reading_options(tool_format, reasoning_format, reasoning_field, is_thinking),
-        )
+        stream_options = self.stream_options
+        options: dict[str, Any] = {
+            "logprobs": sampling.logprobs,
+            "include_stop_str": sampling.include_stop_str_in_output,
+            "skip_special_tokens": sampling.skip_special_tokens,
+            "echo": self.is_echoed,
+            "return_token_ids": bool(self.return_token_ids),
+            "continuous_usage": self.include_usage and bool(stream_options and stream_options.continuous_usage_stats),
+            "system_fingerprint": system_fingerprint,
+            "num_best": sampling.n if (sampling.best_of or 0) > sampling.n else None,
+        }
+        reading = self.reading_options(tool_format, reasoning_format, reasoning_field, is_thinking)
+        if "tools" in reading:  # as large as a client likes: nothing to keep
+            return OutputOptions(**options, **reading)
+        return _same_options(**options, **reading)
 
     def reading_options(
         self, tool_format: str | None, reasoning_format: str | None, reasoning_field: str, is_thinking: bool | None
@@ -224,13 +237,19 @@ class GenerationFields(WireModel):
     @property
     def stop_strings(self) -> tuple[str, ...]:
         """Without empty ones, which would stop before the first token."""
-        given = (self.stop,) if isinstance(self.stop, str) else self.stop or ()
-        return tuple(filter(None, given))
+        stop = self.stop
+        if not stop:
+            return ()
+        return (stop,) if isinstance(stop, str) else tuple(filter(None, stop))
 
     @property
     def new_token_limit(self) -> int | None:
         """What the client asked for, however it spelt it; None when it said nothing."""
         return self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
+
+
+#: Nearly all requests to a model ask for the same, and options take longer to be made than to be found.
+_same_options = lru_cache(maxsize=64)(OutputOptions)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,11 +21,11 @@ from penstock.protocol import (
     ChatCompletionRequest,
     CompletionRequest,
     GenerationFields,
-    ModelCapabilities,
     ModelFormats,
     ModelList,
     ModelObject,
     ModelSamplingDefaults,
+    capabilities_of,
     sampling_params,
 )
 from penstock.server.base import BaseInferenceApiServer
@@ -145,19 +145,18 @@ class PenstockServer(BaseInferenceApiServer):
         return ServerStatus.BUSY if any(status.num_waiting for status in statuses) else ServerStatus.READY
 
     def _check_has_room(self) -> None:
-        # Which model is meant stands in the body: this refuses for all of them or not at all, and counts for the last.
-        refused: tuple[ServedModel, ApiError] | None = None
+        # Which model is meant stands in the body: this refuses for all of them, and counts for all, or not at all.
+        refusals: list[ApiError] = []
         for model in self.models.values():
             try:
                 model.engine.check_has_room()
             except ApiError as error:
-                refused = model, error
+                refusals.append(error)
             else:
                 return
-        if refused is not None:
-            model, full = refused
-            model.count_rejection(full)
-            raise full
+        for model, refusal in zip(self.models.values(), refusals, strict=True):
+            model.count_rejection(refusal)
+        raise refusals[-1]
 
     def _models_health(self) -> dict[str, dict[str, Any]]:
         health = {}
@@ -228,7 +227,7 @@ def _describe(model: ServedModel) -> ModelObject:
         id=model.name,
         created=model.created,
         max_model_len=model.engine.max_model_len,
-        capabilities=ModelCapabilities.of(model.engine.abilities),
+        capabilities=capabilities_of(model.engine.abilities),
         formats=ModelFormats(tool=model.engine.formats.tool, reasoning=model.engine.formats.reasoning),
         sampling_defaults=ModelSamplingDefaults.of(model.engine.sampling_defaults),
         info={name: value for name, value in told if name not in _SAID_OUTSIDE_INFO},

@@ -12,7 +12,7 @@ from penstock.adapters.engine import Engine
 from penstock.adapters.outlets import Outlets
 from penstock.delivery.delivery import Delivery
 from penstock.errors import ApiError
-from penstock.generation import EngineState, EngineStatus
+from penstock.generation import EngineState
 from penstock.http.request import Request
 from penstock.protocol import fields_of
 
@@ -87,15 +87,16 @@ class ServedModel:
         if self._pulse is not None:
             self._pulse.cancel()
 
-    def check_ready(self) -> EngineStatus:
-        """Where the engine stands. Raises ApiError "model_loading" or "engine_dead" where it takes no work."""
+    def check_ready(self) -> None:
+        """Raises ApiError "model_loading" or "engine_dead" where the engine takes no work."""
+        if self.engine.state is EngineState.READY:
+            return
         status = self.engine.status()
         if status.state is EngineState.LOADING:
             progress = f": {status.detail}" if status.detail else ""
             raise ApiError("model_loading", f"The model is being loaded{progress}.", retry_after_s=_LOADING_RETRY_S)
         if status.state is not EngineState.READY:
             raise ApiError("engine_dead", "The engine of this model has failed and takes no requests.")
-        return status
 
     def count_rejection(self, error: ApiError) -> None:
         """Counts a request that was refused for want of room."""

@@ -1,7 +1,8 @@
 //! A prompt that stands before its answer: its text, and the rows of its tokens.
 
 use crate::detokenize::Detokenizer;
-use crate::opening::ShownPrompt;
+use crate::dialect::Prompt;
+use crate::opening::{Opening, ShownPrompt};
 use crate::token_table::{TokenRow, TokenTable};
 use crate::vocabulary::Vocabulary;
 
@@ -107,6 +108,29 @@ fn offsets(ids: &[u32], text: &str, vocabulary: &Vocabulary) -> Vec<u32> {
         num_chars += count_chars(&piece);
     }
     offsets
+}
+
+/// The prompts that stand before their answers.
+pub(super) fn echoes(opening: &Opening, vocabulary: &Vocabulary) -> Vec<Echo> {
+    let num_top = opening.output.logprobs;
+    let prompts = opening.prompts.iter().filter(|_| opening.echoes_prompts);
+    prompts
+        .map(|prompt| Echo::new(prompt, num_top, vocabulary))
+        .collect()
+}
+
+/// What the answer tells of the prompt that a choice continues.
+pub(super) fn prompt_of<'a>(
+    index: usize,
+    opening: &'a Opening,
+    echoes: &'a [Echo],
+) -> Option<Prompt<'a>> {
+    let echo = echoes.get(opening.prompt_index(index));
+    opening.prompt_of(index).map(|prompt| Prompt {
+        ids: &prompt.ids,
+        text: echo.map(|echo| echo.text.as_str()),
+        tokens: echo.and_then(|echo| echo.table.as_ref()),
+    })
 }
 
 /// Saturates, as texts of 4 GiB do not come.

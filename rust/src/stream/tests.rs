@@ -1,3 +1,4 @@
+mod structures;
 mod tokens;
 
 use std::sync::LazyLock;
@@ -21,6 +22,7 @@ fn opening(dialect: Dialect, is_streamed: bool) -> Opening {
         dialect,
         is_streamed,
         num_choices: 1,
+        choices_per_prompt: 1,
         include_usage: true,
         stop: Vec::new(),
         prompt_tokens: 7,
@@ -271,6 +273,14 @@ fn an_error_ends_a_stream_with_a_frame_and_a_plain_answer_with_its_body() {
     }
 }
 
+fn text(text: &str, num_tokens: u32) -> Sample {
+    Sample {
+        text: text.to_owned(),
+        num_tokens,
+        ..Sample::default()
+    }
+}
+
 #[test]
 fn a_foreign_engines_text_goes_the_same_way() {
     let mut rig = Rig::new(Opening {
@@ -278,8 +288,8 @@ fn a_foreign_engines_text_goes_the_same_way() {
         ..opening(Dialect::Completions, false)
     });
     let mut step = Step::new(&VOCABULARY, &rig.metrics, 2.0);
-    assert!(!rig.stream.push_text(0, "one\n", 2, None, &mut step));
-    assert!(rig.stream.push_text(0, "\ntwo", 1, None, &mut step));
+    assert!(!rig.stream.push_sample(0, &text("one\n", 2), &mut step));
+    assert!(rig.stream.push_sample(0, &text("\ntwo", 1), &mut step));
     let body: Value = serde_json::from_slice(&rig.take().0).unwrap();
     assert_eq!(
         (
@@ -458,7 +468,7 @@ proptest! {
             let mut rig = Rig::new(Opening { stop: stop.clone(), ..opening(dialect, true) });
             for (text, num_tokens) in &pieces {
                 let mut step = Step::new(&VOCABULARY, &rig.metrics, 2.0);
-                rig.stream.push_text(0, text, *num_tokens, None, &mut step);
+                rig.stream.push_sample(0, &self::text(text, *num_tokens), &mut step);
             }
             rig.push(0, &[], LENGTH);
             outcomes.push(told(dialect, true, &rig.take().0));

@@ -263,13 +263,9 @@ fn the_likeliest_of_several_choices_are_shown() {
         num_best: Some(1),
         ..OutputOptions::default()
     };
-    let prompt = ShownPrompt {
-        ids: Vec::new(),
-        text: None,
-    };
     let mut rig = Rig::new(Opening {
         num_choices: 4,
-        prompts: vec![prompt; 2],
+        choices_per_prompt: 2,
         ..asked(Dialect::Completions, false, output)
     });
     for (choice, (text, logprob)) in [("a", -2.0), ("b", -1.0), ("c", -1.0), ("d", -3.0)]
