@@ -195,6 +195,13 @@ def test_a_form_that_cannot_be_kept_is_refused(client: openai.OpenAI, form: Any,
     assert words in caught.value.message
 
 
+def test_a_form_that_other_fields_leave_nothing_of_is_an_error_and_no_answer(client: openai.OpenAI) -> None:
+    form = {"structured_outputs": {"choice": ["abcabc"]}, "allowed_token_ids": [3]}
+    with pytest.raises(openai.BadRequestError) as caught:
+        plain(client, extra_body=form)
+    assert caught.value.param == "structured_outputs.choice"
+
+
 def test_a_form_too_large_is_refused_and_neighbours_go_on(jax_server: Launch) -> None:
     huge = {"enum": ["x" * 100 + str(i) for i in range(5000)]}
 
