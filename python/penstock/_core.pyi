@@ -458,7 +458,7 @@ def parse_output(
     that there are not and on tools that are no JSON array."""
 
 def tool_grammar(
-    format: str,
+    format: str,  # noqa: A002 - as everywhere
     tools: bytes,
     *,
     vocabulary: Vocabulary,

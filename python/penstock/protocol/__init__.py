@@ -23,6 +23,7 @@ from penstock.protocol.fields import fields_of
 from penstock.protocol.messages import ChatMessage, FunctionCall, ToolCall
 from penstock.protocol.models import ModelFormats, ModelList, ModelObject, ModelSamplingDefaults, capabilities_of
 from penstock.protocol.sampling import sampling_params
+from penstock.protocol.structured import StructuredOutput, structured_output
 from penstock.protocol.tool_use import ToolUse
 from penstock.protocol.tools import (
     FunctionCallFormat,
@@ -65,6 +66,7 @@ __all__ = [
     "ModelSamplingDefaults",
     "Parsed",
     "StreamOptions",
+    "StructuredOutput",
     "ToolCall",
     "ToolDefinition",
     "ToolExecutionRequest",
@@ -78,4 +80,5 @@ __all__ = [
     "parse_completion",
     "parse_tool_call",
     "sampling_params",
+    "structured_output",
 ]
