@@ -28,6 +28,7 @@ __all__ = [
     "error_body",
     "error_kind",
     "error_kinds",
+    "error_status",
     "json_excess",
     "key_digest",
     "keys_equal",
@@ -44,10 +45,21 @@ def error_kind(name: str) -> tuple[int, str, str | None]:
 def error_kinds() -> list[str]:
     """The names of all rows, in the table's order."""
 
+def error_status(name: str, shape: str) -> int:
+    """The HTTP status of a row where an endpoint's errors have that shape: Anthropic's tells a full queue by 529.
+    KeyError on `name` and `shape`."""
+
 def error_body(
-    name: str, message: str, *, param: str | None = None, request_id: str | None = None, timestamp: float = 0.0
+    name: str,
+    message: str,
+    *,
+    param: str | None = None,
+    request_id: str | None = None,
+    timestamp: float = 0.0,
+    shape: str = "openai",
 ) -> bytes:
-    """`{"error": {"message", "type", "param", "code"}, "request_id", "timestamp"}` as JSON. KeyError on `name`."""
+    """`{"error": {"message", "type", "param", "code"}, "request_id", "timestamp"}` as JSON; where `shape` is
+    "anthropic", `{"type": "error", "error": {"type", "message"}, "request_id"}`. KeyError on `name` and `shape`."""
 
 # ---- the shape of JSON bodies
 
@@ -75,11 +87,13 @@ class Router:
         cors_origins: list[str] = ...,
         max_body_bytes: int = ...,
         max_headers: int = ...,
+        error_shapes: list[str] = ...,
     ) -> Router:
         """`endpoints`: (path template, methods, whether it takes a JSON body) in order, as ("/v1/models/{model_id}",
         ["GET"], False); a parameter that ends a template takes the rest of the path, slashes included. Literal
         templates win over templates with parameters; methods may be written in any case. `cors_origins`: empty turns
-        CORS off; "*" allows any origin, and then never credentials."""
+        CORS off; "*" allows any origin, and then never credentials. `error_shapes`: of the endpoints' refusals, in their order; default:
+        all "openai". KeyError on another than "openai" and "anthropic"."""
 
     def read(self, scope: dict[str, Any]) -> RequestHead:
         """Reads an ASGI HTTP scope in one call. Never raises on what a client sent: a head that must be refused

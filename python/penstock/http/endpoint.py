@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from penstock.errors import ConfigError
 
 Body = Literal["json", "none"]
+#: Whose body an error has (`rust/src/error_shape.rs`).
+ErrorShape = Literal["openai", "anthropic"]
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -31,6 +33,7 @@ class EndpointConfig(BaseModel):
         is_documented: stands in documents.
         request_model: of the body; default: what the handler's annotation says.
         body: how the body is read: "json", or "none". Default: "json" where a method may have one.
+        error_shape: of its refusals and failures.
         is_open: no key is needed.
         is_counted: stands in http_requests_total and http_request_duration_seconds.
         is_work: counts as a request of the server's own counters. Default: what is POSTed under /v1/.
@@ -52,6 +55,7 @@ class EndpointConfig(BaseModel):
     is_documented: bool = True
     request_model: type[BaseModel] | None = None
     body: Body | None = None
+    error_shape: ErrorShape = "openai"
     is_open: bool = False
     is_counted: bool = True
     is_work: bool | None = None

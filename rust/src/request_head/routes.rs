@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::error_shape::ErrorShape;
+
 /// One part of a path template between slashes.
 #[derive(Debug)]
 enum Segment {
@@ -17,6 +19,7 @@ struct Route {
     segments: Vec<Segment>,
     methods: Vec<String>,
     takes_body: bool,
+    error_shape: ErrorShape,
 }
 
 /// One endpoint of the list.
@@ -28,6 +31,8 @@ pub struct Endpoint {
     pub methods: Vec<String>,
     /// Whether it reads JSON bodies, which then must say that they are JSON.
     pub takes_body: bool,
+    /// Of its refusals.
+    pub error_shape: ErrorShape,
 }
 
 /// All endpoints, the most literal first.
@@ -62,6 +67,7 @@ impl Routes {
                 segments: parse(&endpoint.template)?,
                 methods: with_head(&endpoint.methods),
                 takes_body: endpoint.takes_body,
+                error_shape: endpoint.error_shape,
             });
         }
         // Stable: among equally literal templates the earlier endpoint wins.
@@ -92,6 +98,13 @@ impl Routes {
         self.0
             .iter()
             .any(|route| route.endpoint == endpoint && route.takes_body)
+    }
+
+    /// The shape of a path's refusals, whatever the method.
+    pub(super) fn error_shape_of(&self, path: &str) -> ErrorShape {
+        let mut routes = self.0.iter();
+        let route = routes.find(|route| route.match_path(path).is_some());
+        route.map_or_else(ErrorShape::default, |route| route.error_shape)
     }
 
     /// The path that was probably meant by one that leads nowhere: the same with single slashes,
@@ -235,6 +248,7 @@ mod tests {
             template: template.to_owned(),
             methods: methods.split(' ').map(str::to_owned).collect(),
             takes_body: template == "/v1/responses",
+            error_shape: ErrorShape::default(),
         });
         Routes::new(&listed).expect("good templates")
     }
@@ -296,6 +310,7 @@ mod tests {
                 template: template.to_owned(),
                 methods: vec![],
                 takes_body: false,
+                error_shape: ErrorShape::default(),
             };
             assert!(Routes::new(&[endpoint]).is_err(), "{template:?}");
         }
@@ -307,6 +322,7 @@ mod tests {
             template: "/a".to_owned(),
             methods: vec!["post".to_owned(), "Get".to_owned()],
             takes_body: true,
+            error_shape: ErrorShape::default(),
         };
         let routes = Routes::new(&[endpoint]).expect("good template");
         assert_eq!(routes.methods_of("/a"), ["POST", "GET", "HEAD"]);
