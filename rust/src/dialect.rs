@@ -18,6 +18,8 @@ use crate::delta::{Delta, Fold};
 use crate::error::ErrorKind;
 use crate::finish_reason::FinishReason;
 use crate::sse;
+use crate::token_table::TokenTable;
+use crate::vocabulary::Vocabulary;
 
 /// The API that a stream speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +43,8 @@ pub struct Identity<'a> {
     pub created: u64,
     /// Whether a usage event ends a stream.
     pub include_usage: bool,
+    /// What reasoning is called, where an API leaves that open.
+    pub reasoning_field: &'a str,
 }
 
 /// What a response cost.
@@ -52,6 +56,30 @@ pub struct Usage {
     pub cached_tokens: u64,
     /// Of all its choices.
     pub completion_tokens: u64,
+    /// Those of them that came with the model's thoughts.
+    pub reasoning_tokens: u64,
+}
+
+/// What is known beside a delta or an end, for dialects that tell it.
+#[derive(Clone, Copy, Debug)]
+pub struct Details<'a> {
+    /// Rows of the choice's tokens; none where the request asked for none.
+    pub tokens: Option<&'a TokenTable>,
+    /// How their ids are spelled.
+    pub vocabulary: &'a Vocabulary,
+    /// What the response has cost so far, of this choice alone.
+    pub usage: Usage,
+}
+
+/// How a choice ended.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    /// Why.
+    pub reason: FinishReason,
+    /// The tokens that came after its last delta's.
+    pub tokens: Range<u32>,
+    /// Whether these belong to its text: no other kind came last.
+    pub is_text: bool,
 }
 
 /// One choice of a plain answer.
@@ -61,6 +89,8 @@ pub struct Outcome<'a> {
     pub fold: &'a Fold,
     /// Its tokens, shown or not.
     pub num_tokens: u32,
+    /// Rows of all its tokens, and how they are spelled.
+    pub details: Details<'a>,
     /// Why it ended.
     pub reason: FinishReason,
 }
@@ -90,14 +120,20 @@ pub trait EventWriter: Debug + Send {
     fn push_begin(&mut self, index: usize, out: &mut Vec<u8>);
 
     /// A piece of a choice.
-    fn push_delta(&mut self, index: usize, delta: &Delta<'_>, out: &mut Vec<u8>);
+    fn push_delta(
+        &mut self,
+        index: usize,
+        delta: &Delta<'_>,
+        details: &Details<'_>,
+        out: &mut Vec<u8>,
+    );
 
-    /// A choice has ended. `tokens`: those that came after its last delta's.
+    /// A choice has ended.
     fn push_finish(
         &mut self,
         index: usize,
-        reason: FinishReason,
-        tokens: Range<u32>,
+        ending: &Ending,
+        details: &Details<'_>,
         out: &mut Vec<u8>,
     );
 

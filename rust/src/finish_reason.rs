@@ -7,6 +7,8 @@ pub enum FinishReason {
     Stop,
     /// By `max_tokens` or the context.
     Length,
+    /// After its tool calls.
+    ToolCalls,
     /// By the client's leaving.
     Abort,
     /// By an error.
@@ -20,6 +22,7 @@ impl FinishReason {
         match self {
             Self::Stop => "stop",
             Self::Length => "length",
+            Self::ToolCalls => "tool_calls",
             Self::Abort => "abort",
             Self::Error => "error",
         }

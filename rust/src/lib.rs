@@ -20,6 +20,7 @@ pub mod sse;
 pub mod stage;
 pub mod stop;
 pub mod stream;
+pub mod token_table;
 pub mod vocabulary;
 
 #[cfg(feature = "python")]

@@ -42,6 +42,7 @@ impl Opening {
             model: &self.model,
             created: self.created,
             include_usage: self.include_usage,
+            reasoning_field: "reasoning_content",
         }
     }
 }

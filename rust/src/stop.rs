@@ -119,6 +119,7 @@ impl StopWatch {
     pub fn finish(&mut self, out: &mut String) {
         out.push_str(&self.held);
         self.held.clear();
+        self.matched.fill(0);
     }
 
     /// Where the first stop string ends in `text` and how long it is.
@@ -209,7 +210,17 @@ impl StopStage {
 }
 
 impl Stage for StopStage {
+    /// Stop strings are looked for in text alone; what an engine gives as another kind ends a text.
     fn push(&mut self, delta: &Delta<'_>, next: &mut Next<'_>) -> Flow {
+        if delta.kind != Kind::Text {
+            self.finish(next)?;
+            let tokens = self.num_tokens_given..delta.tokens.end;
+            (self.num_tokens_seen, self.num_tokens_given) = (tokens.end, tokens.end);
+            return next.push(&Delta {
+                tokens,
+                ..delta.clone()
+            });
+        }
         self.num_tokens_seen = delta.tokens.end;
         let is_stopped = self.watch.push(&self.strings, delta.text, &mut self.shown);
         self.give(next)?;

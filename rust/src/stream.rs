@@ -109,7 +109,8 @@ impl Stream {
         if !self.begin(index, num_tokens as usize, has_something, step) {
             return self.has_nobody(index);
         }
-        let flow = self.choices[index].push_text(text, num_tokens, &mut self.frames);
+        let flow =
+            self.choices[index].push_text(text, num_tokens, step.vocabulary, &mut self.frames);
         if let Some(reason) = flow.break_value() {
             self.end_choice(index, reason, step);
             return true;
@@ -316,17 +317,20 @@ impl Stream {
         self.choices[index].end(reason, step, &mut self.frames);
         self.num_ended += 1;
         if self.num_ended == self.choices.len() {
-            self.end(step.metrics);
+            self.end(step.vocabulary, step.metrics);
         }
     }
 
     /// All choices have ended.
-    fn end(&mut self, metrics: &ModelMetrics) {
+    fn end(&mut self, vocabulary: &Vocabulary, metrics: &ModelMetrics) {
         let usage = self.usage();
         if self.opening.is_streamed {
             self.frames.write(|writer, out| writer.push_end(usage, out));
         } else {
-            let mut outcomes = self.choices.iter().filter_map(Choice::outcome);
+            let mut outcomes = self
+                .choices
+                .iter()
+                .filter_map(|choice| choice.outcome(vocabulary));
             self.frames
                 .write(|writer, out| writer.push_body(&mut outcomes, usage, out));
         }
@@ -357,6 +361,11 @@ impl Stream {
             prompt_tokens: u64::from(self.opening.prompt_tokens),
             cached_tokens: self.num_cached_tokens,
             completion_tokens: self.choices.iter().map(num_tokens).sum(),
+            reasoning_tokens: self
+                .choices
+                .iter()
+                .map(|choice| u64::from(choice.num_reasoning_tokens))
+                .sum(),
         }
     }
 

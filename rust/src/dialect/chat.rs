@@ -2,19 +2,18 @@
 //!
 //! Source: `OpenAI`'s API reference, "Chat completions".
 
-use std::ops::Range;
-
 use super::escape::push_escaped;
-use super::openai::{Parts, UNFINISHED, push_finish_reason};
-use super::{EventWriter, Identity, Outcome, Usage};
-use crate::delta::{Delta, Kind};
-use crate::finish_reason::FinishReason;
+use super::openai::{Parts, UNFINISHED, push_finish_reason, push_number};
+use super::{Details, Ending, EventWriter, Identity, Outcome, Usage};
+use crate::delta::{Delta, Fold, FoldedCall, Kind};
 
 #[derive(Debug)]
 pub(super) struct ChatWriter {
     parts: Parts,
     /// A text event of choice 0, up to its text: the one that is written most.
     first_text: Vec<u8>,
+    /// What reasoning is called: `reasoning_content` or `reasoning`.
+    reasoning_field: Vec<u8>,
 }
 
 impl ChatWriter {
@@ -22,7 +21,12 @@ impl ChatWriter {
         let parts = Parts::new(of, "chat.completion.chunk");
         let mut first_text = Vec::new();
         push_text_start(&parts, 0, &mut first_text);
-        Self { parts, first_text }
+        let reasoning_field = of.reasoning_field.as_bytes().to_vec();
+        Self {
+            parts,
+            first_text,
+            reasoning_field,
+        }
     }
 }
 
@@ -34,27 +38,42 @@ impl EventWriter for ChatWriter {
         out.extend_from_slice(self.parts.tail);
     }
 
-    fn push_delta(&mut self, index: usize, delta: &Delta<'_>, out: &mut Vec<u8>) {
-        match delta.kind {
-            Kind::Text if index == 0 => out.extend_from_slice(&self.first_text),
-            Kind::Text => push_text_start(&self.parts, index, out),
-        }
+    fn push_delta(&mut self, index: usize, delta: &Delta<'_>, _: &Details<'_>, out: &mut Vec<u8>) {
+        let end: &[u8] = match delta.kind {
+            Kind::Text if index == 0 => {
+                out.extend_from_slice(&self.first_text);
+                b"\"}"
+            }
+            Kind::Text => {
+                push_text_start(&self.parts, index, out);
+                b"\"}"
+            }
+            Kind::Reasoning => {
+                self.push_reasoning_start(index, out);
+                b"\"}"
+            }
+            Kind::ToolCall { index: call, id } => {
+                self.push_call_start(index, call, out);
+                out.push(b',');
+                push_call_id(id, out);
+                b"\",\"arguments\":\"\"}}]}"
+            }
+            Kind::ToolArguments { index: call } => {
+                self.push_call_start(index, call, out);
+                out.extend_from_slice(b",\"function\":{\"arguments\":\"");
+                b"\"}}]}"
+            }
+        };
         push_escaped(delta.text, out);
-        out.extend_from_slice(b"\"}");
+        out.extend_from_slice(end);
         out.extend_from_slice(UNFINISHED);
         out.extend_from_slice(self.parts.tail);
     }
 
-    fn push_finish(
-        &mut self,
-        index: usize,
-        reason: FinishReason,
-        _: Range<u32>,
-        out: &mut Vec<u8>,
-    ) {
+    fn push_finish(&mut self, index: usize, ending: &Ending, _: &Details<'_>, out: &mut Vec<u8>) {
         self.parts.push_choice(index, out);
         out.extend_from_slice(b",\"delta\":{}");
-        push_finish_reason(reason, out);
+        push_finish_reason(ending.reason, out);
         out.extend_from_slice(self.parts.tail);
     }
 
@@ -68,8 +87,28 @@ impl EventWriter for ChatWriter {
         usage: Usage,
         out: &mut Vec<u8>,
     ) {
+        let push_choice = |outcome: Outcome<'_>, out: &mut Vec<u8>| {
+            push_message(outcome.fold, &self.reasoning_field, out);
+            push_finish_reason(outcome.reason, out);
+        };
         self.parts
-            .push_body("chat.completion", choices, push_message, usage, out);
+            .push_body("chat.completion", choices, push_choice, usage, out);
+    }
+}
+
+impl ChatWriter {
+    fn push_reasoning_start(&self, index: usize, out: &mut Vec<u8>) {
+        self.parts.push_choice(index, out);
+        out.extend_from_slice(b",\"delta\":{\"");
+        out.extend_from_slice(&self.reasoning_field);
+        out.extend_from_slice(b"\":\"");
+    }
+
+    /// An event up to and with the index of one of its choice's calls.
+    fn push_call_start(&self, index: usize, call: u32, out: &mut Vec<u8>) {
+        self.parts.push_choice(index, out);
+        out.extend_from_slice(b",\"delta\":{\"tool_calls\":[{\"index\":");
+        push_number(call as usize, out);
     }
 }
 
@@ -78,9 +117,46 @@ fn push_text_start(parts: &Parts, index: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"delta\":{\"content\":\"");
 }
 
-fn push_message(outcome: Outcome<'_>, out: &mut Vec<u8>) {
-    out.extend_from_slice(b",\"message\":{\"role\":\"assistant\",\"content\":\"");
-    push_escaped(&outcome.fold.text, out);
-    out.extend_from_slice(b"\",\"refusal\":null}");
-    push_finish_reason(outcome.reason, out);
+/// From a call's id to its tool's name, with its quote open.
+fn push_call_id(id: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\"id\":\"");
+    push_escaped(id, out);
+    out.extend_from_slice(b"\",\"type\":\"function\",\"function\":{\"name\":\"");
+}
+
+/// A whole message. Its content is null where all that it says are calls.
+fn push_message(fold: &Fold, reasoning_field: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"message\":{\"role\":\"assistant\",\"content\":");
+    if fold.text.is_empty() && !fold.tool_calls.is_empty() {
+        out.extend_from_slice(b"null");
+    } else {
+        out.push(b'"');
+        push_escaped(&fold.text, out);
+        out.push(b'"');
+    }
+    out.extend_from_slice(b",\"refusal\":null");
+    if !fold.reasoning.is_empty() {
+        out.extend_from_slice(b",\"");
+        out.extend_from_slice(reasoning_field);
+        out.extend_from_slice(b"\":\"");
+        push_escaped(&fold.reasoning, out);
+        out.push(b'"');
+    }
+    if !fold.tool_calls.is_empty() {
+        push_calls(&fold.tool_calls, out);
+    }
+    out.push(b'}');
+}
+
+fn push_calls(calls: &[FoldedCall], out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"tool_calls\":[");
+    for (index, call) in calls.iter().enumerate() {
+        out.extend_from_slice(if index == 0 { b"{" } else { b",{" });
+        push_call_id(&call.id, out);
+        push_escaped(&call.name, out);
+        out.extend_from_slice(b"\",\"arguments\":\"");
+        push_escaped(&call.arguments, out);
+        out.extend_from_slice(b"\"}}");
+    }
+    out.push(b']');
 }

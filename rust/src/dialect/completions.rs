@@ -2,13 +2,10 @@
 //!
 //! Source: `OpenAI`'s API reference, "Completions (legacy)".
 
-use std::ops::Range;
-
 use super::escape::push_escaped;
 use super::openai::{Parts, UNFINISHED, push_finish_reason};
-use super::{EventWriter, Identity, Outcome, Usage};
-use crate::delta::{Delta, Kind};
-use crate::finish_reason::FinishReason;
+use super::{Details, Ending, EventWriter, Identity, Outcome, Usage};
+use crate::delta::Delta;
 
 const OBJECT: &str = "text_completion";
 
@@ -31,10 +28,11 @@ impl CompletionsWriter {
 impl EventWriter for CompletionsWriter {
     fn push_begin(&mut self, _: usize, _: &mut Vec<u8>) {}
 
-    fn push_delta(&mut self, index: usize, delta: &Delta<'_>, out: &mut Vec<u8>) {
-        match delta.kind {
-            Kind::Text if index == 0 => out.extend_from_slice(&self.first_text),
-            Kind::Text => push_text_start(&self.parts, index, out),
+    fn push_delta(&mut self, index: usize, delta: &Delta<'_>, _: &Details<'_>, out: &mut Vec<u8>) {
+        if index == 0 {
+            out.extend_from_slice(&self.first_text);
+        } else {
+            push_text_start(&self.parts, index, out);
         }
         push_escaped(delta.text, out);
         out.push(b'"');
@@ -42,16 +40,10 @@ impl EventWriter for CompletionsWriter {
         out.extend_from_slice(self.parts.tail);
     }
 
-    fn push_finish(
-        &mut self,
-        index: usize,
-        reason: FinishReason,
-        _: Range<u32>,
-        out: &mut Vec<u8>,
-    ) {
+    fn push_finish(&mut self, index: usize, ending: &Ending, _: &Details<'_>, out: &mut Vec<u8>) {
         push_text_start(&self.parts, index, out);
         out.push(b'"');
-        push_finish_reason(reason, out);
+        push_finish_reason(ending.reason, out);
         out.extend_from_slice(self.parts.tail);
     }
 

@@ -104,23 +104,24 @@ fn identity(of: &Identity<'_>) -> [Vec<u8>; 2] {
     [before, after]
 }
 
-/// From the choices' closing bracket to the last brace. Nothing splits reasoning off yet, so it has no tokens.
+/// From the choices' closing bracket to the last brace.
 fn push_usage(usage: Usage, out: &mut Vec<u8>) {
     let Usage {
         prompt_tokens,
         cached_tokens,
         completion_tokens,
+        reasoning_tokens,
     } = usage;
     let total_tokens = prompt_tokens + completion_tokens;
     let json = format!(
         "],\"usage\":{{\"prompt_tokens\":{prompt_tokens},\"completion_tokens\":{completion_tokens},\
          \"total_tokens\":{total_tokens},\"prompt_tokens_details\":{{\"cached_tokens\":{cached_tokens}}},\
-         \"completion_tokens_details\":{{\"reasoning_tokens\":0}}}}}}"
+         \"completion_tokens_details\":{{\"reasoning_tokens\":{reasoning_tokens}}}}}}}"
     );
     out.extend_from_slice(json.as_bytes());
 }
 
-fn push_number(number: usize, out: &mut Vec<u8>) {
+pub(super) fn push_number(number: usize, out: &mut Vec<u8>) {
     match u8::try_from(number) {
         Ok(digit @ 0..=9) => out.push(b'0' + digit),
         _ => out.extend_from_slice(number.to_string().as_bytes()),

@@ -48,7 +48,7 @@ pub struct RequestSizes {
 /// What counts the choices that ended so.
 fn counter_of(reason: FinishReason) -> Counter {
     match reason {
-        FinishReason::Stop => Counter::SuccessStop,
+        FinishReason::Stop | FinishReason::ToolCalls => Counter::SuccessStop,
         FinishReason::Length => Counter::SuccessLength,
         FinishReason::Abort => Counter::SuccessAbort,
         FinishReason::Error => Counter::SuccessError,

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use crate::delta::{Delta, Fold, Kind};
 use crate::detokenize::Detokenizer;
-use crate::dialect::Outcome;
+use crate::dialect::{Details, Ending, Outcome, Usage};
 use crate::finish_reason::FinishReason;
 use crate::metrics::{Histogram, ModelMetrics, Timeline};
 use crate::stage::{Chain, Flow, Stage};
 use crate::stop::{StopStage, StopStrings};
+use crate::token_table::TokenTable;
 use crate::vocabulary::Vocabulary;
 
 use super::Step;
@@ -22,11 +23,19 @@ pub(super) struct Choice {
     chain: Chain,
     /// Of plain answers only.
     fold: Fold,
+    /// Where the request asked for more than text.
+    table: Option<TokenTable>,
     /// Given by the engine, shown or not.
     pub(super) num_tokens: u32,
     /// Of these, those that entered the chain with a delta, and those that came out of it.
     num_tokens_in: u32,
     num_tokens_out: u32,
+    /// Of these, those that came out with reasoning.
+    pub(super) num_reasoning_tokens: u32,
+    /// Whether a tool call was shown.
+    has_called: bool,
+    /// Whether what was shown last is text, or nothing was.
+    is_in_text: bool,
     pub(super) times: Timeline,
     has_begun: bool,
     pub(super) reason: Option<FinishReason>,
@@ -53,9 +62,13 @@ impl Choice {
             detokenizer: Detokenizer::new(vocabulary),
             chain: Chain::new(stages(stops)),
             fold: Fold::default(),
+            table: None,
             num_tokens: 0,
             num_tokens_in: 0,
             num_tokens_out: 0,
+            num_reasoning_tokens: 0,
+            has_called: false,
+            is_in_text: true,
             times: Timeline {
                 arrival,
                 ..Timeline::default()
@@ -70,10 +83,11 @@ impl Choice {
     }
 
     /// What a plain answer says of a choice that has ended.
-    pub(super) fn outcome(&self) -> Option<Outcome<'_>> {
+    pub(super) fn outcome<'a>(&'a self, vocabulary: &'a Vocabulary) -> Option<Outcome<'a>> {
         Some(Outcome {
             fold: &self.fold,
             num_tokens: self.num_tokens,
+            details: self.details(vocabulary),
             reason: self.reason?,
         })
     }
@@ -114,27 +128,43 @@ impl Choice {
         self.num_tokens += 1;
         text.clear();
         self.detokenizer.push(vocabulary, id, text);
-        self.pass(text, frames)
+        self.pass(text, vocabulary, frames)
     }
 
     /// Takes text that came with `num_tokens`. Breaks when it ends the choice.
-    pub(super) fn push_text(&mut self, text: &str, num_tokens: u32, frames: &mut Frames) -> Flow {
+    pub(super) fn push_text(
+        &mut self,
+        text: &str,
+        num_tokens: u32,
+        vocabulary: &Vocabulary,
+        frames: &mut Frames,
+    ) -> Flow {
         self.num_tokens = self.num_tokens.saturating_add(num_tokens);
-        self.pass(text, frames)
+        self.pass(text, vocabulary, frames)
     }
 
     /// Shows what was held back. Breaks when that tells a truer reason for the end than the engine's.
     pub(super) fn flush(&mut self, vocabulary: &Vocabulary, frames: &mut Frames) -> Flow {
         let mut text = String::new();
         self.detokenizer.finish(vocabulary, &mut text);
-        self.pass(&text, frames)?;
-        self.with_chain(frames, |chain, show| chain.finish(show))
+        self.pass(&text, vocabulary, frames)?;
+        self.with_chain(vocabulary, frames, |chain, show| chain.finish(show))
     }
 
-    /// The last event, with the tokens that no delta told, and the counters.
+    /// The last event, with the tokens that no delta told, and the counters. A choice that stops after it has called
+    /// a tool ends for that.
     pub(super) fn end(&mut self, reason: FinishReason, step: &Step<'_>, frames: &mut Frames) {
-        let tokens = self.num_tokens_out..self.num_tokens;
-        frames.write_event(|writer, out| writer.push_finish(self.index, reason, tokens, out));
+        let reason = match reason {
+            FinishReason::Stop if self.has_called => FinishReason::ToolCalls,
+            other => other,
+        };
+        let ending = Ending {
+            reason,
+            tokens: self.num_tokens_out..self.num_tokens,
+            is_text: self.is_in_text,
+        };
+        let details = self.details(step.vocabulary);
+        frames.write_event(|writer, out| writer.push_finish(self.index, &ending, &details, out));
         self.count_end(reason, step.metrics, step.now);
     }
 
@@ -145,7 +175,24 @@ impl Choice {
         metrics.finish_choice(reason, &self.times, self.num_tokens);
     }
 
-    fn pass(&mut self, text: &str, frames: &mut Frames) -> Flow {
+    fn details<'a>(&'a self, vocabulary: &'a Vocabulary) -> Details<'a> {
+        Details {
+            tokens: self.table.as_ref(),
+            vocabulary,
+            usage: self.usage(),
+        }
+    }
+
+    /// What the choice cost so far.
+    fn usage(&self) -> Usage {
+        Usage {
+            completion_tokens: u64::from(self.num_tokens),
+            reasoning_tokens: u64::from(self.num_reasoning_tokens),
+            ..Usage::default()
+        }
+    }
+
+    fn pass(&mut self, text: &str, vocabulary: &Vocabulary, frames: &mut Frames) -> Flow {
         if text.is_empty() {
             return ControlFlow::Continue(());
         }
@@ -153,24 +200,44 @@ impl Choice {
         self.num_tokens_in = tokens.end;
         let kind = Kind::Text;
         let delta = Delta { kind, text, tokens };
-        self.with_chain(frames, |chain, show| chain.push(&delta, show))
+        self.with_chain(vocabulary, frames, |chain, show| chain.push(&delta, show))
     }
 
     /// Runs the chain; what comes out is an event, or a plain answer grows.
     fn with_chain(
         &mut self,
+        vocabulary: &Vocabulary,
         frames: &mut Frames,
         run: impl FnOnce(&mut Chain, &mut dyn FnMut(&Delta<'_>)) -> Flow,
     ) -> Flow {
+        let mut usage = self.usage();
         let (index, fold, num_out) = (self.index, &mut self.fold, &mut self.num_tokens_out);
-        run(&mut self.chain, &mut |delta| {
+        let (num_reasoning, has_called) = (&mut self.num_reasoning_tokens, &mut self.has_called);
+        let (tokens, is_in_text) = (self.table.as_ref(), &mut self.is_in_text);
+        let flow = run(&mut self.chain, &mut |delta| {
             debug_assert_eq!(delta.tokens.start, *num_out, "deltas leave no token out");
             *num_out = delta.tokens.end;
+            *is_in_text = delta.kind == Kind::Text;
+            match delta.kind {
+                Kind::Reasoning => *num_reasoning += delta.tokens.end - delta.tokens.start,
+                Kind::ToolCall { .. } => *has_called = true,
+                Kind::Text | Kind::ToolArguments { .. } => {}
+            }
             if frames.is_streamed {
-                frames.write(|writer, out| writer.push_delta(index, delta, out));
+                usage.reasoning_tokens = u64::from(*num_reasoning);
+                let details = Details {
+                    tokens,
+                    vocabulary,
+                    usage,
+                };
+                frames.write(|writer, out| writer.push_delta(index, delta, &details, out));
             } else {
                 fold.add(delta);
             }
-        })
+        });
+        if let Some(table) = self.table.as_mut().filter(|_| frames.is_streamed) {
+            table.forget_before(self.num_tokens_out);
+        }
+        flow
     }
 }
