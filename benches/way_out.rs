@@ -48,6 +48,7 @@ fn opening(stop: &[&str], is_streamed: bool) -> Opening {
         prompt_tokens: 10,
         max_tokens: 1000,
         keep_alive_s: Some(10.0),
+        dialect_options: None,
         request_id: "req_0".to_owned(),
         arrival: 0.0,
     }

@@ -183,12 +183,16 @@ class Opening:
         include_usage: bool = False,
         stop: list[str] = ...,
         keep_alive_s: float | None = None,
+        dialect_options: str | None = None,
     ) -> Opening:
-        """`dialect`: the API it speaks: "chat" (chat.completion and its chunks), "completions" (text_completion), or
+        """`dialect`: the API it speaks: "chat" (chat.completion and its chunks), "completions" (text_completion),
+        "responses" (response and its events), "messages" (Anthropic's message and its events), or
         "deltas": no wire at all, for `Hub.take_deltas`. `is_streamed`: events as the tokens come, else one body at the
         end. `num_choices`: prompts times n. `prompt_tokens`: of all prompts together, for usage. `max_tokens`: per
         choice, for metrics. `arrival`: when the request came. `stop`: stop strings; empty ones are ignored.
-        `keep_alive_s`: a stream that sent nothing for so long gets a comment; None: never.
+        `keep_alive_s`: a stream that sent nothing for so long gets a comment; None: never. `dialect_options`: JSON that
+        only the dialect reads: of "responses", {"response": members that every response object repeats,
+        "reasoning_as_summary": bool, "keeps": whether the receipt has the final response}.
         ValueError when `dialect` is none of these, `num_choices` not 1 to 2**CHOICE_BITS or `keep_alive_s` not
         positive."""
 
@@ -208,6 +212,9 @@ class Receipt:
     #: Of the first choice: "stop", "length", "abort" (the client left) or "error".
     @property
     def finish_reason(self) -> str | None: ...
+    #: The answer, where it was asked to be kept: of the receipt that comes with the stream's end only.
+    @property
+    def record(self) -> bytes | None: ...
     #: The row of the error table that it failed of.
     @property
     def error(self) -> str | None: ...

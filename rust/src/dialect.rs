@@ -6,7 +6,12 @@ mod chat;
 mod completions;
 mod deltas;
 mod escape;
+mod messages;
 mod openai;
+mod responses;
+mod runs;
+#[cfg(test)]
+mod testing;
 
 use std::fmt::Debug;
 use std::ops::Range;
@@ -28,6 +33,10 @@ pub enum Dialect {
     Chat,
     /// `text_completion`.
     Completions,
+    /// `response` and its events.
+    Responses,
+    /// Anthropic's `message` and its events.
+    Messages,
     /// No wire: records for a caller in this process.
     Deltas,
 }
@@ -45,6 +54,10 @@ pub struct Identity<'a> {
     pub include_usage: bool,
     /// What reasoning is called, where an API leaves that open.
     pub reasoning_field: &'a str,
+    /// Of all its prompts.
+    pub prompt_tokens: u64,
+    /// JSON that only the dialect reads.
+    pub dialect_options: Option<&'a str>,
 }
 
 /// What a response cost.
@@ -93,6 +106,18 @@ pub struct Outcome<'a> {
     pub details: Details<'a>,
     /// Why it ended.
     pub reason: FinishReason,
+}
+
+impl Outcome<'_> {
+    /// As a stream would tell its end.
+    #[must_use]
+    pub fn ending(&self) -> Ending {
+        Ending {
+            reason: self.reason,
+            tokens: self.num_tokens..self.num_tokens,
+            is_text: true,
+        }
+    }
 }
 
 /// An error that ended a stream.
@@ -164,6 +189,11 @@ pub trait EventWriter: Debug + Send {
         );
     }
 
+    /// The answer that was written, where the request asked to have it kept: once, at its end.
+    fn take_record(&mut self) -> Option<Vec<u8>> {
+        None
+    }
+
     /// What keeps a silent stream alive; empty where nothing does.
     fn ping(&self) -> &'static [u8] {
         sse::PING
@@ -172,7 +202,13 @@ pub trait EventWriter: Debug + Send {
 
 impl Dialect {
     /// All of them.
-    pub const ALL: &'static [Self] = &[Self::Chat, Self::Completions, Self::Deltas];
+    pub const ALL: &'static [Self] = &[
+        Self::Chat,
+        Self::Completions,
+        Self::Responses,
+        Self::Messages,
+        Self::Deltas,
+    ];
 
     /// As it is named in an opening.
     #[must_use]
@@ -180,6 +216,8 @@ impl Dialect {
         match self {
             Self::Chat => "chat",
             Self::Completions => "completions",
+            Self::Responses => "responses",
+            Self::Messages => "messages",
             Self::Deltas => "deltas",
         }
     }
@@ -197,6 +235,8 @@ impl Dialect {
         match self {
             Self::Chat => Box::new(chat::ChatWriter::new(of)),
             Self::Completions => Box::new(completions::CompletionsWriter::new(of)),
+            Self::Responses => Box::new(responses::ResponsesWriter::new(of)),
+            Self::Messages => Box::new(messages::MessagesWriter::new(of)),
             Self::Deltas => Box::new(deltas::DeltasWriter),
         }
     }

@@ -129,7 +129,8 @@ mod tests {
     #[test]
     fn anthropics_body_has_its_type_by_status() {
         let (message, id) = ("No \"key\".", Some("req_1"));
-        let body = ErrorShape::Anthropic.body(ErrorKind::InvalidApiKey, message, Some("x"), id, 1.0);
+        let body =
+            ErrorShape::Anthropic.body(ErrorKind::InvalidApiKey, message, Some("x"), id, 1.0);
         let value: Value = serde_json::from_slice(&body).expect("JSON");
         let error = json!({"type": "authentication_error", "message": message});
         assert_eq!(

@@ -27,6 +27,8 @@ pub struct Opening {
     pub max_tokens: u32,
     /// A stream that was silent for so many seconds gets a comment; none: never.
     pub keep_alive_s: Option<f64>,
+    /// JSON that only the dialect reads.
+    pub dialect_options: Option<String>,
     /// For the body of an error.
     pub request_id: String,
     /// When the request came, in seconds of the clock that `Step::now` is read from.
@@ -43,6 +45,8 @@ impl Opening {
             created: self.created,
             include_usage: self.include_usage,
             reasoning_field: "reasoning_content",
+            prompt_tokens: u64::from(self.prompt_tokens),
+            dialect_options: self.dialect_options.as_deref(),
         }
     }
 }

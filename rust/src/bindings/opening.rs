@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 use crate::dialect::Dialect;
 use crate::finish_reason::FinishReason;
@@ -21,7 +22,7 @@ pub(super) struct PyOpening {
 impl PyOpening {
     #[new]
     #[pyo3(signature = (*, dialect, response_id, model, created, is_streamed, num_choices, prompt_tokens, max_tokens,
-        request_id, arrival, include_usage = false, stop = Vec::new(), keep_alive_s = None))]
+        request_id, arrival, include_usage = false, stop = Vec::new(), keep_alive_s = None, dialect_options = None))]
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     fn new(
         dialect: &str,
@@ -37,6 +38,7 @@ impl PyOpening {
         include_usage: bool,
         stop: Vec<String>,
         keep_alive_s: Option<f64>,
+        dialect_options: Option<String>,
     ) -> PyResult<Self> {
         let inner = Arc::new(Opening {
             dialect: read_dialect(dialect)?,
@@ -50,6 +52,7 @@ impl PyOpening {
             prompt_tokens,
             max_tokens,
             keep_alive_s: check_keep_alive(keep_alive_s)?,
+            dialect_options,
             request_id,
             arrival,
         });
@@ -115,6 +118,12 @@ impl PyReceipt {
     #[getter]
     fn finish_reason(&self) -> Option<&'static str> {
         self.inner.finish_reason.map(FinishReason::name)
+    }
+
+    #[getter]
+    fn record<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        let record = self.inner.record.as_deref();
+        record.map(|record| PyBytes::new(py, record))
     }
 
     #[getter]

@@ -25,6 +25,7 @@ fn open(hub: &Hub, is_streamed: bool, num_choices: u32) -> u64 {
         prompt_tokens: 3,
         max_tokens: 8,
         keep_alive_s: Some(10.0),
+        dialect_options: None,
         request_id: "req_0".to_owned(),
         arrival: 0.0,
     };

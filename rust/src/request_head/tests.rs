@@ -78,7 +78,11 @@ fn a_refusal_has_the_shape_of_its_paths_endpoint() {
         ("POST /v1/completions", false),
         ("POST /nowhere", false),
     ] {
-        let head = read(&router, line, &[("content-type", "text/plain"), ("content-length", "5")]);
+        let head = read(
+            &router,
+            line,
+            &[("content-type", "text/plain"), ("content-length", "5")],
+        );
         let body = head.answer.expect("a refusal").body;
         let value: Value = serde_json::from_slice(&body).expect("JSON");
         assert_eq!(value["type"] == "error", is_anthropic, "{line}");

@@ -1,0 +1,300 @@
+//! The items of a response's output, as they open, grow and close.
+
+use super::super::escape::push_escaped;
+use super::super::runs::{Part, PartWriter};
+use super::Events;
+
+/// What an item's events are called, and where its text stands.
+#[derive(Debug)]
+struct Form {
+    /// Of the item's id.
+    prefix: &'static str,
+    delta: &'static str,
+    done: &'static str,
+    /// What the text is called in `done`.
+    text: &'static str,
+    /// The events of the part that the text stands in, and where that is.
+    part: Option<[&'static str; 2]>,
+    place: &'static str,
+}
+
+const MESSAGE: Form = Form {
+    prefix: "msg_",
+    delta: "response.output_text.delta",
+    done: "response.output_text.done",
+    text: "text",
+    part: Some(["response.content_part.added", "response.content_part.done"]),
+    place: ",\"content_index\":0",
+};
+const REASONING: Form = Form {
+    prefix: "rs_",
+    delta: "response.reasoning_text.delta",
+    done: "response.reasoning_text.done",
+    ..MESSAGE
+};
+const SUMMARY: Form = Form {
+    prefix: "rs_",
+    delta: "response.reasoning_summary_text.delta",
+    done: "response.reasoning_summary_text.done",
+    text: "text",
+    part: Some([
+        "response.reasoning_summary_part.added",
+        "response.reasoning_summary_part.done",
+    ]),
+    place: ",\"summary_index\":0",
+};
+const CALL: Form = Form {
+    prefix: "fc_",
+    delta: "response.function_call_arguments.delta",
+    done: "response.function_call_arguments.done",
+    text: "arguments",
+    part: None,
+    place: "",
+};
+
+#[derive(Debug)]
+enum Body {
+    Message,
+    Reasoning,
+    Summary,
+    Call { id: String, name: String },
+}
+
+/// The item that grows.
+#[derive(Debug)]
+struct Item {
+    body: Body,
+    /// `,"item_id":…,"output_index":…` and the place: what its events begin with.
+    place: Vec<u8>,
+    id: String,
+    text: String,
+    logprobs: Vec<u8>,
+}
+
+/// The items of one response.
+#[derive(Debug)]
+pub(super) struct Items {
+    /// The response's id without its prefix: those of its items begin with it, so that they lead back to it.
+    stem: String,
+    reasoning_as_summary: bool,
+    item: Option<Item>,
+    /// Items that are closed, with commas between them.
+    output: Vec<u8>,
+    num_closed: usize,
+}
+
+/// The items, and the events that tell of them.
+pub(super) struct Told<'a> {
+    items: &'a mut Items,
+    events: &'a mut Events,
+}
+
+impl Items {
+    pub(super) fn new(response_id: &str, reasoning_as_summary: bool) -> Self {
+        Self {
+            stem: response_id.trim_start_matches("resp_").to_owned(),
+            reasoning_as_summary,
+            item: None,
+            output: Vec::new(),
+            num_closed: 0,
+        }
+    }
+
+    pub(super) fn with<'a>(&'a mut self, events: &'a mut Events) -> Told<'a> {
+        Told {
+            items: self,
+            events,
+        }
+    }
+
+    /// All that are closed, with commas between them.
+    pub(super) fn output(&self) -> &[u8] {
+        &self.output
+    }
+}
+
+impl PartWriter for Told<'_> {
+    fn open(&mut self, part: Part<'_>, out: &mut Vec<u8>) {
+        let body = match part {
+            Part::Text => Body::Message,
+            Part::Reasoning if self.items.reasoning_as_summary => Body::Summary,
+            Part::Reasoning => Body::Reasoning,
+            Part::ToolCall { id, name } => Body::Call {
+                id: id.to_owned(),
+                name: name.to_owned(),
+            },
+        };
+        let index = self.items.num_closed;
+        let item = Item::new(body, &self.items.stem, index);
+        self.events.begin("response.output_item.added", out);
+        out.extend_from_slice(format!(",\"output_index\":{index},\"item\":").as_bytes());
+        item.push("in_progress", false, out);
+        Events::end(out);
+        if let Some([added, _]) = item.form().part {
+            self.events.begin(added, out);
+            out.extend_from_slice(&item.place);
+            out.extend_from_slice(b",\"part\":");
+            item.push_part(false, out);
+            Events::end(out);
+        }
+        self.items.item = Some(item);
+    }
+
+    fn extend(&mut self, text: &str, logprobs: &[u8], out: &mut Vec<u8>) {
+        let Some(item) = self.items.item.as_mut() else {
+            return;
+        };
+        item.text.push_str(text);
+        if !item.logprobs.is_empty() && !logprobs.is_empty() {
+            item.logprobs.push(b',');
+        }
+        item.logprobs.extend_from_slice(logprobs);
+        self.events.begin(item.form().delta, out);
+        out.extend_from_slice(&item.place);
+        item.push_logprobs(logprobs, out);
+        out.extend_from_slice(b",\"delta\":\"");
+        push_escaped(text, out);
+        out.push(b'"');
+        Events::end(out);
+    }
+
+    fn close(&mut self, is_whole: bool, out: &mut Vec<u8>) {
+        let Some(item) = self.items.item.take() else {
+            return;
+        };
+        item.push_done(self.events, out);
+        let start = self.items.output.len();
+        if start > 0 {
+            self.items.output.push(b',');
+        }
+        let start = self.items.output.len();
+        let status = if is_whole { "completed" } else { "incomplete" };
+        item.push(status, true, &mut self.items.output);
+        self.events.begin("response.output_item.done", out);
+        let index = self.items.num_closed;
+        out.extend_from_slice(format!(",\"output_index\":{index},\"item\":").as_bytes());
+        out.extend_from_slice(&self.items.output[start..]);
+        Events::end(out);
+        self.items.num_closed += 1;
+    }
+}
+
+impl Item {
+    fn new(body: Body, stem: &str, index: usize) -> Self {
+        let form = body.form();
+        let mut id = Vec::new();
+        push_escaped(&format!("{}{stem}_{index}", form.prefix), &mut id);
+        let id = String::from_utf8_lossy(&id).into_owned();
+        let place = format!(
+            ",\"item_id\":\"{id}\",\"output_index\":{index}{}",
+            form.place
+        );
+        Self {
+            body,
+            place: place.into_bytes(),
+            id,
+            text: String::new(),
+            logprobs: Vec::new(),
+        }
+    }
+
+    fn form(&self) -> &'static Form {
+        self.body.form()
+    }
+
+    /// The events that tell its text, whole, and close the part that it stands in.
+    fn push_done(&self, events: &mut Events, out: &mut Vec<u8>) {
+        let form = self.form();
+        events.begin(form.done, out);
+        out.extend_from_slice(&self.place);
+        self.push_logprobs(&self.logprobs, out);
+        if let Body::Call { name, .. } = &self.body {
+            push_text("name", name, out);
+        }
+        push_text(form.text, &self.text, out);
+        Events::end(out);
+        if let Some([_, done]) = form.part {
+            events.begin(done, out);
+            out.extend_from_slice(&self.place);
+            out.extend_from_slice(b",\"part\":");
+            self.push_part(true, out);
+            Events::end(out);
+        }
+    }
+
+    /// The item as an object; `has_text`: with what has come of it, else as it opens.
+    fn push(&self, status: &str, has_text: bool, out: &mut Vec<u8>) {
+        let text = if has_text { self.text.as_str() } else { "" };
+        out.extend_from_slice(
+            format!(
+                "{{\"id\":\"{}\",\"status\":\"{status}\",\"type\":\"",
+                self.id
+            )
+            .as_bytes(),
+        );
+        let list: &[u8] = match &self.body {
+            Body::Message => b"message\",\"role\":\"assistant\",\"content\":[",
+            Body::Reasoning => b"reasoning\",\"summary\":[],\"content\":[",
+            Body::Summary => b"reasoning\",\"summary\":[",
+            Body::Call { id, name } => {
+                out.extend_from_slice(b"function_call\"");
+                push_text("call_id", id, out);
+                push_text("name", name, out);
+                push_text("arguments", text, out);
+                return out.push(b'}');
+            }
+        };
+        out.extend_from_slice(list);
+        if has_text {
+            self.push_part(true, out);
+        }
+        out.extend_from_slice(b"]}");
+    }
+
+    fn push_part(&self, has_text: bool, out: &mut Vec<u8>) {
+        let (kind, annotations): (&[u8], &[u8]) = match self.body {
+            Body::Reasoning => (b"{\"type\":\"reasoning_text\"", b""),
+            Body::Summary => (b"{\"type\":\"summary_text\"", b""),
+            _ => (b"{\"type\":\"output_text\"", b",\"annotations\":[]"),
+        };
+        out.extend_from_slice(kind);
+        out.extend_from_slice(annotations);
+        let (text, logprobs): (&str, &[u8]) = if has_text {
+            (&self.text, &self.logprobs)
+        } else {
+            ("", b"")
+        };
+        self.push_logprobs(logprobs, out);
+        push_text("text", text, out);
+        out.push(b'}');
+    }
+
+    /// Of a message only.
+    fn push_logprobs(&self, logprobs: &[u8], out: &mut Vec<u8>) {
+        if matches!(self.body, Body::Message) {
+            out.extend_from_slice(b",\"logprobs\":[");
+            out.extend_from_slice(logprobs);
+            out.push(b']');
+        }
+    }
+}
+
+impl Body {
+    fn form(&self) -> &'static Form {
+        match self {
+            Self::Message => &MESSAGE,
+            Self::Reasoning => &REASONING,
+            Self::Summary => &SUMMARY,
+            Self::Call { .. } => &CALL,
+        }
+    }
+}
+
+/// `,"name":"text"`.
+fn push_text(name: &str, text: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":\"");
+    push_escaped(text, out);
+    out.push(b'"');
+}
