@@ -11,7 +11,8 @@ class Abilities:
 
     Attributes:
         chat: /v1/chat/completions.
-        token_prompts: token ids for a prompt.
+        token_prompts: token ids for a prompt, and the choice of what is made of a text.
+        token_output: its answers come as token ids, so that they may be told, with special tokens and the prompt.
         tools: function calls; json: output of a given form; logprobs; penalties; logit_bias; vision; reasoning;
             embeddings. A foreign engine finds the fields of a request that belong to them in `SamplingParams.extra`.
         fields: any other field of a request, by its name on the wire, that the engine reads from there.
@@ -19,6 +20,7 @@ class Abilities:
 
     chat: bool = False
     token_prompts: bool = False
+    token_output: bool = False
     tools: bool = False
     json: bool = False
     logprobs: bool = False

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from enum import StrEnum
 from operator import attrgetter
-from typing import Any
+from typing import Any, Self
 
 #: Stop tokens of one sequence: the model's own and a request's.
 MAX_STOP_IDS = 16
@@ -27,6 +27,12 @@ class FinishReason(StrEnum):
     TOOL_CALLS = "tool_calls"
     ABORT = "abort"
     ERROR = "error"
+
+
+def _as_tuple(value: Any) -> tuple[Any, ...]:
+    if type(value) is tuple:
+        return value
+    return (value,) if isinstance(value, str | int) else tuple(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,7 @@ class RowParameter:
         return field(default=value, metadata={"row": self})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ForeignSamplingParams:
     """What only engines of others act on. Penstock's own refuse, by name, what is not neutral (`not_neutral`)."""
 
@@ -86,7 +92,7 @@ class ForeignSamplingParams:
         return [name for name, value, neutral in zip(_FOREIGN, values, _NEUTRAL, strict=True) if value != neutral]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, so that all values are copied at once
 class SamplingParams(ForeignSamplingParams):
     """How tokens are chosen and when a choice ends. Bounds are checked at the door (`protocol`).
 
@@ -129,20 +135,43 @@ class SamplingParams(ForeignSamplingParams):
                     object.__setattr__(self, name, _default_of(self.__dataclass_fields__[name]))
         for name in _TUPLES:
             if type(value := getattr(self, name)) is not tuple:
-                object.__setattr__(self, name, (value,) if isinstance(value, str | int) else tuple(value))
+                object.__setattr__(self, name, _as_tuple(value))
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        """`SamplingParams(**given)` in a quarter of the time; that all names are fields is not checked."""
+        made = object.__new__(cls)
+        values = vars(made)  # a constant default that is not given is read from the class
+        for name, factory in _FACTORIES:
+            values[name] = factory()
+        for name, value in given.items():
+            if value is not None or name not in _NEVER_NONE:
+                values[name] = value if name not in _TUPLES else _as_tuple(value)
+        return made
+
+    def with_max_tokens(self, max_tokens: int | None) -> Self:
+        """`dataclasses.replace(self, max_tokens=max_tokens)` in a tenth of the time."""
+        made = object.__new__(type(self))
+        vars(made).update(vars(self), max_tokens=max_tokens)
+        return made
 
     @property
     def is_greedy(self) -> bool:
         return self.temperature == 0.0
 
 
-# Read by one call each: a request makes its parameters twice, and there are thirty.
-_FOREIGN = [each.name for each in fields(ForeignSamplingParams)]
-_NEUTRAL = tuple(_default_of(each) for each in fields(ForeignSamplingParams))
+# A request makes its parameters anew, and there are thirty: they are read and copied by one call each.
+#: What is acted on outside of an engine, where a prompt is read or an answer told.
+_OUTSIDE = frozenset({"truncate_prompt_tokens", "spaces_between_special_tokens"})
+_FOREIGN = [each.name for each in fields(ForeignSamplingParams) if each.name not in _OUTSIDE]
+_NEUTRAL = tuple(_default_of(each) for each in fields(ForeignSamplingParams) if each.name not in _OUTSIDE)
 _foreign_values = attrgetter(*_FOREIGN)
-_NEVER_NONE = [each.name for each in fields(SamplingParams) if _default_of(each) is not None]
+_NEVER_NONE = dict.fromkeys(each.name for each in fields(SamplingParams) if _default_of(each) is not None)
 _never_none_values = attrgetter(*_NEVER_NONE)
-_TUPLES = [each.name for each in fields(SamplingParams) if type(each.default) is tuple]
+_TUPLES = dict.fromkeys(each.name for each in fields(SamplingParams) if type(each.default) is tuple)
+_FACTORIES: list[tuple[str, Callable[[], Any]]] = [
+    (each.name, each.default_factory) for each in fields(SamplingParams) if each.default_factory is not MISSING
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +181,14 @@ class Prompt:
     Attributes:
         ids: token ids, shorter than the model's context.
         text: for an engine that reads text.
+        is_thinking: whether the answer begins within a thought: True where the prompt has opened one, False where it
+            has closed one, so that none will come; None where it says nothing.
     """
 
     num_tokens: int
     ids: Sequence[int] | None = None
     text: str | None = None
+    is_thinking: bool | None = None
 
     @classmethod
     def of_ids(cls, ids: Sequence[int]) -> Prompt:

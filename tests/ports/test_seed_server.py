@@ -123,7 +123,7 @@ def test_fields_that_were_not_sent_are_there_to_ask_for() -> None:
     assert (request.tools, request.tool_choice, request.logit_bias, request.user, request.suppress_tokens) == (
         None, None, None, None, [],
     )  # fmt: skip
-    assert "tools" not in request.model_dump()
+    assert "tools" not in request.model_dump(exclude_unset=True)
     with pytest.raises(AttributeError, match="nothing_of_the_kind"):
         _ = request.nothing_of_the_kind
 

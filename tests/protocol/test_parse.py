@@ -10,11 +10,24 @@ from hypothesis import strategies as st
 from openai.types.chat import completion_create_params as chat_params
 from openai.types.completion_create_params import CompletionCreateParamsNonStreaming
 
+from penstock.abilities import Abilities
 from penstock.errors import ApiError
-from penstock.protocol import ChatCompletionRequest, ChatMessage, Limits, Parsed, parse_chat, parse_completion
+from penstock.protocol import (
+    ChatCompletionRequest,
+    ChatMessage,
+    CompletionRequest,
+    Limits,
+    Parsed,
+    fields_of,
+    parse_chat,
+    parse_completion,
+)
 from penstock.protocol.fields import NOT_BUILT_IN_COMPLETIONS
 
+ABLE = fields_of(Abilities(tools=True, logprobs=True, penalties=True, logit_bias=True, token_output=True,
+                           token_prompts=True))  # fmt: skip
 LIMITS = Limits(max_choices=8, max_stop_strings=4)
+ABLE_LIMITS = Limits(max_choices=8, max_stop_strings=4, engine_reads=lambda _: ABLE)
 USER = {"role": "user", "content": "Hi"}
 CALL = {"id": "call_1", "type": "function", "function": {"name": "now", "arguments": '{"zone": "CET"}'}}
 
@@ -25,6 +38,14 @@ def chat(**fields: Any) -> Parsed[Any]:
 
 def completion(**fields: Any) -> Parsed[Any]:
     return parse_completion(json.dumps({"model": "m", "prompt": "Hi", **fields}).encode(), LIMITS)
+
+
+def able_chat(**fields: Any) -> Parsed[Any]:
+    return parse_chat(json.dumps({"model": "m", "messages": [USER], **fields}).encode(), ABLE_LIMITS)
+
+
+def able_completion(**fields: Any) -> Parsed[Any]:
+    return parse_completion(json.dumps({"model": "m", "prompt": "Hi", **fields}).encode(), ABLE_LIMITS)
 
 
 def refused(door: Any, **fields: Any) -> tuple[str, str | None]:
@@ -82,10 +103,74 @@ def refused(door: Any, **fields: Any) -> tuple[str, str | None]:
         ({"messages": [{"role": "user", "content": [{"type": 5}]}]}, "invalid_type", "messages[0].content[0].type"),
         ({"messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "f"}}]}]}, "missing_parameter",
          "messages[0].tool_calls[0].function.arguments"),
+        ({"messages": [{"role": "assistant", "tool_calls": [{"id": "a"}]}]}, "missing_parameter",
+         "messages[0].tool_calls[0].function"),
+        ({"messages": [{"role": "function", "content": "x"}]}, "missing_parameter", "messages[0].name"),
+        ({"messages": [{"role": "user", "content": [{"type": "thinking", "thinking": "x"}]}]}, "unsupported_parameter",
+         "messages[0].content[0]"),
+        ({"messages": [{"role": "assistant", "content": [{"type": "thinking"}]}]}, "missing_parameter",
+         "messages[0].content[0].thinking"),
+        ({"min_tokens": 5, "max_tokens": 4}, "invalid_value", "min_tokens"),
+        ({"reasoning_effort": "vast"}, "invalid_value", "reasoning_effort"),
+        ({"top_logprobs": 21}, "invalid_value", "top_logprobs"),
+        ({"presence_penalty": 2.1}, "invalid_value", "presence_penalty"),
+        ({"frequency_penalty": False}, "invalid_type", "frequency_penalty"),
+        ({"frequency_penalty": float("nan")}, "invalid_type", "frequency_penalty"),
+        ({"repetition_penalty": 0}, "invalid_value", "repetition_penalty"),
+        ({"repetition_penalty": 10**400}, "invalid_type", "repetition_penalty"),
+        ({"logit_bias": {"a": 1}}, "invalid_type", "logit_bias.a"),
+        ({"logit_bias": {"-1": 1}}, "invalid_value", "logit_bias.-1"),
+        ({"logit_bias": {"5": 101}}, "invalid_value", "logit_bias.5"),
+        ({"logit_bias": {"5": float("nan")}}, "invalid_type", "logit_bias.5"),
+        ({"logit_bias": {"5": 10**400}}, "invalid_type", "logit_bias.5"),
+        ({"logit_bias": {str(i): 1 for i in range(1025)}}, "invalid_value", "logit_bias"),
+        ({"allowed_token_ids": list(range(1025))}, "invalid_value", "allowed_token_ids"),
+        ({"allowed_token_ids": [-1]}, "invalid_value", "allowed_token_ids[0]"),
+        ({"bad_words": [""]}, "invalid_value", "bad_words[0]"),
+        ({"bad_words": ["x"] * 65}, "invalid_value", "bad_words"),
+        ({"truncate_prompt_tokens": -2}, "invalid_value", "truncate_prompt_tokens"),
     ],
 )  # fmt: skip
 def test_a_bad_chat_is_refused_by_name(fields: dict[str, Any], kind: str, param: str) -> None:
     assert refused(chat, **fields) == (kind, param)
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"top_logprobs": 2}, "top_logprobs"),
+        ({"truncate_prompt_tokens": 0}, "truncate_prompt_tokens"),
+    ],
+)
+def test_fields_that_do_not_go_together_are_refused(fields: dict[str, Any], param: str) -> None:
+    assert refused(able_chat, **fields) == ("invalid_value", param)
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"logprobs": 21}, "logprobs"),
+        ({"best_of": 1, "n": 2}, "best_of"),
+        ({"best_of": 2, "stream": True}, "best_of"),
+        ({"best_of": 5, "prompt": ["a", "b"]}, "best_of"),
+        ({"best_of": 0}, "best_of"),
+    ],
+)
+def test_a_bad_completion_is_refused_by_name(fields: dict[str, Any], param: str) -> None:
+    assert refused(able_completion, **fields) == ("invalid_value", param)
+
+
+def test_log_probabilities_are_asked_for_in_each_endpoints_own_way() -> None:
+    asked = [able_chat(logprobs=True), able_chat(logprobs=True, top_logprobs=3), able_chat(logprobs=False), able_chat()]
+    assert [parsed.request.num_logprobs for parsed in asked] == [0, 3, None, None]
+    asked = [able_completion(logprobs=0), able_completion(logprobs=20), able_completion(logprobs=False)]
+    assert [parsed.request.num_logprobs for parsed in asked] == [0, 20, None]
+
+
+def test_a_key_of_a_client_is_not_echoed_at_length() -> None:
+    with pytest.raises(ApiError) as caught:
+        chat(logit_bias={"x" * 5000: 1})
+    assert len(caught.value.param or "") <= 200
 
 
 def test_fields_are_taken_as_other_servers_take_them() -> None:
@@ -229,10 +314,9 @@ def test_long_prompts_and_long_tool_schemas_are_no_excess() -> None:
         f"field_{number}": {"type": "string", "description": "x" * 80, "enum": ["a", "b"]} for number in range(20)
     }
     function = {"name": "f", "description": "x" * 500, "parameters": {"type": "object", "properties": properties}}
-    tools = [{"type": "function", "function": function}] * 100
-    with pytest.raises(ApiError) as caught:
-        parse_chat(json.dumps({"messages": [USER] * 1000, "tools": tools}).encode(), Limits())
-    assert caught.value.param == "tools", "read, and refused for what it says"
+    tools = [{"type": "function", "function": {**function, "name": f"f{number}"}} for number in range(100)]
+    parsed = parse_chat(json.dumps({"messages": [USER] * 1000, "tools": tools}).encode(), ABLE_LIMITS)
+    assert parsed.request.tools == tools
 
 
 def test_a_clients_text_is_not_echoed_at_length() -> None:
@@ -248,7 +332,9 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=12,
 )
-NAMES = st.sampled_from([*ChatCompletionRequest.model_fields, "prompt", *NOT_BUILT_IN_COMPLETIONS, "user"])
+NAMES = st.sampled_from(
+    [*ChatCompletionRequest.model_fields, *CompletionRequest.model_fields, *NOT_BUILT_IN_COMPLETIONS, "user"]
+)
 MESSAGE_NAMES = st.sampled_from([*ChatMessage.__annotations__, "function_call"])
 NEAR = st.sampled_from(
     ["user", "assistant", "tool", "text", [{"type": "text", "text": "x"}], [{"type": "text"}], [CALL]]
@@ -264,10 +350,11 @@ def test_no_json_raises_anything_but_api_error(fields: dict[str, Any], message: 
     base = {"model": "m", "prompt": "Hi", "messages": [{"role": "assistant", "content": "Hi", **message}]}
     for body in (fields, base | fields):
         for door in (parse_chat, parse_completion):
-            try:
-                door(json.dumps(body).encode(), LIMITS)
-            except ApiError as error:
-                assert error.status == 400  # noqa: PT017
+            for limits in (LIMITS, ABLE_LIMITS):
+                try:
+                    door(json.dumps(body).encode(), limits)
+                except ApiError as error:
+                    assert error.status == 400  # noqa: PT017
 
 
 @settings(max_examples=200, deadline=None)
@@ -314,3 +401,82 @@ def test_what_the_official_client_writes_is_read() -> None:
     }  # fmt: skip
     assert messages[4]["content"] == [{"type": "text", "text": "No."}]
     assert len(get_args(chat_params.ChatCompletionMessageParam)) == 6  # our five, and the old `function`
+
+
+def test_an_older_history_reads_as_a_newer_one() -> None:
+    history = [
+        {"role": "assistant", "content": None, "function_call": {"name": "now", "arguments": '{"zone": "CET"}'}},
+        {"role": "function", "name": "now", "content": "19:36"},
+        {"role": "function", "name": "who", "content": None},
+    ]
+    called, answered, unasked = chat(messages=history).request.messages
+    assert called == {
+        "role": "assistant", "content": "",
+        "tool_calls": [{"id": "call00000", "type": "function",
+                        "function": {"name": "now", "arguments": {"zone": "CET"}}}],
+    }  # fmt: skip
+    assert answered == {"role": "tool", "name": "now", "content": "19:36", "tool_call_id": "call00000"}
+    assert unasked == {"role": "tool", "name": "who", "content": "", "tool_call_id": "call00002"}
+
+
+def test_a_custom_tools_call_is_shown_as_a_functions() -> None:
+    call = {"id": "c", "type": "custom", "custom": {"name": "sql", "input": "select 1"}}
+    (message,) = chat(messages=[{"role": "assistant", "tool_calls": [call]}]).request.messages
+    assert message["tool_calls"] == [
+        {"id": "c", "type": "function", "function": {"name": "sql", "arguments": {"input": "select 1"}}}
+    ]
+
+
+@pytest.mark.parametrize(("arguments", "read"), [("", {}), ("  ", {}), ("{}", {}), ("[1]", "[1]"), ("{", "{")])
+def test_arguments_are_objects_where_they_can_be(arguments: str, read: Any) -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    (message,) = chat(messages=[{"role": "assistant", "tool_calls": [call]}]).request.messages
+    assert message["tool_calls"][0]["function"]["arguments"] == read
+
+
+def test_parts_are_text_under_every_name_of_it() -> None:
+    parts = [{"type": "text", "text": "a"}, {"type": "input_text", "text": "b"}, {"type": "output_text", "text": "c"}]
+    for role in ("system", "developer", "user", "assistant"):
+        (message,) = chat(messages=[{"role": role, "content": parts}]).request.messages
+        assert message["content"] == [{"type": "text", "text": text} for text in "abc"]
+    (message,) = chat(messages=[{"role": "tool", "tool_call_id": "x", "content": parts}]).request.messages
+    assert message["content"] == [{"type": "text", "text": text} for text in "abc"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"content": "Hi", "reasoning_content": "Hm."},
+        {"content": "Hi", "reasoning": "Hm."},
+        {"content": [{"type": "thinking", "thinking": "H"}, {"type": "thinking", "text": "m."}, "Hi"]},
+        {"content": [{"type": "reasoning", "reasoning": "Hm."}, "Hi"]},
+        {"content": [{"type": "reasoning", "text": "Hm."}, "Hi"]},
+        {"content": None, "reasoning": "Hm."},
+        {"content": [{"type": "thinking", "thinking": "Hm."}]},
+    ],
+)
+def test_thoughts_are_read_under_every_name(said: dict[str, Any]) -> None:
+    if isinstance(said["content"], list):
+        said["content"] = [
+            {"type": "text", "text": part} if isinstance(part, str) else part for part in said["content"]
+        ]
+    (message,) = chat(messages=[{"role": "assistant", **said}]).request.messages
+    assert (message.reasoning_content, message.reasoning) == ("Hm.", "Hm.")
+    assert message["content"] in ("Hi", [{"type": "text", "text": "Hi"}], "")
+    assert message.get("thinking") == ("Hm." if not message["content"] else None)
+
+
+def test_an_image_is_named_where_the_model_has_no_eyes() -> None:
+    for kind in ("image_url", "input_image"):
+        with pytest.raises(ApiError, match=r"'messages\[0\].content\[0\]' is an image, and this model reads text only"):
+            chat(messages=[{"role": "user", "content": [{"type": kind}]}])
+
+
+def test_what_the_template_is_told_of_thinking() -> None:
+    assert chat().request.template_kwargs == {}
+    asked = chat(reasoning_effort="low").request.template_kwargs
+    assert asked == {"reasoning_effort": "low", "enable_thinking": True, "thinking": True}
+    assert chat(reasoning_effort="none").request.template_kwargs["enable_thinking"] is False
+    kwargs = {"enable_thinking": True, "x": 1}
+    told = chat(enable_thinking=False, chat_template_kwargs=kwargs).request.template_kwargs
+    assert told == {"enable_thinking": True, "thinking": False, "x": 1}

@@ -15,9 +15,10 @@ from penstock.abilities import Abilities
 from penstock.adapters.engine import Engine, PromptRequest
 from penstock.adapters.sample import ReturnSample
 from penstock.adapters.token_engine import generate
-from penstock.adapters.token_prompts import is_quick, read_token_prompts
+from penstock.adapters.token_prompts import is_quick, read_token_prompts, unread_options
 from penstock.generation import Prompt, SamplingDefaults, SamplingParams
 from penstock.prompt import PromptEncoder
+from penstock.protocol import ChatCompletionRequest
 
 __all__ = ["InferenceEngineAdapter", "ReturnSample", "TokenEngineAdapter"]
 
@@ -109,6 +110,11 @@ class TokenEngineAdapter(InferenceEngineAdapter, Engine):
 
     def read_prompts(self, request: PromptRequest) -> tuple[Prompt, ...]:
         return read_token_prompts(self.prompt, request)
+
+    def unread_options(self, request: PromptRequest) -> list[str]:
+        if not isinstance(request, ChatCompletionRequest):
+            return []
+        return unread_options(request, self.prompt.template_variables)
 
     def check_ids(self, ids: Sequence[int], *, param: str) -> None:
         self.prompt.check_vocabulary(ids, param=param)

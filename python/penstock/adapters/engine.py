@@ -23,11 +23,13 @@ class Engine(ABC):
         hub: takes this engine's tokens or texts; the server opens streams in it.
         sampling_defaults: what a request gets where it says nothing.
         outlets: the loop's side of the hub, once `attach` has started the engine.
+        reads_extra: whether it reads fields of a request from `SamplingParams.extra`.
     """
 
     hub: Hub
     sampling_defaults: SamplingDefaults
     outlets: Outlets | None = None
+    reads_extra: bool = False
 
     @property
     @abstractmethod

@@ -31,14 +31,14 @@ from penstock.generation import (
     SamplingParams,
 )
 from penstock.prompt import check_prompt_length
-from penstock.protocol import ChatCompletionRequest
+from penstock.protocol import ChatCompletionRequest, fields_of
 
 logger = logging.getLogger("penstock.foreign_engine")
 
 #: A hub decodes ids by a vocabulary; this one has none, for no ids come.
 _NO_VOCABULARY = b'{"model": {"type": "BPE", "vocab": {}, "merges": []}, "decoder": {"type": "ByteLevel"}}'
 _STOP_WAIT_S = 5.0
-_WIRE_NAMES = {"template_kwargs": "chat_template_kwargs"}
+_WIRE_NAMES = {"template_kwargs": ("reasoning_effort", "enable_thinking", "chat_template_kwargs")}
 
 
 def engine_of(
@@ -63,6 +63,8 @@ class ForeignEngine(Engine):
         determine_finish_reason: for choices that the adapter leaves without one.
     """
 
+    reads_extra = True
+
     def __init__(
         self, adapter: InferenceEngineAdapter, metrics: _core.ModelMetrics, *,
         max_requests: int, max_pending_bytes: int, determine_finish_reason: DetermineFinishReason,
@@ -80,6 +82,7 @@ class ForeignEngine(Engine):
         self._num_choices: dict[int, int] = {}  # of all requests, by stream key
         self._waiting: set[int] = set()  # stream keys
         self._is_stopped = False
+        self._read_from_extra = fields_of(adapter.abilities)
 
     @property
     def name(self) -> str:
@@ -126,7 +129,8 @@ class ForeignEngine(Engine):
         if not isinstance(request, ChatCompletionRequest):
             return []
         unread = ChatText(self.adapter.processor).unread(template_options(request))
-        return [_WIRE_NAMES.get(name, name) for name in unread]
+        names = [wire for name in unread for wire in _WIRE_NAMES.get(name, (name,)) if getattr(request, wire)]
+        return [name for name in names if name not in self._read_from_extra]
 
     def _render(self, request: ChatCompletionRequest) -> str:
         if not self.abilities.chat:

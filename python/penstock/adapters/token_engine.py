@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import replace
 
 from penstock import _core
 from penstock.adapters.engine import Engine
@@ -34,7 +33,7 @@ async def generate(
     texts = [prompts] if isinstance(prompts, str) else prompts
     encoded = await asyncio.to_thread(engine.read_prompts, CompletionRequest.model_construct(prompt=texts))
     max_tokens = new_token_limit(engine, encoded, wanted=sampling_params.max_tokens)
-    samples = _samples(outlets, engine, encoded, replace(sampling_params, max_tokens=max_tokens), is_streamed=stream)
+    samples = _samples(outlets, engine, encoded, sampling_params.with_max_tokens(max_tokens), is_streamed=stream)
     if stream:
         return samples
     return sorted([sample async for batch in samples for sample in batch], key=lambda sample: sample.index)

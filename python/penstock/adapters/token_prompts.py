@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from penstock.errors import ApiError
 from penstock.generation import Prompt
-from penstock.prompt import PromptEncoder
+from penstock.prompt import PromptEncoder, ThoughtMarkers
 from penstock.protocol import ChatCompletionRequest, CompletionRequest
 
 #: Below this, rendering and encoding take less (some 0.1 ms) than handing them to a thread and back does when many
@@ -21,7 +22,7 @@ def is_quick(request: ChatCompletionRequest | CompletionRequest) -> bool:
     """Whether it is plain text, and so little that reading it does not keep the loop."""
     if isinstance(request, CompletionRequest):
         return isinstance(request.prompt, str) and len(request.prompt) < _QUICK_CHARS
-    if request.documents or request.chat_template_kwargs:
+    if request.documents or request.chat_template_kwargs or request.tools or request.functions:
         return False
     num_chars = 0
     for message in request.messages:
@@ -33,30 +34,89 @@ def is_quick(request: ChatCompletionRequest | CompletionRequest) -> bool:
 
 
 def read_token_prompts(
-    encoder: PromptEncoder, request: ChatCompletionRequest | CompletionRequest
+    encoder: PromptEncoder,
+    request: ChatCompletionRequest | CompletionRequest,
+    markers: ThoughtMarkers | None = None,
 ) -> tuple[Prompt, ...]:
-    """Renders and encodes. Blocks. Raises ApiError as `PromptEncoder` does."""
+    """Renders and encodes. Blocks. Raises ApiError as `PromptEncoder` does.
+
+    Args:
+        markers: between which the model thinks.
+    """
+    num_last = _num_last(encoder, request)
     if isinstance(request, ChatCompletionRequest):
-        all_ids = [encoder.encode_chat(request.messages, **template_options(request))]
-    else:
-        all_ids = [_encode(encoder, prompt) for prompt in request.prompts]
-    return tuple(Prompt.of_ids(ids) for ids in all_ids)
+        return (_read_chat(encoder, request, markers, num_last),)
+    return tuple(Prompt.of_ids(_encode(encoder, prompt, request, num_last)) for prompt in request.prompts)
 
 
-def _encode(encoder: PromptEncoder, prompt: str | list[int]) -> list[int]:
+def _read_chat(
+    encoder: PromptEncoder, request: ChatCompletionRequest, markers: ThoughtMarkers | None, num_last: int | None
+) -> Prompt:
+    options = template_options(request)
+    if "tools" in options and not encoder.takes_tools:
+        problem = "'tools' cannot be used: this model's chat template has no place for them."
+        raise ApiError("unsupported_parameter", problem, param="tools")
+    text, ids = encoder.read_chat(
+        request.messages, add_special_tokens=request.wants_special_tokens, num_last=num_last, **options
+    )
+    is_thinking = None
+    if markers is not None:
+        continued = str(request.messages[-1].get("content")) if request.continue_final_message else None
+        is_thinking = markers.is_thinking(text, last_message=continued)
+    return Prompt(len(ids), ids=ids, is_thinking=is_thinking)
+
+
+def _encode(
+    encoder: PromptEncoder, prompt: str | list[int], request: CompletionRequest, num_last: int | None
+) -> list[int]:
     if isinstance(prompt, str):
-        return encoder.encode_text(prompt)
+        return encoder.encode_text(prompt, add_special_tokens=request.wants_special_tokens, num_last=num_last)
+    if num_last is not None:
+        prompt = prompt[-num_last:]
     encoder.check_ids(prompt)
     return prompt
+
+
+def _num_last(encoder: PromptEncoder, request: ChatCompletionRequest | CompletionRequest) -> int | None:
+    """How many of a prompt's last tokens are wanted; None: all."""
+    wanted = request.truncate_prompt_tokens
+    if wanted is None or wanted > 0:
+        return wanted
+    if encoder.max_model_len is None:
+        return None
+    num_new = request.new_token_limit or request.default_max_tokens or 1
+    return max(encoder.max_model_len - num_new, 1)
 
 
 def template_options(request: ChatCompletionRequest) -> dict[str, Any]:
     """The keyword arguments of `PromptEncoder.render_chat` that a request sets."""
     continues = bool(request.continue_final_message)
     adds = request.add_generation_prompt
-    return {
+    tools = request.tool_use.shown
+    return ({"tools": tools} if tools else {}) | {
         "documents": request.documents,
         "add_generation_prompt": not continues if adds is None else adds,
         "continue_final_message": continues,
-        "template_kwargs": request.chat_template_kwargs,
+        "template_kwargs": request.template_kwargs or None,
     }
+
+
+#: What a request may say of thinking -> the template's variables for it.
+_THINKING = {
+    "reasoning_effort": frozenset({"reasoning_effort", "enable_thinking", "thinking"}),
+    "enable_thinking": frozenset({"enable_thinking", "thinking"}),
+}
+
+
+def unread_options(request: ChatCompletionRequest, variables: frozenset[str]) -> list[str]:
+    """The request's fields of which its chat template reads nothing.
+
+    Args:
+        variables: the names that the template reads.
+    """
+    unread = [name for name, read in _THINKING.items() if getattr(request, name) is not None and not read & variables]
+    if request.documents and "documents" not in variables:
+        unread.append("documents")
+    if request.chat_template_kwargs and not request.chat_template_kwargs.keys() <= variables:
+        unread.append("chat_template_kwargs")
+    return unread

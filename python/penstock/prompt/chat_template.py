@@ -38,14 +38,21 @@ class ChatTemplate:
     Attributes:
         takes_parts: whether it reads content given as a list of parts; else parts are joined before it sees them.
         takes_strings: whether it reads content given as a string; else a string is wrapped in a part.
+        variables: the names that its templates read, those that they set themselves among them.
     """
 
     def __init__(self, sources: Mapping[str, str], *, special_tokens: Mapping[str, Any] | None = None) -> None:
         """Compiles every source. Raises ModelError on one that is no Jinja."""
         self._special_tokens = dict(special_tokens or {})
         self._templates = {name: _compile(name, source) for name, source in sources.items()}
+        self.variables = frozenset[str]().union(*map(_names_in, sources.values()))
         self.takes_parts = self._reads([{"type": "text", "text": "penstock"}])
         self.takes_strings = not self.takes_parts or self._reads("penstock")
+
+    @property
+    def takes_tools(self) -> bool:
+        """Whether it tells the model which tools there are."""
+        return "tool_use" in self._templates or "tools" in self.variables
 
     @classmethod
     def load(cls, folder: Path, config: Mapping[str, Any], *, special_tokens: Mapping[str, Any]) -> ChatTemplate | None:
@@ -165,6 +172,11 @@ def _compile(name: str, source: str) -> jinja2.Template:
     # Every rendering copies them: from a dict at once, from Jinja's ChainMap name by name (20 us).
     template.globals = dict(template.globals)
     return template
+
+
+def _names_in(source: str) -> set[str]:
+    names = _ENVIRONMENT.parse(source).find_all(jinja2.nodes.Name)
+    return {name.name for name in names if name.ctx == "load"}
 
 
 def _read_sources(folder: Path, configured: Any) -> dict[str, str]:

@@ -63,15 +63,35 @@ class PromptEncoder:
     def has_chat_template(self) -> bool:
         return self._template is not None
 
-    def encode_text(self, text: str, *, param: str = "prompt") -> list[int]:
-        """The ids of a text prompt, with the special tokens the tokenizer adds; of an empty one the start token.
+    @property
+    def takes_tools(self) -> bool:
+        """Whether its chat template tells the model which tools there are."""
+        return self._template is not None and self._template.takes_tools
+
+    @property
+    def template_variables(self) -> frozenset[str]:
+        """The names that its chat template reads."""
+        return frozenset() if self._template is None else self._template.variables
+
+    def encode_text(
+        self, text: str, *, add_special_tokens: bool = True, num_last: int | None = None, param: str = "prompt"
+    ) -> list[int]:
+        """The ids of a text prompt; of an empty one the start token.
+
+        Args:
+            add_special_tokens: with those that the tokenizer adds.
+            num_last: only so many of its last tokens, at least 1; None: all.
 
         Raises:
             ApiError: context_length_exceeded, or no token at all.
         """
-        return self._encode(text, add_special_tokens=True, param=param)
+        return self._encode(text, add_special_tokens=add_special_tokens, num_last=num_last, param=param)
 
-    def encode_chat(
+    def encode_chat(self, messages: Sequence[Message], **options: Any) -> list[int]:
+        """The ids of a chat, as `read_chat`."""
+        return self.read_chat(messages, **options)[1]
+
+    def read_chat(
         self,
         messages: Sequence[Message],
         *,
@@ -80,14 +100,22 @@ class PromptEncoder:
         add_generation_prompt: bool = True,
         continue_final_message: bool = False,
         template_kwargs: Mapping[str, Any] | None = None,
-    ) -> list[int]:
-        """The ids of a chat. The template writes the special tokens, so the tokenizer adds none.
+        add_special_tokens: bool = False,
+        num_last: int | None = None,
+    ) -> tuple[str, list[int]]:
+        """The text of a chat, and its ids.
+
+        Args:
+            tools, documents, add_generation_prompt, continue_final_message, template_kwargs: as `ChatTemplate.render`.
+            add_special_tokens: with those that the tokenizer adds; the template has most often written them.
+            num_last: the ids of only so many of its last tokens, at least 1; None: of all.
 
         Raises:
             ApiError: no template, the template refuses the messages, or context_length_exceeded.
         """
-        if self.max_model_len is not None and len(messages) > self.max_model_len:  # each is a token or more
-            raise context_length_exceeded(len(messages), self.max_model_len, param="messages", at_least=True)
+        limit = self.max_model_len
+        if limit is not None and num_last is None and len(messages) > limit:  # each is a token or more
+            raise context_length_exceeded(len(messages), limit, param="messages", at_least=True)
         text = self.render_chat(
             messages,
             tools=tools,
@@ -96,7 +124,7 @@ class PromptEncoder:
             continue_final_message=continue_final_message,
             template_kwargs=template_kwargs,
         )
-        return self._encode(text, add_special_tokens=False, param="messages")
+        return text, self._encode(text, add_special_tokens=add_special_tokens, num_last=num_last, param="messages")
 
     def render_chat(
         self,
@@ -128,10 +156,13 @@ class PromptEncoder:
         """Tokens of a text, special tokens not added; of any length."""
         return len(self._tokenizer.encode(text, add_special_tokens=False))
 
-    def _encode(self, text: str, *, add_special_tokens: bool, param: str) -> list[int]:
-        if self.max_model_len is not None:
-            self._refuse_oversize(text, self.max_model_len, param=param)
-        ids = self._tokenizer.encode(text, add_special_tokens=add_special_tokens)
+    def _encode(self, text: str, *, add_special_tokens: bool, num_last: int | None, param: str) -> list[int]:
+        if num_last is not None:
+            ids = self._tokenizer.encode_last(text, num_last, add_special_tokens=add_special_tokens)
+        else:
+            if self.max_model_len is not None:
+                self._refuse_oversize(text, self.max_model_len, param=param)
+            ids = self._tokenizer.encode(text, add_special_tokens=add_special_tokens)
         if not text and not ids:
             ids = self._tokenizer.start_ids
         self.check_ids(ids, param=param)

@@ -54,6 +54,17 @@ class FolderTokenizer:
             ids = self.tokenizer.encode_batch_fast([text], add_special_tokens=add_special_tokens)[0].ids
         return ids
 
+    def encode_last(self, text: str, num_tokens: int, *, add_special_tokens: bool) -> list[int]:
+        """The last tokens of a text, at most `num_tokens`; with special tokens, as tokenizers truncate, they count too
+        and are kept."""
+        num_special = self.tokenizer.num_special_tokens_to_add(False) if add_special_tokens else 0
+        if num_special >= num_tokens:
+            return self.encode(text, add_special_tokens=add_special_tokens)[-num_tokens:]
+        encoding = self.tokenizer.encode_batch_fast([text], add_special_tokens=False)[0]
+        encoding.truncate(num_tokens - num_special, direction="left")
+        ids: list[int] = self.tokenizer.post_process(encoding, add_special_tokens=add_special_tokens).ids
+        return ids
+
     @property
     def start_ids(self) -> list[int]:
         """The model's start token, if it has one: what a continuation of nothing begins with."""

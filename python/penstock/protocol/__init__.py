@@ -23,6 +23,7 @@ from penstock.protocol.fields import fields_of
 from penstock.protocol.messages import ChatMessage, FunctionCall, ToolCall
 from penstock.protocol.models import ModelCapabilities, ModelList, ModelObject, ModelSamplingDefaults
 from penstock.protocol.sampling import sampling_params
+from penstock.protocol.tool_use import ToolUse
 from penstock.protocol.tools import (
     FunctionCallFormat,
     FunctionDefinition,
@@ -69,6 +70,7 @@ __all__ = [
     "ToolExecutionRequest",
     "ToolExecutionResponse",
     "ToolList",
+    "ToolUse",
     "UsageInfo",
     "fields_of",
     "parse_chat",

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Self
+from functools import cached_property
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import ConfigDict, Field, JsonValue
+from pydantic import ConfigDict, Field, JsonValue, ValidationError
+from pydantic_core import to_json
 
-from penstock.protocol.common import FAIL_FAST, GenerationFields, Limits, Parsed, engine_reads
+from penstock.protocol.common import FAIL_FAST, GenerationFields, Limits, NumLogprobs, Parsed
 from penstock.protocol.fields import NOT_BUILT_IN_CHAT, check_fields
 from penstock.protocol.messages import ChatMessage, template_messages
 from penstock.protocol.parse import check_generation, invalid, read, read_limits
+from penstock.protocol.refusal import refusal
+from penstock.protocol.tool_use import (
+    FunctionChoice,
+    Functions,
+    ToolChoice,
+    Tools,
+    ToolUse,
+    read_function_use,
+    read_tool_use,
+)
 
 _EXAMPLES: list[JsonValue] = [
     {"messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 16},
@@ -18,11 +30,15 @@ _EXAMPLES: list[JsonValue] = [
 
 
 class ChatCompletionRequest(GenerationFields):
-    """A chat to continue. Beside OpenAI's fields, four that reach the chat template, spelt as vLLM spells them.
+    """A chat to continue. Beside OpenAI's fields, those that reach the chat template, spelt as vLLM spells them.
 
     Attributes:
         messages: once parsed, ready for a chat template (`messages.template_messages`).
-        chat_template_kwargs: variables for the template, as {"enable_thinking": false}.
+        logprobs: whether the tokens' log-probabilities are told; top_logprobs: of how many other tokens too.
+        reasoning_effort: for the template; "none" tells it not to think.
+        enable_thinking: for the template.
+        chat_template_kwargs: variables for the template, as {"enable_thinking": false}; they win over the two above.
+        include_reasoning: false leaves thoughts out of the answer; separate_reasoning: false leaves them in its text.
         continue_final_message: the answer goes on where the last message stops; needs add_generation_prompt false.
     """
 
@@ -30,8 +46,20 @@ class ChatCompletionRequest(GenerationFields):
 
     dialect: ClassVar[str] = "chat"
     response_id_prefix: ClassVar[str] = "chatcmpl-"
+    adds_special_tokens: ClassVar[bool] = False
 
     messages: Annotated[list[ChatMessage], FAIL_FAST] = Field(min_length=1)
+    logprobs: bool | None = None
+    top_logprobs: NumLogprobs | None = None
+    tools: Tools | None = None
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    functions: Functions | None = None
+    function_call: FunctionChoice | None = None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
+    enable_thinking: bool | None = None
+    include_reasoning: bool | None = None
+    separate_reasoning: bool | None = None
     chat_template_kwargs: dict[str, Any] | None = None
     documents: Annotated[list[dict[str, Any]], FAIL_FAST] | None = None
     add_generation_prompt: bool | None = None
@@ -40,14 +68,49 @@ class ChatCompletionRequest(GenerationFields):
     @classmethod
     def parse(cls, body: bytes, limits: Limits) -> Parsed[Self]:
         """Reads the body of POST /v1/chat/completions. Raises ApiError, with `param`, on anything wrong."""
-        request = read(cls, body, limits)
-        warnings = check_fields(request, NOT_BUILT_IN_CHAT, engine_reads(request, limits))
-        warnings += read_limits(request)
-        check_generation(request, limits, num_prompts=1)
-        request._check_chat()
-        request.messages = template_messages(request.messages, limits.content_parts)
-        return Parsed(request, warnings)
+        return read(cls, body, limits)._checked(limits)
 
-    def _check_chat(self) -> None:
+    @classmethod
+    def parse_object(cls, fields: dict[str, Any], limits: Limits) -> Parsed[Self]:
+        """As `parse`, of an object that another endpoint's body has been made into."""
+        try:
+            request = cls.model_validate_json(to_json(fields))
+        except ValidationError as error:
+            raise refusal(error) from None
+        return request._checked(limits)
+
+    def _checked(self, limits: Limits) -> Parsed[Self]:
+        warnings = check_fields(self, NOT_BUILT_IN_CHAT, limits)
+        warnings += read_limits(self)
+        check_generation(self, limits, num_prompts=1)
         if self.continue_final_message and self.add_generation_prompt:
             raise invalid("continue_final_message", "cannot be true together with 'add_generation_prompt'")
+        if self.top_logprobs and not self.logprobs:
+            raise invalid("top_logprobs", "needs 'logprobs' to be true")
+        _ = self.tool_use
+        self.messages = template_messages(self.messages, limits.content_parts)
+        return Parsed(self, warnings)
+
+    @property
+    def num_logprobs(self) -> int | None:
+        return (self.top_logprobs or 0) if self.logprobs else None
+
+    @cached_property
+    def tool_use(self) -> ToolUse:
+        """What the model may call. Raises ApiError on tools and choices that do not go together."""
+        if self.functions:
+            if self.tools:
+                raise invalid("functions", "cannot be given together with 'tools'")
+            return read_function_use(self.functions, self.function_call)
+        return read_tool_use(self.tools, self.tool_choice, parallel=self.parallel_tool_calls)
+
+    @cached_property
+    def template_kwargs(self) -> dict[str, Any]:
+        """Variables for the chat template, beside those that every template gets."""
+        kwargs: dict[str, Any] = {}
+        if self.reasoning_effort is not None:
+            thinks = self.reasoning_effort != "none"
+            kwargs = {"reasoning_effort": self.reasoning_effort, "enable_thinking": thinks, "thinking": thinks}
+        if self.enable_thinking is not None:
+            kwargs |= {"enable_thinking": self.enable_thinking, "thinking": self.enable_thinking}
+        return kwargs | (self.chat_template_kwargs or {})

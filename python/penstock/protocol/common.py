@@ -18,13 +18,9 @@ from penstock.generation import MAX_STOP_IDS_OF_A_REQUEST
 STRICT = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
 
 MAX_STOP_CHARS = 256
-#: Fields that the wire knows and Penstock's own engines do not act on, with what they are where a client says nothing.
+#: Fields that not every endpoint declares, with what they are where a client says nothing.
 UNDECLARED: dict[str, Any] = {
-    "presence_penalty": 0.0,
-    "frequency_penalty": 0.0,
-    "repetition_penalty": 1.0,
     "suppress_tokens": [],
-    "logit_bias": None,
     "logprobs": None,
     "top_logprobs": None,
     "functions": None,
@@ -40,6 +36,13 @@ UNDECLARED: dict[str, Any] = {
     "user": None,
     "metadata": None,
 }
+
+#: Likeliest tokens that may be asked for beside the chosen one. OpenAI takes 20 for a chat and 5 for a completion.
+MAX_LOGPROBS = 20
+MAX_LOGIT_BIAS = 1024
+MAX_ALLOWED_TOKEN_IDS = 1024
+MAX_BAD_WORDS = 64
+MAX_BAD_WORD_CHARS = 256
 
 INT32_MAX = 2**31 - 1
 _INT64_MAX = 2**63 - 1
@@ -87,24 +90,42 @@ class WireModel(BaseModel):
 
 
 class StreamOptions(WireModel):
-    """`stream_options`. Attributes: include_usage: one more event with the usage, before [DONE]."""
+    """`stream_options`.
+
+    Attributes:
+        include_usage: one more event with the usage, before [DONE].
+        continuous_usage_stats: every event has the usage so far (vLLM's).
+    """
 
     include_usage: bool | None = None
+    continuous_usage_stats: bool | None = None
+
+
+TokenId = Annotated[int, Field(ge=0, le=INT32_MAX)]
+TokenIds = Annotated[list[TokenId], FAIL_FAST]
+BadWord = Annotated[str, Field(min_length=1, max_length=MAX_BAD_WORD_CHARS)]
+NumLogprobs = Annotated[int, Field(ge=0, le=MAX_LOGPROBS)]
 
 
 class GenerationFields(WireModel):
-    """The fields of /v1/chat/completions and /v1/completions that Penstock acts on, but for the prompt itself.
+    """The fields of /v1/chat/completions and /v1/completions that Penstock acts on, but for the prompt itself. Which of
+    them an engine acts on is said by its `Abilities`; `fields` refuses the others.
 
     Attributes:
         model: may be left out where one model is served.
         dialect: how the answer is told (`_core.Opening`).
         response_id_prefix: of the answer's id.
         default_max_tokens: new tokens of a request that sets no number; None: fills the context.
+        adds_special_tokens: whether a prompt gets the tokenizer's special tokens where the client says nothing.
+        logit_bias: added to the logits of these tokens; allowed_token_ids: no others are drawn.
+        bad_words: texts that the answer may not hold.
+        truncate_prompt_tokens: only so many of a prompt's last tokens are read; -1: as many as leave room.
     """
 
     dialect: ClassVar[str]
     response_id_prefix: ClassVar[str]
     default_max_tokens: ClassVar[int | None] = None
+    adds_special_tokens: ClassVar[bool] = True
 
     model: str | None = Field(None, min_length=1, max_length=512)
     n: int | None = Field(None, ge=1, le=INT32_MAX)
@@ -118,7 +139,18 @@ class GenerationFields(WireModel):
     top_p: float | None = Field(None, ge=0, le=1)
     top_k: int | None = Field(None, ge=-1, le=INT32_MAX)
     min_p: float | None = Field(None, ge=0, le=1)
+    presence_penalty: float | None = Field(0.0, ge=-2, le=2)
+    frequency_penalty: float | None = Field(0.0, ge=-2, le=2)
+    repetition_penalty: float | None = Field(1.0, ge=0.01, le=100)
+    logit_bias: dict[TokenId, Annotated[float, Field(ge=-100, le=100)]] | None = Field(None, max_length=MAX_LOGIT_BIAS)
+    allowed_token_ids: TokenIds | None = Field(None, max_length=MAX_ALLOWED_TOKEN_IDS)
+    bad_words: Annotated[list[BadWord], FAIL_FAST] | None = Field(None, max_length=MAX_BAD_WORDS)
     seed: int | None = Field(None, ge=-_INT64_MAX - 1, le=_INT64_MAX)
+    include_stop_str_in_output: bool | None = None
+    skip_special_tokens: bool | None = None
+    return_token_ids: bool | None = None
+    add_special_tokens: bool | None = None
+    truncate_prompt_tokens: int | None = Field(None, ge=-1, le=INT32_MAX)
     stream: bool | None = None
     stream_options: StreamOptions | None = None
 
@@ -141,6 +173,22 @@ class GenerationFields(WireModel):
         return self.stream_options is not None and bool(self.stream_options.include_usage)
 
     @property
+    def wants_special_tokens(self) -> bool:
+        """Whether the tokenizer adds its special tokens to a prompt."""
+        given = self.add_special_tokens
+        return self.adds_special_tokens if given is None else given
+
+    @property
+    def num_logprobs(self) -> int | None:
+        """How many of the likeliest tokens are to be told beside each; None: no log-probabilities are asked for."""
+        return None
+
+    @property
+    def is_echoed(self) -> bool:
+        """Whether the answer begins with the prompt."""
+        return False
+
+    @property
     def stop_strings(self) -> tuple[str, ...]:
         """Without empty ones, which would stop before the first token."""
         given = (self.stop,) if isinstance(self.stop, str) else self.stop or ()
@@ -161,9 +209,10 @@ class Limits:
         max_stop_strings: stop strings.
         max_json_members: object members, objects and arrays of its body. A thousand take the GIL for about 1 ms.
         max_json_items: items of all arrays of its body, as token ids. Ten thousand take about 1 ms.
-        engine_reads: from the name of a model, as the request gives it, to the fields that its engine reads by itself
-            (`fields.fields_of`): they are neither refused nor named in a warning.
+        engine_reads: from the name of a model, as the request gives it, to the fields that its engine acts on beyond
+            those that every engine does (`fields.fields_of`): they are neither refused nor named in a warning.
         content_parts: types of a message's parts, beside text, that the server reads.
+        is_strict: a field that nothing acts on is refused, where it is otherwise named in a warning.
     """
 
     max_choices: int = 128
@@ -172,11 +221,7 @@ class Limits:
     max_json_items: int = 262_144
     engine_reads: Callable[[str | None], frozenset[str]] = lambda _: frozenset()
     content_parts: frozenset[str] = frozenset()
-
-
-def engine_reads(request: GenerationFields, limits: Limits) -> frozenset[str]:
-    """The fields that the engine of the request's model reads by itself. Most requests have none that could be one."""
-    return limits.engine_reads(request.model) if request.model_extra else frozenset()
+    is_strict: bool = False
 
 
 RequestT = TypeVar("RequestT", bound=GenerationFields)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Self, cast
 
-from pydantic import ConfigDict, Discriminator, Field, JsonValue, Tag
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, JsonValue, Tag
 
-from penstock.protocol.common import FAIL_FAST, GenerationFields, Limits, Parsed, engine_reads
+from penstock.protocol.common import FAIL_FAST, INT32_MAX, GenerationFields, Limits, NumLogprobs, Parsed
 from penstock.protocol.fields import NOT_BUILT_IN_COMPLETIONS, check_fields
 from penstock.protocol.parse import check_generation, check_ids, invalid, read, read_limits
 
@@ -36,6 +36,12 @@ Prompt = Annotated[
     ),
 ]
 
+
+def _false_is_none(value: Any) -> Any:
+    """Some clients say false, as in a chat, where they ask for nothing."""
+    return None if value is False else value
+
+
 _EXAMPLES: list[JsonValue] = [
     {"prompt": "Once upon a time", "max_tokens": 16, "seed": 1},
     {"prompt": [5, 6, 7], "stream": True},
@@ -43,7 +49,13 @@ _EXAMPLES: list[JsonValue] = [
 
 
 class CompletionRequest(GenerationFields):
-    """Text, or token ids, to continue: one prompt or several."""
+    """Text, or token ids, to continue: one prompt or several.
+
+    Attributes:
+        logprobs: tells the tokens' log-probabilities, and of so many other tokens too; with `echo` also the prompt's.
+        echo: the answer begins with the prompt.
+        best_of: so many choices are made of each prompt, and the `n` likeliest told.
+    """
 
     model_config = ConfigDict(json_schema_extra={"examples": _EXAMPLES})
 
@@ -52,21 +64,43 @@ class CompletionRequest(GenerationFields):
     default_max_tokens: ClassVar[int | None] = 16
 
     prompt: Prompt
+    logprobs: Annotated[NumLogprobs | None, BeforeValidator(_false_is_none)] = None
+    echo: bool | None = None
+    best_of: int | None = Field(None, ge=1, le=INT32_MAX)
 
     @classmethod
     def parse(cls, body: bytes, limits: Limits) -> Parsed[Self]:
         """Reads the body of POST /v1/completions. Raises ApiError, with `param`, on anything wrong."""
         request = read(cls, body, limits)
-        warnings = check_fields(request, NOT_BUILT_IN_COMPLETIONS, engine_reads(request, limits))
+        warnings = check_fields(request, NOT_BUILT_IN_COMPLETIONS, limits)
         warnings += read_limits(request)
         prompts = request.prompts
         if not prompts:
             raise invalid("prompt", "must not be an empty array")
         check_generation(request, limits, num_prompts=len(prompts))
+        if request.best_of is not None:
+            request._check_best_of(limits, num_prompts=len(prompts))
         for prompt in prompts:
             if isinstance(prompt, list):
                 check_ids(prompt, param="prompt")
         return Parsed(request, warnings)
+
+    def _check_best_of(self, limits: Limits, *, num_prompts: int) -> None:
+        assert self.best_of is not None, "called where it is given"
+        if self.best_of < (self.n or 1):
+            raise invalid("best_of", f"must be at least 'n', {self.n or 1}")
+        if self.best_of > (self.n or 1) and self.stream:
+            raise invalid("best_of", "must be 'n' when 'stream' is true: the best is known at the end")
+        if (num_choices := self.best_of * num_prompts) > limits.max_choices:
+            raise invalid("best_of", f"asks for {num_choices} choices; at most {limits.max_choices} fit")
+
+    @property
+    def num_logprobs(self) -> int | None:
+        return self.logprobs
+
+    @property
+    def is_echoed(self) -> bool:
+        return bool(self.echo)
 
     @property
     def prompts(self) -> list[str] | list[list[int]]:

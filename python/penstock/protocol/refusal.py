@@ -14,6 +14,9 @@ from penstock.errors import ApiError
 from penstock.protocol.common import TAG
 
 _MAX_SHOWN_CHARS = 40
+_MAX_PATH_CHARS = 200
+#: How pydantic marks that it is the key of an object that is wrong.
+_KEY = "[key]"
 
 _WRONG_TYPE = {
     "string_type": "a string",
@@ -25,6 +28,7 @@ _WRONG_TYPE = {
     "dict_type": "an object",
     "model_type": "an object",
     "model_attributes_type": "an object",
+    "int_parsing": "an integer",
 }
 
 _OUT_OF_RANGE = {
@@ -38,6 +42,7 @@ _OUT_OF_RANGE = {
     "string_too_long": "a string of at most {max_length} characters",
     "literal_error": "one of {expected}",
     "int_parsing_size": "a smaller integer",
+    "string_pattern_mismatch": "a string that matches {pattern}",
 }
 
 
@@ -62,14 +67,14 @@ def refusal(error: ValidationError) -> ApiError:
 
 
 def spell_path(location: tuple[int | str, ...]) -> str:
-    """("messages", 0, "content", "~array", 1) as `messages[0].content[1]`."""
+    """("messages", 0, "content", "~array", 1) as `messages[0].content[1]`; of a long key its beginning."""
     path = ""
     for part in location:
         if isinstance(part, int):
             path += f"[{part}]"
-        elif not part.startswith(TAG):
+        elif not part.startswith(TAG) and part != _KEY:
             path += f".{part}" if path else part
-    return path
+    return path[:_MAX_PATH_CHARS]
 
 
 def describe(value: Any) -> str:

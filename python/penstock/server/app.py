@@ -124,8 +124,7 @@ class PenstockServer(BaseInferenceApiServer):
 
     def _create_sampling_params(self, request: GenerationFields) -> SamplingParams:
         model = self._find(request.model)
-        engine_reads = self._engine_reads(model.name) if request.model_extra else frozenset()
-        return sampling_params(request, model.engine.sampling_defaults, engine_reads)
+        return sampling_params(request, model.engine.sampling_defaults, self._handlers_read | model.extra_fields)
 
     def _count_tokens(self, content: str | list[dict[str, Any]], model_name: str | None = None) -> int:
         return self._find(model_name).engine.count_tokens(content)

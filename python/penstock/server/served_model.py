@@ -28,7 +28,8 @@ class ServedModel:
     """A model that requests may name.
 
     Attributes:
-        engine_reads: the fields of a request that the engine reads by itself.
+        engine_reads: the fields of a request that the engine acts on, beyond those that every engine does.
+        extra_fields: those of them that it finds in `SamplingParams.extra`.
         created: Unix seconds at which the server began to serve it.
         keep_alive_s: the longest that a stream may be silent.
         metrics: its counters.
@@ -39,6 +40,7 @@ class ServedModel:
         self.name = name
         self.engine = engine
         self.engine_reads = fields_of(engine.abilities)
+        self.extra_fields = self.engine_reads if engine.reads_extra else frozenset()
         self.metrics = metrics
         self.created = int(time.time())
         self.deliveries: dict[int, Delivery] = {}

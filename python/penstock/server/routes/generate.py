@@ -5,8 +5,6 @@ Everything that can be refused is refused here, while the answer's head can stil
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from penstock import _core
 from penstock.adapters.engine import PromptRequest
 from penstock.adapters.stream_opening import new_token_limit, open_stream
@@ -38,7 +36,7 @@ async def generate(
     if max_tokens is not None and asked is not None and max_tokens < asked:
         raw_request.warnings.append("max_tokens")  # clamped to the room that is left, or lowered by the server
     if max_tokens != sampling.max_tokens:
-        sampling = replace(sampling, max_tokens=max_tokens)
+        sampling = sampling.with_max_tokens(max_tokens)
     is_streamed = bool(request.stream)
     key = open_stream(
         engine, prompts, sampling,
