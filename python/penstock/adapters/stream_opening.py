@@ -18,12 +18,13 @@ def open_stream(
     engine: Engine, prompts: tuple[Prompt, ...], sampling: SamplingParams, *,
     dialect: str, response_id: str, model_name: str, request_id: str, arrival: float, is_streamed: bool,
     include_usage: bool = False, keep_alive_s: float | None = None, api_key_id: str = "",
+    dialect_options: bytes | None = None,
 ) -> int:  # fmt: skip
     """The key of a stream that the engine works for. To be followed (`Outlets.follow`) before the loop's next turn.
 
     Args:
         sampling: `max_tokens` as `new_token_limit` gives it.
-        dialect, response_id, model_name, include_usage, keep_alive_s: as of `_core.Opening`.
+        dialect, response_id, model_name, include_usage, keep_alive_s, dialect_options: as of `_core.Opening`.
         request_id: of the log, and of errors.
         arrival: when the request came, in seconds of `time.monotonic()`.
         api_key_id: whose request it is.
@@ -37,6 +38,7 @@ def open_stream(
         prompt_tokens=sum(prompt.num_tokens for prompt in prompts),
         max_tokens=min(sampling.max_tokens or 0, _MAX_TOKENS_SHOWN), keep_alive_s=keep_alive_s,
         request_id=request_id, arrival=arrival,
+        dialect_options=None if dialect_options is None else dialect_options.decode(),
     )  # fmt: skip
     stream_key = engine.hub.open(opening)
     try:

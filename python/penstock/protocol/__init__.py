@@ -15,14 +15,17 @@ from penstock.protocol.answers import (
     FinishReasonName,
     UsageInfo,
 )
+from penstock.protocol.anthropic import CountTokensRequest, MessagesChat, MessagesRequest
 from penstock.protocol.chat import ChatCompletionRequest
-from penstock.protocol.common import GenerationFields, Limits, Parsed, StreamOptions
+from penstock.protocol.common import GenerationBody, GenerationFields, Limits, Parsed, StreamOptions
 from penstock.protocol.completions import CompletionRequest
 from penstock.protocol.errors import ErrorResponse
 from penstock.protocol.fields import fields_of
 from penstock.protocol.messages import ChatMessage, FunctionCall, ToolCall
 from penstock.protocol.models import ModelCapabilities, ModelList, ModelObject, ModelSamplingDefaults
+from penstock.protocol.responses import ResponsesChat, ResponsesRequest
 from penstock.protocol.sampling import sampling_params
+from penstock.protocol.tokenize import DetokenizeRequest, TokenizeRequest
 from penstock.protocol.tool_use import ToolUse
 from penstock.protocol.tools import (
     FunctionCallFormat,
@@ -49,22 +52,30 @@ __all__ = [
     "CompletionResponseChoice",
     "CompletionStreamResponse",
     "CompletionStreamResponseChoice",
+    "CountTokensRequest",
     "DeltaFunctionCall",
     "DeltaMessage",
     "DeltaToolCall",
+    "DetokenizeRequest",
     "ErrorResponse",
     "FinishReasonName",
     "FunctionCall",
     "FunctionCallFormat",
     "FunctionDefinition",
+    "GenerationBody",
     "GenerationFields",
     "Limits",
+    "MessagesChat",
+    "MessagesRequest",
     "ModelCapabilities",
     "ModelList",
     "ModelObject",
     "ModelSamplingDefaults",
     "Parsed",
+    "ResponsesChat",
+    "ResponsesRequest",
     "StreamOptions",
+    "TokenizeRequest",
     "ToolCall",
     "ToolDefinition",
     "ToolExecutionRequest",

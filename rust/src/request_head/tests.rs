@@ -70,8 +70,8 @@ fn a_refusal_has_the_shape_of_its_paths_endpoint() {
         endpoint("/v1/completions", ErrorShape::OpenAi),
         endpoint("/v1/messages", ErrorShape::Anthropic),
     ];
-    let routes = Routes::new(&endpoints).expect("good templates");
-    let router = Router::new(routes, &[], 1000, 20);
+    let listed = Routes::new(&endpoints).expect("good templates");
+    let router = Router::new(listed, &[], 1000, 20);
     for (line, is_anthropic) in [
         ("POST /v1/messages", true),
         ("GET /v1/messages", true),

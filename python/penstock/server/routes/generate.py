@@ -30,7 +30,7 @@ async def generate(
     engine.check_sampling(sampling)
     quick = engine.is_quick(request)
     prompts = engine.read_prompts(request) if quick else await pool.run(engine.read_prompts, request)
-    raw_request.warnings += engine.unread_options(request)
+    raw_request.warnings += [name for name in engine.unread_options(request) if name not in request.assumed]
     max_tokens = new_token_limit(engine, prompts, wanted=sampling.max_tokens, default=request.default_max_tokens)
     asked = request.new_token_limit
     if max_tokens is not None and asked is not None and max_tokens < asked:
@@ -43,6 +43,6 @@ async def generate(
         dialect=request.dialect, response_id=_core.mint_id(request.response_id_prefix), model_name=model.name,
         request_id=raw_request.request_id, arrival=raw_request.arrival, is_streamed=is_streamed,
         include_usage=request.include_usage, keep_alive_s=raw_request.keep_alive_s(model.keep_alive_s),
-        api_key_id=raw_request.api_key_id,
+        api_key_id=raw_request.api_key_id, dialect_options=request.dialect_options,
     )  # fmt: skip
     return model.deliver(key, raw_request, is_streamed=is_streamed)
