@@ -93,7 +93,7 @@ class Router:
         ["GET"], False); a parameter that ends a template takes the rest of the path, slashes included. Literal
         templates win over templates with parameters; methods may be written in any case. `cors_origins`: empty turns
         CORS off; "*" allows any origin, and then never credentials. `error_shapes`: of the
-        endpoints' refusals, in their order; default: all "openai". KeyError on another than "openai" and "anthropic"."""
+        endpoints' refusals, in order, "openai" or "anthropic"; default: all "openai". KeyError on another."""
 
     def read(self, scope: dict[str, Any]) -> RequestHead:
         """Reads an ASGI HTTP scope in one call. Never raises on what a client sent: a head that must be refused

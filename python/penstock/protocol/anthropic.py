@@ -110,7 +110,7 @@ class _Prompt(WireModel):
             "model": self.model,
             "messages": messages,
             "continue_final_message": goes_on or None,
-            "tools": self.tools and [_chat_tool(tool, f"tools[{i}]") for i, tool in enumerate(self.tools)],
+            "tools": None if self.tools is None else _chat_tools(self.tools),
             "response_format": _response_format(output.format),
             "reasoning_effort": _EFFORTS.get(output.effort or "", output.effort),
             **_chat_tool_choice(self.tool_choice),
@@ -171,7 +171,11 @@ class CountTokensResponse(WireModel):
     input_tokens: int
 
 
-def _chat_tool(tool: Mapping[str, Any], at: str) -> dict[str, Any]:
+def _chat_tools(tools: list[ToolFields]) -> list[dict[str, Any]]:
+    return [_chat_tool(tool, at=f"tools[{i}]") for i, tool in enumerate(tools)]
+
+
+def _chat_tool(tool: Mapping[str, Any], *, at: str) -> dict[str, Any]:
     kind = tool.get("type")
     if kind not in (None, "custom", "function"):
         problem = f"'{at}' is of type '{str(kind)[:40]}'; only tools with an 'input_schema' are supported."

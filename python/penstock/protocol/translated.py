@@ -31,7 +31,7 @@ def to_chat(
         ApiError: in the API's own words.
     """
     for name in _OTHER_WORDS:
-        if extra.get(name) not in (None, False, 1) and name not in fields:
+        if extra.get(name) not in (None, False, 1):
             raise ApiError("unsupported_parameter", f"'{name}' is not supported here.", param=name)
     given = {name: value for name, value in fields.items() if value is not None}
     try:
