@@ -90,10 +90,10 @@ class Router:
         error_shapes: list[str] = ...,
     ) -> Router:
         """`endpoints`: (path template, methods, whether it takes a JSON body) in order, as ("/v1/models/{model_id}",
-        ["GET"], False); a parameter that ends a template takes the rest of the path, slashes included. Literal
-        templates win over templates with parameters; methods may be written in any case. `cors_origins`: empty turns
-        CORS off; "*" allows any origin, and then never credentials. `error_shapes`: of the
-        endpoints' refusals, in order, "openai" or "anthropic"; default: all "openai". KeyError on another."""
+        ["GET"], False); a parameter that ends a template, and behind which no other goes on, takes the rest of the
+        path, slashes included. Literal templates win over templates with parameters; methods may be written in any
+        case. `cors_origins`: empty turns CORS off; "*" allows any origin, and then never credentials. `error_shapes`:
+        of the endpoints' refusals, in order, "openai" or "anthropic"; default: all "openai". KeyError on another."""
 
     def read(self, scope: dict[str, Any]) -> RequestHead:
         """Reads an ASGI HTTP scope in one call. Never raises on what a client sent: a head that must be refused

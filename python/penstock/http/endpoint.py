@@ -23,7 +23,8 @@ class EndpointConfig(BaseModel):
     """One route: the one source for routing, keys, bodies, counters and documents.
 
     Attributes:
-        path: template, as "/v1/models/{model_id}"; a parameter at the end takes the rest, slashes included.
+        path: template, as "/v1/models/{model_id}"; a parameter at the end, behind which no other path goes on,
+            takes the rest, slashes included.
         handler: any callable; what it is given is said by its signature (`http.handler`).
         methods: in any case; one may be given as a plain string.
         summary, tags: for documents.

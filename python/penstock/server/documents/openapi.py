@@ -50,9 +50,11 @@ def build_document(info: Info, endpoints: Iterable[BoundEndpoint]) -> dict[str, 
     Args:
         endpoints: in the order of the document; those with `is_documented` false are left out.
     """
+    listed = list(endpoints)
+    paths = [endpoint.config.path for endpoint in listed]
     operations = [
-        Operation(endpoint, method, needs_key=info.needs_key)
-        for endpoint in endpoints
+        Operation(endpoint, method, needs_key=info.needs_key, is_gone_on=_is_gone_on(endpoint.config.path, paths))
+        for endpoint in listed
         if endpoint.config.is_documented
         for method in endpoint.config.methods
     ]
@@ -70,6 +72,10 @@ def build_document(info: Info, endpoints: Iterable[BoundEndpoint]) -> dict[str, 
             "schemas": schemas.components,
         },
     }
+
+
+def _is_gone_on(path: str, paths: Iterable[str]) -> bool:
+    return any(other.startswith(f"{path}/") for other in paths)
 
 
 def _error_models(operations: Sequence[Operation]) -> list[type[BaseModel]]:

@@ -28,9 +28,12 @@ class Operation:
         has_body: it takes JSON.
         error_statuses: of the refusals it can answer with; error_shape: their body's.
         types: whatever needs a schema.
+
+    Args:
+        is_gone_on: another path begins with this one.
     """
 
-    def __init__(self, endpoint: BoundEndpoint, method: str, *, needs_key: bool) -> None:
+    def __init__(self, endpoint: BoundEndpoint, method: str, *, needs_key: bool, is_gone_on: bool = False) -> None:
         config = endpoint.config
         self.path = config.path
         self.method = method.lower()
@@ -39,6 +42,7 @@ class Operation:
         self.is_open = config.is_open
         self.has_body = config.body == "json" and method in WITH_BODY
         self.error_shape = config.error_shape
+        self._is_gone_on = is_gone_on
         self._endpoint = endpoint
         self._config = config
         self.error_statuses = error_statuses(
@@ -76,7 +80,7 @@ class Operation:
             schema: dict[str, Any] = schemas.of(annotations[name]) if name in annotations else {"type": "string"}
             if schema == {"type": "string"}:
                 schema["minLength"] = 1
-            takes_rest = self.path.endswith(f"{{{name}}}")
+            takes_rest = self.path.endswith(f"{{{name}}}") and not self._is_gone_on
             told = {"name": name, "in": "path", "required": True, "schema": schema}
             yield told | ({"description": "Slashes may stand in it as they are."} if takes_rest else {})
 
