@@ -12,6 +12,7 @@ use _core::dialect::{Dialect, push_escaped};
 use _core::hub::{EngineGauges, Hub, Rows};
 use _core::metrics::ModelMetrics;
 use _core::opening::Opening;
+use _core::output_options::OutputOptions;
 use _core::stop::{StopStrings, StopWatch};
 use _core::vocabulary::Vocabulary;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
@@ -43,14 +44,18 @@ fn opening(stop: &[&str], is_streamed: bool) -> Opening {
         dialect: Dialect::Chat,
         is_streamed,
         num_choices: 1,
+        choices_per_prompt: 1,
         include_usage: false,
         stop: stop.iter().map(ToString::to_string).collect(),
         prompt_tokens: 10,
         max_tokens: 1000,
         keep_alive_s: Some(10.0),
-        dialect_options: None,
         request_id: "req_0".to_owned(),
         arrival: 0.0,
+        prompts: Vec::new(),
+        echoes_prompts: false,
+        stop_token_ids: Vec::new(),
+        output: OutputOptions::default(),
     }
 }
 
@@ -66,6 +71,8 @@ fn steps(hub: &Hub, keys: &[u64]) {
             row_keys: keys,
             ids: &ids,
             ends: &ends,
+            logprobs: None,
+            prompt_columns: &[],
         };
         #[expect(clippy::cast_precision_loss, reason = "a clock of whole steps")]
         black_box(hub.push_step(rows, EngineGauges::default(), step as f64 / 100.0));
@@ -121,7 +128,7 @@ fn parts(c: &mut Criterion) {
                 shown.clear();
                 WORDS
                     .iter()
-                    .any(|word| watch.push(&strings, black_box(word), &mut shown))
+                    .any(|word| watch.push(&strings, black_box(word), &mut shown).is_some())
             });
         });
     }

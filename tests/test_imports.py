@@ -18,7 +18,7 @@ RUST = Path(__file__).parents[1] / "rust" / "src"
 #: Low to high. A room imports its own floor and those below.
 FLOORS = (
     ("_core",),
-    ("abilities", "errors", "config", "generation", "console"),
+    ("abilities", "errors", "config", "generation", "output_options", "console"),
     ("protocol", "prompt", "layers", "safetensors_header", "generation_config"),
     ("http",),
     ("life",),
@@ -42,6 +42,7 @@ FENCES = {
         "protocol/parse.py",
         "prompt",
         "http",
+        "scheduler/constraints.py",
         "adapters",
         "delivery",
         "server",

@@ -15,14 +15,22 @@ __all__ = [
     "END_LENGTH",
     "END_NONE",
     "END_STOP",
+    "GRAMMAR_KINDS",
     "PING",
+    "REASONING_FORMATS",
+    "TOOL_FORMATS",
+    "Grammar",
+    "GrammarFactory",
+    "GrammarRows",
     "Hub",
     "Metrics",
     "ModelMetrics",
     "Opening",
+    "ReasoningFormat",
     "Receipt",
     "RequestHead",
     "Router",
+    "ToolFormat",
     "Vocabulary",
     "__version__",
     "error_body",
@@ -33,6 +41,8 @@ __all__ = [
     "key_digest",
     "keys_equal",
     "mint_id",
+    "parse_output",
+    "tool_grammar",
 ]
 
 __version__: str
@@ -182,19 +192,26 @@ class Opening:
         arrival: float,
         include_usage: bool = False,
         stop: list[str] = ...,
+        stop_token_ids: list[int] = ...,
         keep_alive_s: float | None = None,
-        dialect_options: str | None = None,
+        prompts: list[tuple[list[int], str | None]] = ...,
+        choices_per_prompt: int | None = None,
+        output: Any = None,
     ) -> Opening:
         """`dialect`: the API it speaks: "chat" (chat.completion and its chunks), "completions" (text_completion),
         "responses" (response and its events), "messages" (Anthropic's message and its events), or
         "deltas": no wire at all, for `Hub.take_deltas`. `is_streamed`: events as the tokens come, else one body at the
-        end. `num_choices`: prompts times n. `prompt_tokens`: of all prompts together, for usage. `max_tokens`: per
-        choice, for metrics. `arrival`: when the request came. `stop`: stop strings; empty ones are ignored.
-        `keep_alive_s`: a stream that sent nothing for so long gets a comment; None: never. `dialect_options`: JSON that
-        only the dialect reads: of "responses", {"response": members that every response object repeats,
-        "reasoning_as_summary": bool, "keeps": whether the receipt has the final response}.
-        ValueError when `dialect` is none of these, `num_choices` not 1 to 2**CHOICE_BITS or `keep_alive_s` not
-        positive."""
+        end. `num_choices`: of all prompts together; `choices_per_prompt`: of each, None: there is one prompt.
+        `prompt_tokens`: of all prompts together, for usage. `max_tokens`: per choice, for metrics. `arrival`: when the
+        request came. `stop`: stop strings; empty ones are ignored. `stop_token_ids`: stop tokens beside the model's
+        own, to be named where one ended a choice. `prompts`: ids and text (None: what the ids say) of each, where
+        `output` asks for `echo` or `return_token_ids`; else empty. `output`: a
+        `penstock.output_options.OutputOptions`, or None for one as it is by default. `keep_alive_s`: a stream that
+        sent nothing for so long gets a comment; None: never. `dialect_options` of `output` are, of "responses":
+        {"response": an object whose members every response object repeats, "reasoning_as_summary": bool, "keeps":
+        whether the receipt has the final response}.
+        ValueError when `dialect` is none of these, `num_choices` not 1 to 2**CHOICE_BITS, `keep_alive_s` not positive,
+        or a format of `output` unknown."""
 
 @final
 class Receipt:
@@ -241,14 +258,30 @@ class Hub:
     ) -> list[int]:
         """One engine step. `keys`: uint64 [B] row keys. `output` has a column per attribute: `ids`: int32 [B, N], -1 =
         no token; `ends`: uint8 [B] END_*, which applies after the row's ids (a stop token is the row's last id:
-        counted, not shown; END_ERROR fails the row's stream with "engine_error", and no other). A key may appear
-        twice. Unknown or ended keys are ignored. Returns the row keys that Rust ended by text (stop string), by a slow
-        reader, or whose stream is gone: the scheduler frees those. Detached from the GIL. The three numbers set the
-        engine's gauges. ValueError when the columns do not fit each other."""
+        counted, not shown; END_ERROR fails the row's stream with "engine_error", and no other); `logprobs`: None or an
+        object with `sampled`: float32 [B, N], `top_ids`: int32 [B, N, K] and `top`: float32 [B, N, K], the likeliest
+        first; `prompt_columns`: None or objects with `row_key`, `start` and, of the prompt's tokens `start` + 1 to
+        `start` + T, `sampled`: float32 [T], `top_ids`: int32 [T, K], `top`: float32 [T, K].
+        A key may appear twice. Unknown or ended keys are ignored. Returns the row keys that Rust ended by text (stop
+        string), by a slow reader, or whose stream is gone: the scheduler frees those. Detached from the GIL. The three
+        numbers set the engine's gauges. ValueError when the columns do not fit each other."""
 
-    def push_text(self, row_key: int, text: str, *, num_tokens: int, end: int = 0) -> bool:
-        """Text from a foreign engine, through the same stop strings, events and counters. True if the engine must stop:
-        ended by text or a slow reader, or nobody is there to take it."""
+    def push_text(
+        self,
+        row_key: int,
+        text: str,
+        *,
+        num_tokens: int,
+        end: int = 0,
+        reasoning: str = ...,
+        tool_calls: list[tuple[int, tuple[str, str] | None, str]] = ...,
+        logprobs: list[tuple[bytes, float, list[tuple[bytes, float]]]] = ...,
+    ) -> bool:
+        """What a foreign engine gives of a choice, through the same stop strings, events and counters: `reasoning`,
+        then `text`, then pieces of tool calls (index; id and name where a call begins; arguments), all from
+        `num_tokens` tokens. `logprobs`: of those tokens, each its bytes, its log probability and the likeliest ones in
+        its place. Reasoning and calls fail a stream of completions. True if the engine must stop: ended by text or a
+        slow reader, or nobody is there to take it. ValueError where there are more `logprobs` than tokens."""
 
     def fail(self, stream_key: int, kind: str, message: str, *, param: str | None = None) -> bool:
         """Ends a stream with an error (a row of the error table): an error frame and [DONE], or the plain answer's
@@ -268,10 +301,12 @@ class Hub:
 
     def take_deltas(
         self, stream_key: int
-    ) -> tuple[list[tuple[int, str, int, str | None]], int, tuple[str, str, str | None] | None]:
-        """`take` for a stream that was opened with the dialect "deltas": rows of (choice, new text, new tokens, finish
-        reason or None), the status, and the error that ended it (row of the error table, message, param). The tokens
-        of a choice's rows add up to all that it cost. ValueError when the stream speaks another dialect."""
+    ) -> tuple[list[tuple[int, str, str, int, str | None, int, str]], int, tuple[str, str, str | None] | None]:
+        """`take` for a stream that was opened with the dialect "deltas": rows of (choice, kind, new text, new tokens,
+        finish reason or None, which tool call, its id), the status, and the error that ended it (row of the error
+        table, message, param). Kinds: "text", "reasoning", "tool_call" (the text is its tool's name) and
+        "tool_arguments"; the last two columns are those of calls. The tokens of a choice's rows add up to all that it
+        cost. ValueError when the stream speaks another dialect."""
 
     def take_ready(self) -> list[int]:
         """Keys of the streams that got something to take since the last call, each once."""
@@ -280,12 +315,86 @@ class Hub:
         """Appends a keep-alive comment to every streamed stream that sent nothing for its own `keep_alive_s`. True if
         any did."""
 
-    def rows_with_room(self, keys: Buffer, max_pending_bytes: int) -> bytes:
-        """uint8 [B]: 1 where the stream of that row is open and holds at most `max_pending_bytes` unread."""
+    def rows_with_room(
+        self, keys: Buffer, max_pending_bytes: int, *, num_wanted: int = 0, timeout_s: float = 0.0
+    ) -> bytes:
+        """uint8 [B]: 1 where the stream of that row is open and holds at most `max_pending_bytes` unread.
+
+        Waits until `num_wanted` are, at most `timeout_s`, without the GIL: whoever sends needs it meanwhile."""
 
     @property
     def num_open(self) -> int:
         """Streams open now."""
+
+# ---- grammars: constrained output
+
+GRAMMAR_KINDS: list[str]
+"""What `GrammarFactory.compile` takes: "json_schema" (a JSON schema, as JSON), "json_object" (any JSON object; the text
+is not looked at), "regex" (of Rust's syntax; the whole output matches), "choice" (a JSON array of strings), "lark" (of
+llguidance's syntax), "ebnf" (of llama.cpp's GBNF and xgrammar's), "structural_tag" (of xgrammar's, as JSON)."""
+
+@final
+class Grammar:
+    """What a row's output is held to: a grammar, a thought before it, or both. Compiled, immutable, cheap to share."""
+
+@final
+class GrammarFactory:
+    """Compiles grammars for one model; for any thread. Keeps those used last."""
+
+    def __new__(
+        cls,
+        vocabulary: Vocabulary,
+        *,
+        num_ids: int,
+        stop_ids: list[int],
+        max_bytes: int = ...,
+        timeout_s: float = ...,
+        max_running: int = ...,
+    ) -> GrammarFactory:
+        """`num_ids`: logits of the model, ids behind the vocabulary's included. `stop_ids`: the tokens by which an
+        output may end where its grammar allows it to; without any it ends only where nothing can follow. `max_bytes`
+        of a grammar's text; `timeout_s` to compile it; at most `max_running` are compiled at once. Takes some 0.1 s,
+        without the GIL. ValueError when the vocabulary cannot be used."""
+
+    def compile(self, kind: str, text: str) -> Grammar:
+        """Blocks, without the GIL, for `timeout_s` at most. ValueError, in one sentence, when the text is at fault;
+        RuntimeError when too many are being compiled; KeyError on `kind`."""
+
+    def after_thought(
+        self, grammar: Grammar | None = None, *, end: str, begin: str | None = None, max_tokens: int | None = None
+    ) -> Grammar:
+        """`grammar`, or none, from where a thought has ended with the text `end`. `begin`: the token that begins one,
+        which may be left out; None: the prompt has begun it. A thought of `max_tokens` tokens is closed: `end` is all
+        that may follow. ValueError when the model cannot spell the markers."""
+
+@final
+class GrammarRows:
+    """All rows under a grammar, and the threads that compute their masks. For one thread at a time."""
+
+    def __new__(cls, *, num_threads: int = ...) -> GrammarRows:
+        """The threads are started with the first row."""
+
+    def join(self, row_key: int, grammar: Grammar) -> None:
+        """A new row. Its first mask is ready at once."""
+
+    def advance(self, row_keys: Buffer, ids: Buffer, ends: Buffer) -> None:
+        """The new tokens of rows whose masks were taken: `row_keys`: uint64 [R]; `ids`: int32 [R], -1 = none, the mask
+        is ready again; `ends`: uint8 [R] END_*: an ended row only waits to leave. Their next masks are computed
+        meanwhile. Unknown rows are ignored."""
+
+    def take_ready(
+        self, row_keys: Buffer, *, wait_s: float = 0.0
+    ) -> tuple[bytes, bytes, list[int], list[tuple[int, str]]]:
+        """Of `row_keys`, uint64 [R]: the places of the rows whose masks are ready, int32 [M]; their masks, uint32
+        [M, W], each given once, where bit t % 32 of word t // 32 is set if token t is allowed; the keys of rows whose
+        text is whole, so that nothing can follow it; and the keys of rows that can go no further, and why. Ends are
+        told once. Where there is none of all that and something is being computed, waits for it, `wait_s` at most."""
+
+    def leave(self, row_key: int) -> None:
+        """Forgets a row. Unknown ones are ignored."""
+
+    def __len__(self) -> int:
+        """Rows that have joined and not left."""
 
 # ---- metrics
 
@@ -319,3 +428,67 @@ class Metrics:
     def snapshot(self) -> dict[str, float]:
         """The seed's counters, of all models together: total_requests, successful_requests, failed_requests,
         total_tokens_generated, average_tokens_per_second, uptime_seconds."""
+
+# ---- formats of tool calls and thoughts
+
+#: The names of all formats.
+TOOL_FORMATS: list[str]
+REASONING_FORMATS: list[str]
+
+@final
+class ToolFormat:
+    """How one family of models writes its tool calls."""
+
+    name: str
+    #: Texts of special tokens that must be shown for the calls to be seen.
+    markers: list[str]
+    def __new__(cls, name: str) -> ToolFormat:
+        """By its name, or by another name for it. ValueError if there is none."""
+
+@final
+class ReasoningFormat:
+    """How one family of models writes its thoughts."""
+
+    name: str
+    #: Texts of special tokens that must be shown for the thoughts to be seen.
+    markers: list[str]
+    #: What begins a thought and what ends it, as templates write them.
+    begin: str
+    end: str
+    #: Whether an answer begins inside of a thought where the prompt says nothing.
+    is_implicit: bool
+    def __new__(cls, name: str) -> ReasoningFormat:
+        """By its name, or by another name for it. ValueError if there is none."""
+
+    def begins_inside(self, prompt: str) -> bool:
+        """Whether an answer to `prompt` begins inside of a thought: the prompt ends by opening one, or does not end by
+        closing one and the format is implicit."""
+
+def parse_output(
+    pieces: list[str],
+    *,
+    tools: bytes | None = None,
+    tool_format: str | None = None,
+    reasoning_format: str | None = None,
+    begins_inside: bool = False,
+) -> tuple[str, str, list[tuple[str, str, str]]]:
+    """Text, reasoning and calls (id, name, arguments) of an output that comes in these pieces, as a stream tells them.
+
+    `tools`: the request's tools, a JSON array; without them and a format no call is looked for. ValueError on formats
+    that there are not and on tools that are no JSON array."""
+
+def tool_grammar(
+    format: str,
+    tools: bytes,
+    *,
+    vocabulary: Vocabulary,
+    required: bool = False,
+    name: str | None = None,
+    parallel: bool = True,
+) -> str:
+    """The grammar, in Lark, of an answer that calls tools as the models of this format write it.
+
+    `tools`: the request's tools, a JSON array. `required`: at least one must be called; `name`: this one must. Where
+    neither is said, text is free up to a call, and only strict tools' arguments are held to their schemas. `parallel`:
+    more than one call may be made. `vocabulary`: of the model, for its special tokens. ValueError, in one sentence,
+    where a schema asks for what cannot be enforced in this format, and on a tool or format that there is not."""

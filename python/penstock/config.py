@@ -101,6 +101,20 @@ class Settings(BaseModel):
         default=0.0, ge=0, description="echo: time between tokens; 0 as fast as they are taken"
     )
 
+    echo_text: str | None = Field(
+        default=None, min_length=1, description="echo: what it answers, once; default: a text without an end"
+    )
+
+    tool_format: str = Field(
+        default="auto", min_length=1, description="how the model writes tool calls: a format's name, auto or none"
+    )
+    reasoning_format: str = Field(
+        default="auto", min_length=1, description="how the model marks its thinking: a format's name, auto or none"
+    )
+    reasoning_field: Literal["reasoning_content", "reasoning"] = Field(
+        default="reasoning_content", description="what a chat's answer calls the model's thinking"
+    )
+
     dtype: Literal["float32", "bfloat16"] | None = Field(
         default=None, description="of weights and cache; default: float32 on CPU, bfloat16 on accelerators"
     )
@@ -163,6 +177,9 @@ class Settings(BaseModel):
         default=2, ge=1, le=64, description="threads that render templates and encode prompts"
     )
 
+    strict: Literal["on", "off"] = Field(
+        default="off", description="refuse fields of a request that nothing acts on, instead of a warning"
+    )
     api_key: ApiKeys = Field(
         default_factory=list, description="accepted API key, may be repeated; none: no authentication"
     )

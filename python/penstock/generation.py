@@ -14,6 +14,20 @@ MAX_STOP_IDS = 16
 MAX_STOP_IDS_OF_A_REQUEST = 4
 MAX_STOP_IDS_OF_A_MODEL = MAX_STOP_IDS - MAX_STOP_IDS_OF_A_REQUEST
 
+#: Entries of `logit_bias`, and how far each may go (OpenAI's reference).
+MAX_LOGIT_BIAS = 1024
+MAX_BIAS = 100.0
+#: Strings in `bad_words`, and tokens of each; a string gives one or two sequences of tokens, see `bad_word_ids`.
+MAX_BAD_WORDS = 64
+MAX_BAD_WORD_TOKENS = 16
+#: Presence and frequency penalties (OpenAI's reference), and the repetition penalty.
+MIN_PENALTY, MAX_PENALTY = -2.0, 2.0
+MIN_REPETITION_PENALTY, MAX_REPETITION_PENALTY = 0.01, 100.0
+#: Of one position, in `logprobs` and `prompt_logprobs`.
+MAX_LOGPROBS = 20
+#: Choices that may be computed of one prompt.
+MAX_BEST_OF = 128
+
 
 def _default_of(each: Field[Any]) -> Any:
     return each.default if each.default_factory is MISSING else each.default_factory()
@@ -64,15 +78,6 @@ class RowParameter:
 class ForeignSamplingParams:
     """What only engines of others act on. Penstock's own refuse, by name, what is not neutral (`not_neutral`)."""
 
-    presence_penalty: float = 0.0
-    frequency_penalty: float = 0.0
-    repetition_penalty: float = 1.0
-    logit_bias: Mapping[int, float] = field(default_factory=dict, hash=False)
-    bad_words: tuple[str, ...] = ()
-    allowed_token_ids: tuple[int, ...] = ()
-    best_of: int | None = None
-    logprobs: int | None = None
-    prompt_logprobs: int | None = None
     guided_decoding: Any = field(default=None, hash=False)
     stop_pattern: str | None = None
     truncate_prompt_tokens: int | None = None
@@ -107,7 +112,20 @@ class SamplingParams(ForeignSamplingParams):
         top_p: nucleus mass, in (0, 1]; 1 keeps all.
         top_k: keep the k likeliest tokens; 0 keeps all.
         min_p: drop tokens less likely than this share of the likeliest; 0 keeps all.
+        presence_penalty: taken from the logit of each token that was made before; frequency_penalty: as often as it
+            was. Both count new tokens only (OpenAI's reference).
+        repetition_penalty: of each token of the prompt or made before: divides its logit where that is positive, else
+            multiplies it (Keskar et al., arXiv 1909.05858, as transformers reads it); 1 does nothing.
+        logit_bias: added to the logits of tokens, by their ids; at most MAX_LOGIT_BIAS.
+        allowed_token_ids: no other tokens are made; empty allows all.
+        bad_words: texts that are not made, for engines that read text; bad_word_ids: the same as sequences of tokens,
+            whose last one is not made where the others are the newest tokens; at most 2 MAX_BAD_WORDS, of at most
+            MAX_BAD_WORD_TOKENS each.
+        logprobs: the likeliest tokens whose logprobs are told at each new one, beside its own; None: none at all.
+        prompt_logprobs: the same for the tokens of the prompt.
         n: choices per prompt.
+        best_of: choices that are computed of each prompt, of which the `n` with the highest mean logprob are given;
+            None: `n`.
         stop: stop strings, matched on text, not shown.
         stop_token_ids: stop ids beside the model's own.
         ignore_eos: the model's own stop ids do not stop.
@@ -121,7 +139,17 @@ class SamplingParams(ForeignSamplingParams):
     top_p: float = RowParameter("float32", 1.0, is_for_draws=True).default(1.0)
     top_k: int = RowParameter("int32", 0, is_for_draws=True).default(0)
     min_p: float = RowParameter("float32", 0.0, is_for_draws=True).default(0.0)
+    presence_penalty: float = RowParameter("float32", 0.0).default(0.0)
+    frequency_penalty: float = RowParameter("float32", 0.0).default(0.0)
+    repetition_penalty: float = RowParameter("float32", 1.0).default(1.0)
+    logit_bias: Mapping[int, float] = field(default_factory=dict, hash=False)
+    allowed_token_ids: tuple[int, ...] = ()
+    bad_words: tuple[str, ...] = ()
+    bad_word_ids: tuple[tuple[int, ...], ...] = ()
+    logprobs: int | None = None
+    prompt_logprobs: int | None = None
     n: int = 1
+    best_of: int | None = None
     stop: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()
     ignore_eos: bool = False
@@ -159,10 +187,27 @@ class SamplingParams(ForeignSamplingParams):
     def is_greedy(self) -> bool:
         return self.temperature == 0.0
 
+    @property
+    def num_computed(self) -> int:
+        """Choices of each prompt that the engine computes."""
+        return self.n if self.best_of is None else self.best_of
+
+    @property
+    def has_penalty(self) -> bool:
+        """What was made before weighs on what is made next."""
+        return self.presence_penalty != 0 or self.frequency_penalty != 0 or self.repetition_penalty != 1
+
+    @property
+    def needs_logprobs(self) -> bool:
+        """Of the new tokens, for the client or for the choice of the best."""
+        return self.logprobs is not None or self.num_computed > self.n
+
 
 # A request makes its parameters anew, and there are thirty: they are read and copied by one call each.
 #: What is acted on outside of an engine, where a prompt is read or an answer told.
-_OUTSIDE = frozenset({"truncate_prompt_tokens", "spaces_between_special_tokens"})
+_OUTSIDE = frozenset({
+    "truncate_prompt_tokens", "include_stop_str_in_output", "skip_special_tokens", "spaces_between_special_tokens",
+})  # fmt: skip
 _FOREIGN = [each.name for each in fields(ForeignSamplingParams) if each.name not in _OUTSIDE]
 _NEUTRAL = tuple(_default_of(each) for each in fields(ForeignSamplingParams) if each.name not in _OUTSIDE)
 _foreign_values = attrgetter(*_FOREIGN)
@@ -180,7 +225,7 @@ class Prompt:
 
     Attributes:
         ids: token ids, shorter than the model's context.
-        text: for an engine that reads text.
+        text: for an engine that reads text; or as the client wrote it, where the answer shows it again.
         is_thinking: whether the answer begins within a thought: True where the prompt has opened one, False where it
             has closed one, so that none will come; None where it says nothing.
     """
@@ -196,10 +241,23 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
-class GenerationRequest:
-    """One request's work for an engine: every prompt times `sampling.n` choices, one hub stream.
+class GrammarSpec:
+    """What every choice of a request is held to.
 
-    Choice c of prompt p is row `stream_key | (p * n + c)` of the hub.
+    Attributes:
+        grammar: a `_core.Grammar`, compiled for the model that it goes to.
+        param: the request's field that it came from, for errors.
+    """
+
+    grammar: Any
+    param: str
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """One request's work for an engine: every prompt times `sampling.num_computed` choices, one hub stream.
+
+    Choice c of prompt p is row `stream_key | (p * num_computed + c)` of the hub.
 
     Attributes:
         stream_key: the hub stream that takes the tokens.
@@ -207,6 +265,7 @@ class GenerationRequest:
         request_id: for logs.
         api_key_id: whose request this is, for fair shares; "" without keys.
         is_streamed: whether the client takes it piece by piece; an engine may then do more for the first token.
+        grammar: what may be written; None: anything.
     """
 
     stream_key: int
@@ -215,10 +274,11 @@ class GenerationRequest:
     request_id: str
     api_key_id: str = ""
     is_streamed: bool = True
+    grammar: GrammarSpec | None = None
 
     @property
     def num_choices(self) -> int:
-        return len(self.prompts) * self.sampling.n
+        return len(self.prompts) * self.sampling.num_computed
 
 
 @dataclass(frozen=True, slots=True)

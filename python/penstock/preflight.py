@@ -51,11 +51,13 @@ def inspect_model(settings: Settings) -> Inspected:
         ConfigError: a setting does not fit the model.
     """
     from penstock import demo
-    from penstock.prompt import PromptEncoder
+    from penstock.prompt import PromptEncoder, choose_formats
 
+    formats = {"tool": settings.tool_format, "reasoning": settings.reasoning_format}
     folder = settings.model or demo.model_path()
     if settings.engine == "echo":
         prompt = PromptEncoder.load(folder)
+        choose_formats(prompt, **formats)
         return Inspected(name=settings.model_name or ECHO_MODEL_NAME, prompt=prompt, checkpoint=None)
 
     from penstock.checkpoint import inspect_checkpoint
@@ -68,6 +70,7 @@ def inspect_model(settings: Settings) -> Inspected:
         )
     _check_cache_memory(settings, checkpoint)
     prompt = PromptEncoder.load(folder, vocab_size=checkpoint.vocab_size)
+    choose_formats(prompt, **formats)
     own_name = demo.MODEL_NAME if settings.model is None else folder.resolve().name
     return Inspected(name=settings.model_name or own_name, prompt=prompt, checkpoint=checkpoint)
 

@@ -3,9 +3,11 @@
 //! A new API is a file with an [`EventWriter`] and a row of the table. Knows no stage and no clock.
 
 mod chat;
+mod choice_end;
 mod completions;
 mod deltas;
 mod escape;
+mod logprobs;
 mod messages;
 mod openai;
 mod responses;
@@ -13,6 +15,7 @@ mod runs;
 #[cfg(test)]
 mod testing;
 
+use std::borrow::Cow;
 use std::fmt::Debug;
 use std::ops::Range;
 
@@ -22,6 +25,7 @@ pub use escape::push_escaped;
 use crate::delta::{Delta, Fold};
 use crate::error::ErrorKind;
 use crate::finish_reason::FinishReason;
+use crate::output_options::OutputOptions;
 use crate::sse;
 use crate::token_table::TokenTable;
 use crate::vocabulary::Vocabulary;
@@ -52,12 +56,10 @@ pub struct Identity<'a> {
     pub created: u64,
     /// Whether a usage event ends a stream.
     pub include_usage: bool,
-    /// What reasoning is called, where an API leaves that open.
-    pub reasoning_field: &'a str,
     /// Of all its prompts.
     pub prompt_tokens: u64,
-    /// JSON that only the dialect reads.
-    pub dialect_options: Option<&'a str>,
+    /// How the answer is to look.
+    pub output: &'a OutputOptions,
 }
 
 /// What a response cost.
@@ -84,40 +86,65 @@ pub struct Details<'a> {
     pub usage: Usage,
 }
 
+impl<'a> Details<'a> {
+    /// The bytes of a token.
+    #[must_use]
+    pub fn bytes(&self, id: u32) -> Cow<'a, [u8]> {
+        let spelling = self.tokens.and_then(|table| table.spelling(id));
+        spelling.map_or_else(|| self.vocabulary.bytes(id), Cow::Borrowed)
+    }
+}
+
+/// A prompt that the answer tells of.
+#[derive(Clone, Copy, Debug)]
+pub struct Prompt<'a> {
+    /// Its tokens.
+    pub ids: &'a [u32],
+    /// Where it stands before the answer: its text.
+    pub text: Option<&'a str>,
+    /// And rows of its tokens, where the request asked for any.
+    pub tokens: Option<&'a TokenTable>,
+}
+
+/// Which of the request's own stops ended a choice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StopMatch {
+    /// A stop string.
+    String(String),
+    /// A stop token.
+    Id(u32),
+}
+
 /// How a choice ended.
 #[derive(Clone, Debug)]
-pub struct Ending {
+pub struct Ending<'a> {
     /// Why.
     pub reason: FinishReason,
     /// The tokens that came after its last delta's.
     pub tokens: Range<u32>,
     /// Whether these belong to its text: no other kind came last.
     pub is_text: bool,
+    /// Which of the request's own stops it met.
+    pub stop: Option<&'a StopMatch>,
 }
 
 /// One choice of a plain answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Outcome<'a> {
+    /// Its prompt, where the answer tells of it.
+    pub prompt: Option<Prompt<'a>>,
     /// All its deltas.
     pub fold: &'a Fold,
     /// Its tokens, shown or not.
     pub num_tokens: u32,
+    /// Those of its tokens that came out as text, in order.
+    pub text_tokens: &'a [Range<u32>],
     /// Rows of all its tokens, and how they are spelled.
     pub details: Details<'a>,
     /// Why it ended.
     pub reason: FinishReason,
-}
-
-impl Outcome<'_> {
-    /// As a stream would tell its end.
-    #[must_use]
-    pub fn ending(&self) -> Ending {
-        Ending {
-            reason: self.reason,
-            tokens: self.num_tokens..self.num_tokens,
-            is_text: true,
-        }
-    }
+    /// Which of the request's own stops it met.
+    pub stop: Option<&'a StopMatch>,
 }
 
 /// An error that ended a stream.
@@ -137,12 +164,22 @@ pub struct Failure<'a> {
 
 /// Writes one stream in a dialect: its events, or the one body of its plain twin.
 ///
-/// The calls of a stream, per choice: `push_begin`, `push_delta` for every delta, `push_finish`; after the last
+/// The calls of a stream, per choice: `push_begin`, `push_prompt`, `push_delta` for every delta, `push_finish`; after the last
 /// choice `push_end`. Or at any time `push_error`, and nothing after it. Of a plain answer: `push_body` or
 /// `push_error_body`, once.
 pub trait EventWriter: Debug + Send {
     /// A choice begins.
     fn push_begin(&mut self, index: usize, out: &mut Vec<u8>);
+
+    /// The prompt of a choice that has begun, where the answer tells of it. Here: nothing.
+    fn push_prompt(
+        &mut self,
+        _index: usize,
+        _prompt: &Prompt<'_>,
+        _details: &Details<'_>,
+        _out: &mut Vec<u8>,
+    ) {
+    }
 
     /// A piece of a choice.
     fn push_delta(
@@ -157,7 +194,7 @@ pub trait EventWriter: Debug + Send {
     fn push_finish(
         &mut self,
         index: usize,
-        ending: &Ending,
+        ending: &Ending<'_>,
         details: &Details<'_>,
         out: &mut Vec<u8>,
     );
@@ -227,6 +264,12 @@ impl Dialect {
     pub fn from_name(name: &str) -> Option<Self> {
         let mut all = Self::ALL.iter().copied();
         all.find(|dialect| dialect.name() == name)
+    }
+
+    /// Whether it tells reasoning and tool calls apart from text.
+    #[must_use]
+    pub const fn is_structured(self) -> bool {
+        !matches!(self, Self::Completions)
     }
 
     /// Prepares the writer of one stream.

@@ -13,7 +13,9 @@ use crate::error::ErrorKind;
 use crate::finish_reason::FinishReason;
 use crate::metrics::{Counter, Gauge, Histogram, ModelMetrics};
 use crate::opening::Opening;
-use crate::stream::{Receipt, Step, Stream, Taken, count_ids};
+use crate::stream::{
+    LogprobRows, PromptColumns, Receipt, Row, Sample, Step, Stream, Taken, count_ids,
+};
 use crate::vocabulary::Vocabulary;
 pub use table::CHOICE_BITS;
 use table::{OpenStream, ReadyList, Table, choice_of};
@@ -27,6 +29,10 @@ pub struct Rows<'a> {
     pub ids: &'a [i32],
     /// Why the engine ended the row after its ids, if it did, `[B]`.
     pub ends: &'a [Option<FinishReason>],
+    /// The ids' log probabilities, `[B * N]`, where some row asked for them.
+    pub logprobs: Option<LogprobRows<'a>>,
+    /// Log probabilities of prompts whose tokens were computed in this step.
+    pub prompt_columns: &'a [PromptColumns<'a>],
 }
 
 /// What the engine looks like after a step.
@@ -99,19 +105,28 @@ impl Hub {
     /// reader, or without a stream.
     pub fn push_step(&self, rows: Rows<'_>, gauges: EngineGauges, now: f64) -> Vec<u64> {
         let mut step = Step::new(&self.vocabulary, &self.metrics, now);
+        for columns in rows.prompt_columns {
+            if let Some(open) = self.table.find(columns.row_key) {
+                open.lock()
+                    .take_prompt_columns(choice_of(columns.row_key), columns);
+            }
+        }
         let (mut freed, mut ready) = (Vec::new(), Vec::new());
         let width = rows.ids.len().checked_div(rows.row_keys.len()).unwrap_or(0);
         let streams = self.table.find_all(rows.row_keys).into_iter();
         let keys_and_ends = rows.row_keys.iter().zip(rows.ends);
         for (row, (open, (row_key, end))) in streams.zip(keys_and_ends).enumerate() {
-            let ids = &rows.ids[row * width..(row + 1) * width];
+            let (from, to) = (row * width, (row + 1) * width);
+            let ids = &rows.ids[from..to];
+            let logprobs = rows.logprobs.map(|all| all.slice(from, to));
             let Some(open) = open else {
                 step.waste(count_ids(ids));
                 freed.push(*row_key);
                 continue;
             };
             let push = |stream: &mut Stream, step: &mut Step<'_>| {
-                stream.push(choice_of(*row_key), ids, *end, step)
+                let end = *end;
+                stream.push(choice_of(*row_key), Row { ids, end, logprobs }, step)
             };
             let pushed = self.push_into(&open, &mut step, push);
             freed.extend(pushed.is_freed.then_some(*row_key));
@@ -122,26 +137,19 @@ impl Hub {
         freed
     }
 
-    /// Text of a foreign engine. True if the engine must stop: ended by a stop string or a slow reader, or nobody is
+    /// What a foreign engine gives. True if the engine must stop: ended by a stop string or a slow reader, or nobody is
     /// there to take it.
-    pub fn push_text(
-        &self,
-        row_key: u64,
-        text: &str,
-        num_tokens: u32,
-        end: Option<FinishReason>,
-        now: f64,
-    ) -> bool {
+    pub fn push_sample(&self, row_key: u64, sample: &Sample, now: f64) -> bool {
         let mut step = Step::new(&self.vocabulary, &self.metrics, now);
         let is_freed = if let Some(open) = self.table.find(row_key) {
             let push = |stream: &mut Stream, step: &mut Step<'_>| {
-                stream.push_text(choice_of(row_key), text, num_tokens, end, step)
+                stream.push_sample(choice_of(row_key), sample, step)
             };
             let pushed = self.push_into(&open, &mut step, push);
             self.ready.add(pushed.is_ready.then_some(open));
             pushed.is_freed
         } else {
-            step.waste(num_tokens as usize);
+            step.waste(sample.num_tokens as usize);
             true
         };
         self.count_tokens(&step);

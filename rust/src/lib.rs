@@ -10,10 +10,14 @@ pub mod dialect;
 pub mod error;
 pub mod error_shape;
 pub mod finish_reason;
+pub mod grammar;
 pub mod hub;
 pub mod json_shape;
 pub mod metrics;
+pub mod one_call;
 pub mod opening;
+pub mod output_options;
+pub mod reasoning;
 pub mod request_head;
 pub mod request_id;
 pub mod sse;
@@ -21,6 +25,7 @@ pub mod stage;
 pub mod stop;
 pub mod stream;
 pub mod token_table;
+pub mod tool_call;
 pub mod vocabulary;
 
 #[cfg(feature = "python")]

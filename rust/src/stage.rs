@@ -9,8 +9,26 @@ use std::ops::ControlFlow;
 use crate::delta::Delta;
 use crate::finish_reason::FinishReason;
 
-/// Goes on, or breaks with the reason for which a stage has ended the choice.
-pub type Flow = ControlFlow<FinishReason>;
+/// Goes on, or breaks with how a stage has ended the choice.
+pub type Flow = ControlFlow<End>;
+
+/// How a stage, or the engine, has ended a choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct End {
+    /// Why.
+    pub reason: FinishReason,
+    /// The stop string that it met, by its place among those that are looked for.
+    pub stop_string: Option<u32>,
+}
+
+impl From<FinishReason> for End {
+    fn from(reason: FinishReason) -> Self {
+        Self {
+            reason,
+            stop_string: None,
+        }
+    }
+}
 
 /// One stage.
 pub trait Stage: Debug + Send {
@@ -83,10 +101,10 @@ impl Next<'_> {
     /// Ends the choice here: the later stages give what they held back.
     ///
     /// # Errors
-    /// Breaks always: with `reason`, or with a later stage's truer one.
-    pub fn end(&mut self, reason: FinishReason) -> Flow {
+    /// Breaks always: with `end`, or with a later stage's truer one.
+    pub fn end(&mut self, end: impl Into<End>) -> Flow {
         self.finish()?;
-        Flow::Break(reason)
+        Flow::Break(end.into())
     }
 
     fn finish(&mut self) -> Flow {
@@ -146,7 +164,7 @@ mod tests {
             }
         }
         if chain.finish(&mut show).is_break() {
-            flow = Flow::Break(FinishReason::Length);
+            flow = Flow::Break(FinishReason::Length.into());
         }
         (flow, shown)
     }
@@ -163,7 +181,7 @@ mod tests {
     #[test]
     fn a_stage_that_ends_the_choice_finishes_the_later_ones() {
         let (flow, shown) = run(&["a", "!", "c"]);
-        assert_eq!(flow, Flow::Break(FinishReason::Stop));
+        assert_eq!(flow, Flow::Break(FinishReason::Stop.into()));
         assert_eq!(shown, [("a!".to_owned(), 2)]);
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::delta::{Delta, Kind};
 use crate::finish_reason::FinishReason;
-use crate::stage::{Flow, Next, Stage};
+use crate::stage::{End, Flow, Next, Stage};
 
 /// Stop strings, prepared once per stream for all its choices.
 #[derive(Debug, Default)]
@@ -20,21 +20,20 @@ pub struct StopStrings {
 
 #[derive(Debug)]
 struct Pattern {
-    bytes: Vec<u8>,
+    text: String,
     /// By matched length - 1: the longest shorter match that is still possible (Knuth, Morris, Pratt 1977).
     fallback: Vec<usize>,
 }
 
 impl Pattern {
     fn new(text: &str) -> Self {
-        let bytes = text.as_bytes().to_vec();
         let mut pattern = Self {
-            fallback: Vec::with_capacity(bytes.len()),
-            bytes,
+            fallback: Vec::with_capacity(text.len()),
+            text: text.to_owned(),
         };
         pattern.fallback.push(0);
-        for index in 1..pattern.bytes.len() {
-            let longest = pattern.advance(pattern.fallback[index - 1], pattern.bytes[index]);
+        for (index, byte) in text.bytes().enumerate().skip(1) {
+            let longest = pattern.advance(pattern.fallback[index - 1], byte);
             pattern.fallback.push(longest);
         }
         pattern
@@ -42,7 +41,7 @@ impl Pattern {
 
     /// The matched length after one more byte; `matched` is less than the pattern's length.
     fn advance(&self, mut matched: usize, byte: u8) -> usize {
-        while self.bytes[matched] != byte {
+        while self.text.as_bytes()[matched] != byte {
             if matched == 0 {
                 return 0;
             }
@@ -68,7 +67,7 @@ impl StopStrings {
             vec![false; 256]
         };
         for pattern in &patterns {
-            begins[usize::from(pattern.bytes[0])] = true;
+            begins[usize::from(pattern.text.as_bytes()[0])] = true;
         }
         Self { patterns, begins }
     }
@@ -77,6 +76,13 @@ impl StopStrings {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.patterns.is_empty()
+    }
+
+    /// One of them, by its place.
+    #[must_use]
+    pub fn get(&self, place: u32) -> Option<&str> {
+        let pattern = self.patterns.get(place as usize)?;
+        Some(&pattern.text)
     }
 }
 
@@ -98,31 +104,31 @@ impl StopWatch {
         }
     }
 
-    /// Appends to `out` what of the text so far can be shown. True if a stop string is complete: then `out` has got
-    /// all that stands before it, and nothing must be pushed any more.
+    /// Appends to `out` what of the text so far can be shown. Once a stop string is complete, gives its place; then
+    /// `out` has got all that stands before it, and `held` the stop string. Nothing must be pushed any more.
     #[must_use]
-    pub fn push(&mut self, strings: &StopStrings, text: &str, out: &mut String) -> bool {
+    pub fn push(&mut self, strings: &StopStrings, text: &str, out: &mut String) -> Option<u32> {
         if strings.is_empty() {
             out.push_str(text);
-            return false;
+            return None;
         }
         let end = self.scan(strings, text.as_bytes());
         let (scanned, num_back) = match end {
-            Some((end, stop_len)) => (&text[..end], stop_len),
+            Some((end, place)) => (&text[..end], strings.patterns[place].text.len()),
             None => (text, self.matched.iter().copied().max().unwrap_or(0)),
         };
         self.release(scanned, num_back, out);
-        end.is_some()
+        end.and_then(|(_, place)| u32::try_from(place).ok())
     }
 
-    /// Gives what was held back: the text has ended without a stop string.
+    /// Gives what was held back: the text has ended without a stop string, or with one that is to be shown.
     pub fn finish(&mut self, out: &mut String) {
         out.push_str(&self.held);
         self.held.clear();
         self.matched.fill(0);
     }
 
-    /// Where the first stop string ends in `text` and how long it is.
+    /// Where the first stop string ends in `text` and which it is.
     fn scan(&mut self, strings: &StopStrings, text: &[u8]) -> Option<(usize, usize)> {
         let mut index = 0;
         let mut is_idle = self.held.is_empty();
@@ -132,8 +138,8 @@ impl StopWatch {
                     .iter()
                     .position(|byte| strings.begins[usize::from(*byte)])?;
             }
-            if let Some(stop_len) = self.step(strings, text[index]) {
-                return Some((index + 1, stop_len));
+            if let Some(place) = self.step(strings, text[index]) {
+                return Some((index + 1, place));
             }
             index += 1;
             is_idle = self.matched.iter().all(|matched| *matched == 0);
@@ -141,17 +147,18 @@ impl StopWatch {
         None
     }
 
-    /// Length of the longest stop string that this byte completes.
+    /// The place of the longest stop string that this byte completes.
     fn step(&mut self, strings: &StopStrings, byte: u8) -> Option<usize> {
         let mut longest = None;
-        for (pattern, matched) in strings.patterns.iter().zip(&mut self.matched) {
+        for (place, pattern) in strings.patterns.iter().enumerate() {
+            let matched = &mut self.matched[place];
             *matched = pattern.advance(*matched, byte);
-            if *matched == pattern.bytes.len() {
-                longest = longest.max(Some(*matched));
+            if *matched == pattern.text.len() {
+                longest = longest.max(Some((*matched, place)));
                 *matched = pattern.fallback[*matched - 1];
             }
         }
-        longest
+        longest.map(|(_, place)| place)
     }
 
     /// Shows `held + text` but for its last `num_back` bytes, which stay held. These begin a stop string, so the cut
@@ -175,6 +182,8 @@ impl StopWatch {
 #[derive(Debug)]
 pub struct StopStage {
     strings: Arc<StopStrings>,
+    /// Whether the stop string is shown.
+    is_shown: bool,
     watch: StopWatch,
     /// What a delta lets out; between calls empty.
     shown: String,
@@ -183,12 +192,13 @@ pub struct StopStage {
 }
 
 impl StopStage {
-    /// For a text that begins.
+    /// For a text that begins. `is_shown`: whether the stop string that ends it is shown.
     #[must_use]
-    pub fn new(strings: Arc<StopStrings>) -> Self {
+    pub fn new(strings: Arc<StopStrings>, is_shown: bool) -> Self {
         Self {
             watch: StopWatch::new(&strings),
             strings,
+            is_shown,
             shown: String::new(),
             num_tokens_seen: 0,
             num_tokens_given: 0,
@@ -222,12 +232,18 @@ impl Stage for StopStage {
             });
         }
         self.num_tokens_seen = delta.tokens.end;
-        let is_stopped = self.watch.push(&self.strings, delta.text, &mut self.shown);
-        self.give(next)?;
-        if is_stopped {
-            return next.end(FinishReason::Stop);
+        let place = self.watch.push(&self.strings, delta.text, &mut self.shown);
+        if place.is_some() && self.is_shown {
+            self.watch.finish(&mut self.shown);
         }
-        Flow::Continue(())
+        self.give(next)?;
+        if place.is_none() {
+            return Flow::Continue(());
+        }
+        next.end(End {
+            reason: FinishReason::Stop,
+            stop_string: place,
+        })
     }
 
     fn finish(&mut self, next: &mut Next<'_>) -> Flow {
@@ -265,7 +281,7 @@ mod tests {
         let mut watch = StopWatch::new(&strings);
         let mut out = String::new();
         for chunk in chunks {
-            if watch.push(&strings, chunk, &mut out) {
+            if watch.push(&strings, chunk, &mut out).is_some() {
                 return (out, true);
             }
         }
@@ -278,9 +294,9 @@ mod tests {
         let strings = StopStrings::new(&["</end>"]);
         let mut watch = StopWatch::new(&strings);
         let mut out = String::new();
-        assert!(!watch.push(&strings, "a <", &mut out));
+        assert_eq!(watch.push(&strings, "a <", &mut out), None);
         assert_eq!(out, "a ");
-        assert!(!watch.push(&strings, "/b", &mut out));
+        assert_eq!(watch.push(&strings, "/b", &mut out), None);
         assert_eq!(out, "a </b");
     }
 

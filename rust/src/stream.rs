@@ -3,38 +3,48 @@
 //! Every token that yields text is an event. Plain answers are the sum of the same deltas, written at the end. Times
 //! are handed in; nothing here locks or sends, and nothing knows what an event looks like.
 
+mod best;
 mod choice;
+mod columns;
+mod echo;
+mod ending;
 mod frames;
 mod receipt;
+mod sample;
+mod shown;
+mod stages;
 mod step;
 
 use std::sync::Arc;
 
-use crate::dialect::{Dialect, Failure, Usage};
+use crate::dialect::{Dialect, Usage};
 use crate::error::ErrorKind;
 use crate::finish_reason::FinishReason;
-use crate::metrics::{Counter, ModelMetrics, RequestSizes};
 use crate::opening::Opening;
 use crate::stop::StopStrings;
 use crate::vocabulary::Vocabulary;
 use choice::Choice;
+pub use columns::{LogprobRows, PromptColumns};
+use echo::{Echo, echoes, prompt_of};
 use frames::Frames;
 pub use receipt::{Receipt, StreamError, Taken};
-pub use step::{Step, count_ids};
+pub use sample::{CallPiece, Sample};
+use stages::ShownSpecials;
+pub use step::{Row, Step, count_ids};
 
-const ENGINE_FAILED: &str =
-    "The engine failed on this request: the model gave values that are not numbers.";
+const NOT_TEXT: &str =
+    "The engine gave reasoning or a tool call, which a text completion cannot show.";
 
 /// One HTTP response in the making.
 #[derive(Debug)]
 pub struct Stream {
     opening: Arc<Opening>,
     choices: Vec<Choice>,
+    /// By prompt, where they stand before their answers.
+    echoes: Vec<Echo>,
     num_ended: usize,
     /// Whether the engine gave any: its prefill is done.
     has_tokens: bool,
-    /// Tokens of its prompts that a cache had.
-    num_cached_tokens: u64,
     frames: Frames,
     /// When something was last written, or the stream opened.
     last_written: f64,
@@ -51,14 +61,27 @@ impl Stream {
     pub fn open(opening: Arc<Opening>, vocabulary: &Vocabulary, now: f64) -> Self {
         let stops = Arc::new(StopStrings::new(&opening.stop));
         let frames = Frames::new(&opening);
-        let choice = |index| Choice::new(index, vocabulary, &stops, opening.arrival);
+        let echoes = echoes(&opening, vocabulary);
+        let specials = ShownSpecials::new(&opening, vocabulary);
+        let choice = |index| {
+            let echo = echoes.get(opening.prompt_index(index));
+            let num_prompt_chars = echo.map_or(0, |echo: &Echo| echo.num_chars);
+            Choice::new(
+                index,
+                &opening,
+                &stops,
+                &specials,
+                vocabulary,
+                num_prompt_chars,
+            )
+        };
         let choices = (0..opening.num_choices as usize).map(choice).collect();
         Self {
             opening,
             choices,
+            echoes,
             num_ended: 0,
             has_tokens: false,
-            num_cached_tokens: 0,
             frames,
             last_written: now,
             opened: now,
@@ -67,55 +90,68 @@ impl Stream {
         }
     }
 
-    /// Takes one row of an engine step: ids (negative ones are none), then why the engine ended it, if it did. A stop
-    /// token is the row's last id: counted, not shown. True if the engine must free the row because a stop string
-    /// ended it, or because there is nobody to take it.
-    pub fn push(
-        &mut self,
-        index: usize,
-        ids: &[i32],
-        end: Option<FinishReason>,
-        step: &mut Step<'_>,
-    ) -> bool {
+    /// Takes one row of an engine step. A stop token is the row's last id: it counts and, unless the request wants it,
+    /// is not shown. True if the engine must free the row because a stop string ended it, or because there is nobody to
+    /// take it.
+    pub fn push(&mut self, index: usize, row: Row<'_>, step: &mut Step<'_>) -> bool {
+        let Row { ids, end, logprobs } = row;
         let num_ids = count_ids(ids);
         if !self.begin(index, num_ids, num_ids > 0 || end.is_some(), step) {
             return self.has_nobody(index);
         }
-        let has_hidden = end == Some(FinishReason::Stop) && num_ids > 0;
-        let shown = ids.iter().filter_map(|id| u32::try_from(*id).ok());
         let (choice, frames) = (&mut self.choices[index], &mut self.frames);
-        for (num_seen, id) in (1..).zip(shown.take(num_ids - usize::from(has_hidden))) {
+        let keeps_tokens = choice.keeps_tokens();
+        let stop_id = ids.iter().rev().find_map(|id| u32::try_from(*id).ok());
+        let stop_id = stop_id.filter(|_| end == Some(FinishReason::Stop));
+        let num_hidden = usize::from(stop_id.is_some() && !self.opening.output.includes_stop);
+        let mut num_seen = 0;
+        for (place, id) in ids.iter().enumerate() {
+            let Ok(id) = u32::try_from(*id) else { continue };
+            num_seen += 1;
+            if keeps_tokens {
+                choice.keep_token(id, logprobs.and_then(|rows| rows.get(place)));
+            }
+            if num_seen + num_hidden > num_ids {
+                choice.push_hidden();
+                continue;
+            }
             let flow = choice.push_id(id, step.vocabulary, &mut step.text, frames);
-            if let Some(reason) = flow.break_value() {
+            if let Some(end) = flow.break_value() {
                 step.num_wasted += (num_ids - num_seen) as u64;
-                self.end_choice(index, reason, step);
+                self.end_choice(index, end, None, step);
                 return true;
             }
         }
-        self.maybe_end(index, end, has_hidden, step);
+        self.maybe_end(index, end, stop_id, step);
         false
     }
 
-    /// Takes text of a foreign engine. True if a stop string ended it or there is nobody to take it.
-    pub fn push_text(
-        &mut self,
-        index: usize,
-        text: &str,
-        num_tokens: u32,
-        end: Option<FinishReason>,
-        step: &mut Step<'_>,
-    ) -> bool {
-        let has_something = num_tokens > 0 || !text.is_empty() || end.is_some();
-        if !self.begin(index, num_tokens as usize, has_something, step) {
+    /// Takes the log probabilities of a prompt's tokens, where the answer tells them.
+    pub fn take_prompt_columns(&mut self, index: usize, columns: &PromptColumns<'_>) {
+        let prompt = self.opening.prompt_index(index);
+        if let Some(echo) = self.echoes.get_mut(prompt) {
+            echo.take(columns);
+        }
+    }
+
+    /// Takes what a foreign engine gives. True if a stop string ended it or there is nobody to take it.
+    pub fn push_sample(&mut self, index: usize, sample: &Sample, step: &mut Step<'_>) -> bool {
+        let num_tokens = sample.num_tokens as usize;
+        if !self.begin(index, num_tokens, !sample.is_empty(), step) {
             return self.has_nobody(index);
         }
-        let flow =
-            self.choices[index].push_text(text, num_tokens, step.vocabulary, &mut self.frames);
-        if let Some(reason) = flow.break_value() {
-            self.end_choice(index, reason, step);
+        if sample.is_structured() && !self.dialect().is_structured() {
+            let (kind, now) = (ErrorKind::EngineError, step.now);
+            self.fail(kind, NOT_TEXT, None, step.metrics, now);
             return true;
         }
-        self.maybe_end(index, end, false, step);
+        let (choice, frames) = (&mut self.choices[index], &mut self.frames);
+        let flow = choice.push_sample(sample, step.vocabulary, frames);
+        if let Some(end) = flow.break_value() {
+            self.end_choice(index, end, None, step);
+            return true;
+        }
+        self.maybe_end(index, sample.end, None, step);
         false
     }
 
@@ -127,65 +163,7 @@ impl Stream {
             return;
         };
         choice.times.scheduled = Some(now);
-        self.num_cached_tokens += u64::from(num_cached_tokens);
-    }
-
-    /// Ends the stream with an error. False if it had ended.
-    pub fn fail(
-        &mut self,
-        kind: ErrorKind,
-        message: &str,
-        param: Option<&str>,
-        metrics: &ModelMetrics,
-        now: f64,
-    ) -> bool {
-        if self.status.is_some() {
-            return false;
-        }
-        self.abandon(FinishReason::Error, metrics, now);
-        let failure = Failure {
-            kind,
-            message,
-            param,
-            request_id: &self.opening.request_id,
-            timestamp: self.unix_time(now),
-        };
-        if self.opening.is_streamed {
-            self.frames
-                .write(|writer, out| writer.push_error(&failure, out));
-        } else {
-            self.frames
-                .write(|writer, out| writer.push_error_body(&failure, out));
-        }
-        self.error = Some(StreamError {
-            kind,
-            message: message.to_owned(),
-            param: param.map(str::to_owned),
-        });
-        self.close(kind.status(), metrics);
-        true
-    }
-
-    /// The client is gone. False if the stream had ended.
-    pub fn cancel(&mut self, metrics: &ModelMetrics, now: f64) -> bool {
-        if self.status.is_some() {
-            return false;
-        }
-        self.abandon(FinishReason::Abort, metrics, now);
-        metrics.add(Counter::CancelledRequests, 1);
-        metrics.add(Counter::TokensWasted, self.usage().completion_tokens);
-        self.close(ErrorKind::ClientClosed.status(), metrics);
-        true
-    }
-
-    /// Ends the stream if its reader left more than `max_bytes` unread. True if it did.
-    pub fn end_if_unread(&mut self, max_bytes: usize, metrics: &ModelMetrics, now: f64) -> bool {
-        let num_unread = self.num_unread();
-        num_unread > max_bytes && self.frames.is_streamed && {
-            let message =
-                format!("The client left {num_unread} bytes unread; the limit is {max_bytes}.");
-            self.fail(ErrorKind::SlowReader, &message, None, metrics, now)
-        }
+        choice.shown.num_cached_tokens = num_cached_tokens;
     }
 
     /// Appends a sign of life if nothing was written for the opening's `keep_alive_s`, and all that was is taken. True
@@ -286,100 +264,34 @@ impl Stream {
         if num_ids > 0 && !std::mem::replace(&mut self.has_tokens, true) {
             step.num_prompt_tokens += u64::from(self.opening.prompt_tokens);
         }
-        let choice = &mut self.choices[index];
-        choice.begin(&mut self.frames);
-        choice.observe_tokens(num_ids, step);
+        if !self.choices[index].has_begun() {
+            self.begin_choice(index, step.vocabulary);
+        }
+        self.choices[index].observe_tokens(num_ids, step);
         true
     }
 
-    /// Ends a choice if the engine did. `has_hidden`: with a token that counts and is not shown.
-    fn maybe_end(
-        &mut self,
-        index: usize,
-        end: Option<FinishReason>,
-        has_hidden: bool,
-        step: &mut Step<'_>,
-    ) {
-        let Some(end) = end else { return };
-        if end == FinishReason::Error {
-            self.fail(
-                ErrorKind::EngineError,
-                ENGINE_FAILED,
-                None,
-                step.metrics,
-                step.now,
-            );
-            return;
+    /// A choice's first events. Its prompt has been computed, so all that is known of it has come.
+    fn begin_choice(&mut self, index: usize, vocabulary: &Vocabulary) {
+        let prompt = self.opening.prompt_index(index);
+        if let Some(echo) = self.echoes.get_mut(prompt) {
+            echo.complete();
         }
-        let choice = &mut self.choices[index];
-        let flow = choice.flush(step.vocabulary, &mut self.frames);
-        choice.num_tokens += u32::from(has_hidden);
-        self.end_choice(index, flow.break_value().unwrap_or(end), step);
-    }
-
-    fn end_choice(&mut self, index: usize, reason: FinishReason, step: &mut Step<'_>) {
-        self.choices[index].end(reason, step, &mut self.frames);
-        self.num_ended += 1;
-        if self.num_ended == self.choices.len() {
-            self.end(step.vocabulary, step.metrics);
-        }
-    }
-
-    /// All choices have ended.
-    fn end(&mut self, vocabulary: &Vocabulary, metrics: &ModelMetrics) {
-        let usage = self.usage();
-        if self.opening.is_streamed {
-            self.frames.write(|writer, out| writer.push_end(usage, out));
-        } else {
-            let mut outcomes = self
-                .choices
-                .iter()
-                .filter_map(|choice| choice.outcome(vocabulary));
-            self.frames
-                .write(|writer, out| writer.push_body(&mut outcomes, usage, out));
-        }
-        self.close(200, metrics);
-    }
-
-    /// Counts the choices that will not get to their end.
-    fn abandon(&mut self, reason: FinishReason, metrics: &ModelMetrics, now: f64) {
-        for choice in self.choices.iter_mut().filter(|choice| !choice.has_ended()) {
-            choice.count_end(reason, metrics, now);
-        }
-    }
-
-    fn close(&mut self, status: u16, metrics: &ModelMetrics) {
-        self.status = Some(status);
-        let longest = self.choices.iter().map(|choice| choice.num_tokens).max();
-        metrics.finish_request(&RequestSizes {
-            prompt_tokens: self.opening.prompt_tokens,
-            num_choices: self.opening.num_choices,
-            max_tokens: self.opening.max_tokens,
-            max_generation_tokens: longest.unwrap_or(0),
-        });
+        let prompt = prompt_of(index, &self.opening, &self.echoes);
+        self.choices[index].begin(prompt.as_ref(), vocabulary, &mut self.frames);
     }
 
     fn usage(&self) -> Usage {
-        let num_tokens = |choice: &Choice| u64::from(choice.num_tokens);
-        Usage {
+        let mut total = Usage {
             prompt_tokens: u64::from(self.opening.prompt_tokens),
-            cached_tokens: self.num_cached_tokens,
-            completion_tokens: self.choices.iter().map(num_tokens).sum(),
-            reasoning_tokens: self
-                .choices
-                .iter()
-                .map(|choice| u64::from(choice.num_reasoning_tokens))
-                .sum(),
+            ..Usage::default()
+        };
+        for usage in self.choices.iter().map(|choice| choice.shown.usage()) {
+            total.cached_tokens += usage.cached_tokens;
+            total.completion_tokens += usage.completion_tokens;
+            total.reasoning_tokens += usage.reasoning_tokens;
         }
-    }
-
-    /// Unix seconds at `now`, from the stream's own birth: no second clock.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "Unix seconds are exact in an f64"
-    )]
-    fn unix_time(&self, now: f64) -> f64 {
-        self.opening.created as f64 + (now - self.opened)
+        total
     }
 }
 

@@ -83,6 +83,8 @@ pub struct Vocabulary {
     /// The same tokens as the first of a text, where the decoder treats that one differently (Metaspace).
     first: Option<Pieces>,
     lead: Lead,
+    /// Ids of the special tokens, by their text.
+    specials: HashMap<String, u32>,
 }
 
 /// What is stripped from the start of a whole text: up to `count` times `content`.
@@ -109,7 +111,11 @@ impl Vocabulary {
             .collect();
         let tokens = with_added(model, &json.added_tokens);
         let build = |is_first| Pieces::build(&tokens, &specials, &plan, is_first);
+        let special_ids = tokens.iter().filter(|(_, text)| specials.contains(&**text));
         Ok(Self {
+            specials: special_ids
+                .map(|(id, text)| (text.to_string(), *id))
+                .collect(),
             pieces: build(false),
             first: plan.depends_on_position().then(|| build(true)),
             lead: plan.lead,
@@ -137,10 +143,27 @@ impl Vocabulary {
         }
     }
 
+    /// The bytes that a token stands for; none of an id that names no token.
+    #[must_use]
+    pub fn bytes(&self, id: u32) -> Cow<'_, [u8]> {
+        match self.pieces.get(id) {
+            Piece::Absent => Cow::Borrowed(&[]),
+            Piece::Text(text) => Cow::Borrowed(text.as_bytes()),
+            Piece::Bytes(bytes) => Cow::Borrowed(bytes),
+            Piece::Byte(byte) => Cow::Owned(vec![byte]),
+        }
+    }
+
     /// Whether a token is special: never part of a text that a client sees.
     #[must_use]
     pub fn is_special(&self, id: u32) -> bool {
         self.pieces.is_special(id)
+    }
+
+    /// The special token of that text.
+    #[must_use]
+    pub fn special_id(&self, text: &str) -> Option<u32> {
+        self.specials.get(text).copied()
     }
 
     pub(crate) fn lead(&self) -> Lead {

@@ -20,7 +20,7 @@ def slots(*numbers: int) -> np.ndarray:
 
 def plan_of(joins: tuple[Join, ...], spans: tuple[Span, ...], decode: np.ndarray) -> StepPlan:
     """The key of a row is its slot."""
-    first = [span.slot for span in spans if span.yields is Yields.TOKEN]
+    first = [span.slot for span in spans if Yields.TOKEN in span.yields]
     return StepPlan(joins, spans, (), decode, row_keys=np.array([*first, *decode], np.uint64))
 
 
@@ -58,7 +58,7 @@ def test_every_row_gets_the_tokens_in_turn_until_its_limit() -> None:
 
 
 def test_several_tokens_of_a_step_are_the_same_ones_up_to_the_limit() -> None:
-    runner = make(rows_with_room=lambda row_keys: row_keys != 2)
+    runner = make(rows_with_room=lambda row_keys, num_wanted, timeout_s: row_keys != 2)
     run(runner, joining(6, 9, 9))
     output = runner.dispatch(replace(decoding(0, 1, 2), tokens_per_dispatch=4)).fetch()
     assert output.ids.tolist() == [[11, 12, 10, 11], [11, 12, 10, 11], [-1] * 4]
@@ -89,7 +89,7 @@ def test_what_is_not_built_is_refused() -> None:
 
 def test_a_row_without_room_waits_and_loses_nothing() -> None:
     room = {0: True, 1: True}
-    runner = make(rows_with_room=lambda rows: np.array([room[slot] for slot in rows.tolist()], bool))
+    runner = make(rows_with_room=lambda rows, *_: np.array([room[slot] for slot in rows.tolist()], bool))
     run(runner, joining(9, 9))
     room[1] = False
     assert run(runner, decoding(0, 1)) == ([11, -1], [0, 0])
@@ -98,19 +98,19 @@ def test_a_row_without_room_waits_and_loses_nothing() -> None:
 
 
 def test_where_nobody_has_room_the_step_comes_back_empty() -> None:
-    looks: list[None] = []
+    waits: list[tuple[int, bool]] = []  # for how many rows, and whether at all
 
-    def none(rows: np.ndarray) -> np.ndarray:
-        looks.append(None)
+    def none(rows: np.ndarray, num_wanted: int, timeout_s: float) -> np.ndarray:
+        waits.append((num_wanted, timeout_s > 0))
         return np.zeros(len(rows), bool)
 
     runner = make(rows_with_room=none)
-    run(runner, joining(9))
-    assert run(runner, decoding(0)) == ([-1], [0])
-    assert len(looks) > 2, "it waited"
-    looks.clear()
+    run(runner, joining(9, 9, 9))
+    assert run(runner, decoding(0, 1, 2)) == ([-1] * 3, [0] * 3)
+    assert waits == [(2, True), (1, True)], "for half of them, then for one"
+    waits.clear()
     assert run(runner, joining(9, 9, decode=slots(0))) == ([10, 10, -1], [0, 0, 0])
-    assert len(looks) == 1, "who joins is not held up"
+    assert waits == [(0, False)], "who joins is not held up"
 
 
 def test_steps_are_done_in_the_order_of_dispatch_however_many_are_in_flight() -> None:

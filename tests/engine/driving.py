@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from penstock.engine import BlockTableChange, Join, Span, StepPlan, Yields
+from penstock.engine import BlockTableChange, Join, PromptColumns, Span, StepOutput, StepPlan, TokenRules, Yields
 from penstock.engine.row_parameters import pack_row
 from penstock.engine.runner import JaxRunner
 from penstock.generation import SamplingParams
@@ -26,6 +26,8 @@ class Live:
     num_pages: int = 0  # of `pages`, those that the device knows
     tokens: list[int] = field(default_factory=list)
     end: int = 0
+    outputs: list[tuple[StepOutput, int]] = field(default_factory=list)  # and which row of it is this sequence's
+    prompt_columns: list[PromptColumns] = field(default_factory=list)
 
 
 class Driver:
@@ -60,17 +62,21 @@ class Driver:
         if slot is not None:
             self.free_slots.remove(slot)
         params = self.params(max_new=max_new, sampling=sampling, rng_key=rng_key, stop_ids=stop_ids)
-        joins, lengths = (Join(live.slot, params),), iter(spans)
+        joins, lengths = (Join(live.slot, params, TokenRules(sampling, ids)),), iter(spans)
         while live.num_stored < len(ids):
             begin = live.num_stored
             end = min(begin + next(lengths, self.runner.capacity.max_prefill_tokens), len(ids))
             yields = Yields.TOKEN if end == len(ids) else Yields.NOTHING
-            span = Span(live.slot, ids[begin:end], begin, yields)
+            if sampling.prompt_logprobs is not None:
+                yields |= Yields.PROMPT_COLUMNS
+            next_token = -1 if end == len(ids) else int(ids[end])
+            span = Span(live.slot, ids[begin:end], begin, yields, next_token, row_key=live.slot)
             changes = self._pages_for(live, num_pages * self.runner.capacity.page_size if pages_at_once else end)
             output = self.runner.dispatch(StepPlan(joins, (span,), changes, NO_SLOTS)).fetch()
             live.num_stored, joins = end, ()
-            assert len(output.ids) == len(output.ends) == (yields is Yields.TOKEN)
-        self._take(live, output.ids[0], output.ends[0])
+            assert len(output.ids) == len(output.ends) == (Yields.TOKEN in yields)
+            live.prompt_columns += output.prompt_columns or ()
+        self._take(live, output, 0)
         return live
 
     @staticmethod
@@ -96,9 +102,9 @@ class Driver:
         output = self.runner.dispatch(StepPlan((), (), tuple(changes), slots, tokens)).fetch()
         assert output.ids.shape == (len(lives), tokens)
         assert output.ids.flags.c_contiguous
-        for live, row, end in zip(lives, output.ids, output.ends, strict=True):
+        for row, live in enumerate(lives):
             live.num_stored += tokens
-            self._take(live, row, end)
+            self._take(live, output, row)
 
     def finish(self, lives: Sequence[Live], *, tokens: int = 1) -> list[list[int]]:
         """Decodes until every sequence has ended; returns their tokens and takes back slots and pages."""
@@ -114,6 +120,7 @@ class Driver:
         self.free_pages += list(live.pages)
 
     @staticmethod
-    def _take(live: Live, row: np.ndarray, end: int) -> None:
-        live.tokens += [int(token) for token in row if token >= 0]
-        live.end = live.end or int(end)
+    def _take(live: Live, output: StepOutput, row: int) -> None:
+        live.tokens += [int(token) for token in output.ids[row] if token >= 0]
+        live.end = live.end or int(output.ends[row])
+        live.outputs.append((output, row))

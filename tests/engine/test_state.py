@@ -7,11 +7,15 @@ import numpy as np
 import pytest
 
 from penstock.engine.packing import Layout
-from penstock.engine.row_parameters import NEUTRAL_ROW, ROW_PARAMETERS, ROW_SIZE, is_plain, pack_row
+from penstock.engine.row_parameters import NEUTRAL_ROW, ROW_PARAMETERS, ROW_SIZE, Variant, pack_row, variant_of
 from penstock.engine.state import change_tables, empty_state, unpack_rows
+from penstock.engine.token_rules import RowUse
 from penstock.generation import MAX_STOP_IDS, SamplingParams
 
-GIVEN = SamplingParams(max_tokens=12, min_tokens=3, temperature=0.7, top_k=40, top_p=0.9, min_p=0.05)
+GIVEN = SamplingParams(
+    max_tokens=12, min_tokens=3, temperature=0.7, top_k=40, top_p=0.9, min_p=0.05,
+    presence_penalty=0.5, frequency_penalty=-0.5, repetition_penalty=1.25, logprobs=3,
+)  # fmt: skip
 
 
 def unpacked(sampling: SamplingParams) -> dict[str, np.ndarray]:
@@ -29,6 +33,7 @@ def test_every_parameter_of_the_table_survives_the_way_down():
             assert got[field.name] == np.dtype(parameter.dtype).type(getattr(GIVEN, field.name))
             assert getattr(GIVEN, field.name) != parameter.neutral, "give it a value that is told from none"
     assert got["rng_key"].tolist() == [0xFFFFFFFF, 1]
+    assert got["uses"] == RowUse.PENALTIES | RowUse.LOGPROBS
     assert got["stop_ids"].tolist() == [2, 1275] + [-1] * (MAX_STOP_IDS - 2)
 
 
@@ -40,17 +45,26 @@ def test_a_greedy_row_keeps_nothing_that_only_matters_to_draws():
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({"temperature": 0.0, "top_k": 5, "top_p": 0.5}, True),
-        ({"temperature": 0.8}, True),
-        ({"top_k": 5}, False),
-        ({"top_p": 0.99}, False),
-        ({"min_p": 0.1}, False),
-        ({"temperature": 0.0, "min_tokens": 1}, False),
+        ({"temperature": 0.0, "top_k": 5, "top_p": 0.5}, Variant.PLAIN),
+        ({"temperature": 0.8}, Variant.PLAIN),
+        ({"top_k": 5}, Variant.FILTERED),
+        ({"top_p": 0.99}, Variant.FILTERED),
+        ({"min_p": 0.1}, Variant.FILTERED),
+        ({"temperature": 0.0, "min_tokens": 1}, Variant.FILTERED),
+        ({"presence_penalty": 0.5}, Variant.FULL),
+        ({"frequency_penalty": 0.5}, Variant.FULL),
+        ({"temperature": 0.0, "repetition_penalty": 1.5}, Variant.FULL),
+        ({"logit_bias": {1: 2.0}}, Variant.FULL),
+        ({"allowed_token_ids": [1]}, Variant.FULL),
+        ({"bad_word_ids": [(1,)]}, Variant.FULL),
+        ({"logprobs": 0}, Variant.FULL),
+        ({"best_of": 2}, Variant.FULL),
+        ({"best_of": 1, "prompt_logprobs": 1}, Variant.PLAIN),
     ],
 )
-def test_the_plain_sampler_serves_rows_with_a_temperature_at_most(given, expected: bool):
+def test_the_least_sampler_that_serves_a_row(given, expected: Variant):
     row = pack_row(SamplingParams(max_tokens=9, **given), rng_key=(1, 2), stop_ids=(3,))
-    assert is_plain(row) is expected
+    assert variant_of(row) is expected
 
 
 def test_an_empty_state_has_neutral_rows():

@@ -242,7 +242,7 @@ def test_none_is_the_default_and_a_string_is_one_stop() -> None:
 
 
 @pytest.mark.parametrize(
-    "changed", [{"presence_penalty": 0.5}, {"logit_bias": {3: 1.0}}, {"logprobs": 2}, {"skip_special_tokens": False}]
+    "changed", [{"presence_penalty": 0.5}, {"logit_bias": {3: 1.0}}, {"logprobs": 2}, {"detokenize": False}]
 )
 def test_what_the_own_engine_would_not_act_on_is_refused_by_name(changed: dict[str, Any]) -> None:
     class Changing(PenstockServer):

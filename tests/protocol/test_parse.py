@@ -124,7 +124,7 @@ def refused(door: Any, **fields: Any) -> tuple[str, str | None]:
         ({"logit_bias": {"5": float("nan")}}, "invalid_type", "logit_bias.5"),
         ({"logit_bias": {"5": 10**400}}, "invalid_type", "logit_bias.5"),
         ({"logit_bias": {str(i): 1 for i in range(1025)}}, "invalid_value", "logit_bias"),
-        ({"allowed_token_ids": list(range(1025))}, "invalid_value", "allowed_token_ids"),
+        ({"allowed_token_ids": [1] * 16_385}, "invalid_value", "allowed_token_ids"),
         ({"allowed_token_ids": [-1]}, "invalid_value", "allowed_token_ids[0]"),
         ({"bad_words": [""]}, "invalid_value", "bad_words[0]"),
         ({"bad_words": ["x"] * 65}, "invalid_value", "bad_words"),

@@ -72,6 +72,12 @@ def make_request(
     return GenerationRequest(stream << 12, tuple(map(Prompt.of_ids, prompts)), sampling, request_id=f"req_{stream}")
 
 
+def tokens_of_mask(mask: np.ndarray) -> set[int]:
+    """The tokens that a mask, uint32 [W], allows."""
+    bits = np.unpackbits(mask.view(np.uint8), bitorder="little")
+    return set(np.flatnonzero(bits).tolist())
+
+
 @dataclass
 class FakeStep:
     runner: FakeRunner
@@ -105,7 +111,9 @@ class FakeRunner:
         self.error: type[Exception] = RuntimeError
         self.broken_tokens: set[int] = set()  # prompts with one of them have logits that are not numbers
         self.epoch = 0
-        self.widths: list[int] = []  # tokens of every decode
+        self.widths: list[int] = []  # tokens of every decode without masks
+        self.num_masked = 0  # plans with masks
+        self._masks: list[np.ndarray] = []  # of the plan's rows that are still to come
         self.reset()
 
     def reset(self) -> None:
@@ -128,8 +136,10 @@ class FakeRunner:
             assert change.pages.dtype == np.int32
             assert (change.pages > 0).all()
             self.slots[change.slot].pages |= dict(enumerate(change.pages.tolist(), change.first))
+        self._masks = [] if plan.masks is None else list(plan.masks)
         rows = [row for span in plan.spans for row in self._span(span)]
         rows += self._decode(plan)
+        assert plan.masks is None or len(plan.masks) == len(rows) == len(plan.row_keys)
         ids = np.full((len(rows), plan.tokens_per_dispatch), -1, np.int32)
         for row, (tokens, _) in enumerate(rows):
             ids[row, : len(tokens)] = tokens
@@ -143,6 +153,11 @@ class FakeRunner:
         assert len(set(spans)) == len(spans)
         assert len(set(decoding)) == len(decoding)
         assert plan.tokens_per_dispatch in {1, self.capacity.tokens_per_dispatch}
+        if plan.masks is not None:
+            self.num_masked += 1
+            assert plan.masks.dtype == np.uint32
+            assert plan.tokens_per_dispatch == 1
+            assert not set(spans) & set(decoding), "a second token without its mask"
         assert {join.slot for join in plan.joins} <= set(spans), "somebody joins without a span"
         assert {change.slot for change in plan.block_tables} <= {*spans, *decoding}
 
@@ -159,14 +174,15 @@ class FakeRunner:
         assert slot.num_cached == span.start, "spans out of order"
         for token in span.tokens.tolist():
             self._write(slot, token)
-        slot.is_active = span.yields is Yields.TOKEN
+        slot.is_active = Yields.TOKEN in span.yields
         return [self._sample(slot)] if slot.is_active else []
 
     def _decode(self, plan: StepPlan) -> list[tuple[list[int], int]]:
         slots = [self.slots[slot] for slot in plan.decode_slots.tolist()]
         if slots:
             self.maybe_fail("decode")
-            self.widths.append(plan.tokens_per_dispatch)
+            if plan.masks is None:
+                self.widths.append(plan.tokens_per_dispatch)
         return [self._decode_one(slot, plan.tokens_per_dispatch) for slot in slots]
 
     def _decode_one(self, slot: FakeSlot, num_tokens: int) -> tuple[list[int], int]:
@@ -192,6 +208,8 @@ class FakeRunner:
             return [], LENGTH
         stops = tuple(token for token in params["stop_ids"] if token >= 0)
         banned = stops if slot.num_generated < params["min_tokens"][0] else ()
+        if self._masks:
+            banned += tuple(set(range(VOCAB_SIZE)) - tokens_of_mask(self._masks.pop(0)))
         slot.last_token = next_token(tuple(params["rng_key"]), history, banned=banned)
         slot.num_generated += 1
         end = STOP if slot.last_token in stops else LENGTH if slot.num_generated == params["max_tokens"][0] else 0

@@ -21,7 +21,7 @@ def spans_of(planner):
     """The spans of the next step as (stream, start, tokens, is the last of its prompt)."""
     sequences = {sequence.slot: sequence for sequence in planner._sequences.values()}
     return [
-        (sequences[span.slot].generation.stream_key >> 12, span.start, len(span.tokens), span.yields is Yields.TOKEN)
+        (sequences[span.slot].generation.stream_key >> 12, span.start, len(span.tokens), Yields.TOKEN in span.yields)
         for span in planner.plan().plan.spans
     ]
 

@@ -7,7 +7,8 @@ from http import HTTPStatus
 from typing import Any
 
 import pytest
-from driver import CHAT, HELLO, Client, ask, echo_server, is_idle, play, start, until
+from driver import CHAT, HELLO, PROMPT, Client, ask, echo_server, is_idle, play, start, until
+from hubs import settings
 from pydantic import BaseModel
 
 from penstock import (
@@ -20,6 +21,8 @@ from penstock import (
     StreamingResponse,
     create_error_response,
 )
+from penstock._core import Hub, Metrics
+from penstock.adapters.echo import EchoEngine
 from penstock.http.worker_pool import WorkerPool
 
 
@@ -243,5 +246,28 @@ def test_a_pool_refuses_beyond_its_bound() -> None:
         long = {**HELLO, "messages": [{"role": "user", "content": "Hello " * 200}]}
         answer = await ask(server, "POST", CHAT, long)
         assert (answer.status, answer.json()["error"]["code"]) == (503, "server_overloaded")
+
+    play(server, scene)
+
+
+def test_a_refusal_before_the_body_counts_for_every_full_model() -> None:
+    chosen = settings(engine="echo")
+    metrics = Metrics()
+    names = ("first", "second")
+    engines = {
+        name: EchoEngine(chosen, PROMPT, Hub(PROMPT.vocabulary, metrics.model(name)), metrics.model(name), name)
+        for name in names
+    }
+    server = PenstockServer(chosen, engines, metrics)
+    rejections = 'vllm:admission_rejections_total{reason="max_num_queued_reqs"}'
+
+    def full() -> None:
+        raise ApiError("server_overloaded", "The server is busy.")
+
+    async def scene() -> None:
+        for engine in engines.values():
+            engine.check_has_room = full  # type: ignore[method-assign]
+        assert (await ask(server, "POST", CHAT, HELLO)).status == 503
+        assert [metrics.model(name).get(rejections) for name in names] == [1, 1]
 
     play(server, scene)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Sequence
+from functools import cached_property
 from typing import Any
 
 from penstock._core import Metrics
@@ -16,8 +17,9 @@ from penstock.adapters.engine import Engine, PromptRequest
 from penstock.adapters.sample import ReturnSample
 from penstock.adapters.token_engine import generate
 from penstock.adapters.token_prompts import is_quick, read_token_prompts, template_options, unread_options
+from penstock.errors import ApiError
 from penstock.generation import Prompt, SamplingDefaults, SamplingParams
-from penstock.prompt import PromptEncoder
+from penstock.prompt import PromptEncoder, ThoughtMarkers, thought_markers
 from penstock.protocol import ChatCompletionRequest
 
 __all__ = ["InferenceEngineAdapter", "ReturnSample", "TokenEngineAdapter"]
@@ -93,7 +95,13 @@ class TokenEngineAdapter(InferenceEngineAdapter, Engine):
 
     @property
     def abilities(self) -> Abilities:  # type: ignore[override]  # follows from the prompt's template
-        return Abilities(chat=self.prompt.has_chat_template, token_prompts=True)
+        return Abilities(
+            chat=self.prompt.has_chat_template,
+            token_prompts=True,
+            token_output=True,
+            tools=self.formats.tool is not None,
+            reasoning=self.formats.reasoning is not None,
+        )
 
     @property
     def processor(self) -> Any:
@@ -128,12 +136,26 @@ class TokenEngineAdapter(InferenceEngineAdapter, Engine):
         return is_quick(request)
 
     def read_prompts(self, request: PromptRequest) -> tuple[Prompt, ...]:
-        return read_token_prompts(self.prompt, request)
+        if (
+            isinstance(request, ChatCompletionRequest)
+            and request.has_tools
+            and request.tool_use.is_required
+            and not self.abilities.json
+        ):
+            raise ApiError("unsupported_parameter", "'tool_choice' cannot require a call yet.", param="tool_choice")
+        return read_token_prompts(self.prompt, request, self._thought_markers)
+
+    @cached_property
+    def _thought_markers(self) -> ThoughtMarkers | None:
+        return thought_markers(self.formats)
 
     def unread_options(self, request: PromptRequest) -> list[str]:
         if not isinstance(request, ChatCompletionRequest):
             return []
-        return unread_options(request, self.prompt.template_variables)
+        unread = unread_options(request, self.prompt.template_variables)
+        if request.has_tools and request.tool_use.is_enforced and not self.abilities.json:
+            unread.append("tools.strict")
+        return unread
 
     def check_ids(self, ids: Sequence[int], *, param: str) -> None:
         self.prompt.check_vocabulary(ids, param=param)

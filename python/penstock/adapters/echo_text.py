@@ -1,4 +1,4 @@
-"""What the echo engine says."""
+"""What the echo engine says: a text of its own without end, or a given one once."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ from penstock.errors import ModelError
 from penstock.prompt import PromptEncoder
 
 TEXT = "Water runs down the pipe and turns the wheel, and the wheel turns the stone. "
+
+
+def tokens_of(prompt: PromptEncoder, text: str) -> np.ndarray:
+    """int32: the ids of `text`, special tokens in it by their names; and one more, to stop with."""
+    ids = prompt.tokenizer.encode(text, add_special_tokens=False).ids
+    return np.array([*ids, 0], np.int32)
 
 
 def visible_tokens(prompt: PromptEncoder) -> np.ndarray:

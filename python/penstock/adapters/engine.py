@@ -10,7 +10,8 @@ from penstock._core import Hub
 from penstock.abilities import Abilities
 from penstock.adapters.outlets import Outlets
 from penstock.errors import ApiError
-from penstock.generation import EngineStatus, GenerationRequest, Prompt, SamplingDefaults, SamplingParams
+from penstock.generation import EngineState, EngineStatus, GenerationRequest, Prompt, SamplingDefaults, SamplingParams
+from penstock.prompt import OutputFormats
 from penstock.protocol import ChatCompletionRequest, CompletionRequest
 
 PromptRequest: TypeAlias = ChatCompletionRequest | CompletionRequest
@@ -23,12 +24,14 @@ class Engine(ABC):
         hub: takes this engine's tokens or texts; the server opens streams in it.
         sampling_defaults: what a request gets where it says nothing.
         outlets: the loop's side of the hub, once `attach` has started the engine.
+        formats: by which its model writes tool calls and thoughts.
         reads_extra: whether it reads fields of a request from `SamplingParams.extra`.
     """
 
     hub: Hub
     sampling_defaults: SamplingDefaults
     outlets: Outlets | None = None
+    formats: OutputFormats = OutputFormats()
     reads_extra: bool = False
 
     @property
@@ -124,6 +127,11 @@ class Engine(ABC):
     def start(self, on_step: Callable[[], None]) -> None:
         """Starts the engine and returns at once. `on_step()` is called, from any thread, after each step that put
         frames into the hub, and on every change of state: it must be cheap and thread-safe."""
+
+    @property
+    def state(self) -> EngineState:
+        """Of the same, what every request asks."""
+        return self.status().state
 
     @abstractmethod
     def status(self) -> EngineStatus:

@@ -13,7 +13,7 @@ from penstock.checkpoint import Checkpoint, inspect_checkpoint
 from penstock.config import Settings, load_settings
 from penstock.engine.interface import EngineOptions
 from penstock.errors import ConfigError
-from penstock.prompt import PromptEncoder
+from penstock.prompt import PromptEncoder, choose_formats
 from penstock.scheduler.scheduler import Scheduler
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class JaxEngine(ScheduledEngine):
         model_name: str,
     ) -> None:
         super().__init__(prompt, hub, metrics, model_name)
+        self.formats = choose_formats(prompt, tool=settings.tool_format, reasoning=settings.reasoning_format)
         self.sampling_defaults = checkpoint.sampling_defaults
         self.max_model_len = min(
             settings.max_model_len or checkpoint.max_position_embeddings, checkpoint.max_position_embeddings

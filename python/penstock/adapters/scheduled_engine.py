@@ -60,6 +60,10 @@ class ScheduledEngine(TokenEngineAdapter):
         if self._thread.scheduler is not None:
             self._thread.scheduler.cancel(stream_key)
 
+    @property
+    def state(self) -> EngineState:
+        return self._thread.state
+
     def status(self) -> EngineStatus:
         scheduler = self._thread.scheduler
         num_running, num_waiting, num_pages_in_use = scheduler.gauges if scheduler is not None else (0, 0, 0)

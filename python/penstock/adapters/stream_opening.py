@@ -7,38 +7,45 @@ from collections.abc import Sequence
 
 from penstock import _core
 from penstock.adapters.engine import Engine
+from penstock.errors import ApiError
 from penstock.generation import GenerationRequest, Prompt, SamplingParams
+from penstock.output_options import PLAIN_OUTPUT, OutputOptions
 from penstock.prompt import clamp_max_tokens
 
 #: What a hub can be told of a limit.
 _MAX_TOKENS_SHOWN = 2**32 - 1
+#: Of the prompts of one request; each is some 40 bytes of its answer.
+_MAX_PROMPT_LOGPROBS = 2_000_000
 
 
 def open_stream(
     engine: Engine, prompts: tuple[Prompt, ...], sampling: SamplingParams, *,
     dialect: str, response_id: str, model_name: str, request_id: str, arrival: float, is_streamed: bool,
     include_usage: bool = False, keep_alive_s: float | None = None, api_key_id: str = "",
-    dialect_options: bytes | None = None,
+    output: OutputOptions = PLAIN_OUTPUT,
 ) -> int:  # fmt: skip
     """The key of a stream that the engine works for. To be followed (`Outlets.follow`) before the loop's next turn.
 
     Args:
         sampling: `max_tokens` as `new_token_limit` gives it.
-        dialect, response_id, model_name, include_usage, keep_alive_s, dialect_options: as of `_core.Opening`.
+        dialect, response_id, model_name, include_usage, keep_alive_s: as of `_core.Opening`.
         request_id: of the log, and of errors.
         arrival: when the request came, in seconds of `time.monotonic()`.
         api_key_id: whose request it is.
+        output: how the answer is to look.
 
     Raises:
-        ApiError: the engine takes no work; no stream is left then.
+        ApiError: the engine takes no work, or the answer would be too large; no stream is left then.
     """
+    _check_size(prompts, sampling, output)
     opening = _core.Opening(
         dialect=dialect, response_id=response_id, model=model_name, created=int(time.time()), is_streamed=is_streamed,
-        num_choices=len(prompts) * sampling.n, include_usage=include_usage, stop=list(sampling.stop),
+        num_choices=len(prompts) * sampling.num_computed, choices_per_prompt=sampling.num_computed,
+        include_usage=include_usage, stop=list(sampling.stop), stop_token_ids=list(sampling.stop_token_ids),
         prompt_tokens=sum(prompt.num_tokens for prompt in prompts),
         max_tokens=min(sampling.max_tokens or 0, _MAX_TOKENS_SHOWN), keep_alive_s=keep_alive_s,
-        request_id=request_id, arrival=arrival,
-        dialect_options=None if dialect_options is None else dialect_options.decode(),
+        request_id=request_id, arrival=arrival, prompts=_shown_prompts(prompts, output),
+        output=None if output is PLAIN_OUTPUT else output,
     )  # fmt: skip
     stream_key = engine.hub.open(opening)
     try:
@@ -49,6 +56,26 @@ def open_stream(
         engine.hub.withdraw(stream_key)
         raise
     return stream_key
+
+
+def _shown_prompts(prompts: tuple[Prompt, ...], output: OutputOptions) -> list[tuple[list[int], str | None]]:
+    """The prompts themselves, where the answer tells of them. One without ids belongs to an engine that shows it
+    itself."""
+    if not (output.echo or output.return_token_ids):
+        return []
+    return [(list(prompt.ids), prompt.text) for prompt in prompts if prompt.ids is not None]
+
+
+def _check_size(prompts: tuple[Prompt, ...], sampling: SamplingParams, output: OutputOptions) -> None:
+    if not output.echo or output.logprobs is None:
+        return
+    num_logprobs = sum(prompt.num_tokens for prompt in prompts) * sampling.n * (output.logprobs + 1)
+    if num_logprobs > _MAX_PROMPT_LOGPROBS:
+        problem = (
+            f"The prompts, 'n' and 'logprobs' ask for {num_logprobs} log-probabilities of prompts; the limit is"
+            f" {_MAX_PROMPT_LOGPROBS}."
+        )
+        raise ApiError("invalid_value", problem, param="logprobs")
 
 
 def new_token_limit(

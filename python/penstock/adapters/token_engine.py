@@ -61,7 +61,7 @@ async def _samples(
         while not status:
             deltas, status, error = await outlets.next_deltas(key)
             if deltas:
-                yield [ReturnSample(*delta) for delta in deltas]
+                yield [_sample_of(delta) for delta in deltas]
             if error is not None:
                 kind, message, param = error
                 raise ApiError(kind, message, param=param)
@@ -70,3 +70,15 @@ async def _samples(
         if not status:  # the caller has left
             engine.cancel(key)
             outlets.hub.cancel(key)
+
+
+def _sample_of(delta: tuple[int, str, str, int, str | None, int, str]) -> ReturnSample:
+    index, kind, text, num_tokens, reason, call, call_id = delta
+    if kind == "text":
+        return ReturnSample(index, text, num_tokens, reason)
+    if kind == "reasoning":
+        return ReturnSample(index, "", num_tokens, reason, reasoning=text)
+    begins = kind == "tool_call"
+    function = {"name": text, "arguments": ""} if begins else {"arguments": text}
+    piece = {"index": call, "function": function} | ({"id": call_id, "type": "function"} if begins else {})
+    return ReturnSample(index, "", num_tokens, reason, tool_calls=[piece])

@@ -85,7 +85,7 @@ class Delivery(Response):
         self._request.cancel_scope.task.cancel()
 
     async def _stream(self, send: Send, request: Request) -> int:
-        pipe = self._pipe = Pipe(self._outlets, self._key, send)
+        pipe = self._pipe = Pipe(self._outlets, self._key, send, request.cancel_scope.task)
         await send(self._start(request))  # an event stream's head leaves the host at once
         frames, status, receipt = await pipe.pump()
         self._keep(receipt)

@@ -30,16 +30,17 @@ _SENT = object()
 
 
 class Pipe:
-    """Sends one stream's frames, all but the last, for `pump`. One use."""
+    """Sends one stream's frames, all but the last, for `pump`, which runs in `task`. One use."""
 
     # Between two tokens a stream's objects fall out of the processor's caches: the fewer to touch, the better.
-    __slots__ = ("_blocked", "_end", "_key", "_outlets", "_send", "_step", "_wake")
+    __slots__ = ("_blocked", "_end", "_key", "_outlets", "_send", "_step", "_task", "_wake")
 
-    def __init__(self, outlets: Outlets, stream_key: int, send: Send) -> None:
+    def __init__(self, outlets: Outlets, stream_key: int, send: Send, task: asyncio.Task[Any]) -> None:
         self._outlets = outlets
+        self._task = task
         self._key = stream_key
         self._send = send
-        self._wake: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._wake: asyncio.Future[None] = task.get_loop().create_future()
         # What woke the task: a send that waits for its reader, as the iterator and what it waits for; or the end.
         self._blocked: tuple[Iterator[Any], Any] | None = None
         self._end: Taken | None = None
@@ -47,7 +48,7 @@ class Pipe:
 
     async def pump(self) -> Taken:
         """Returns the last frames, not sent yet, the stream's final status, and what it came to."""
-        next_in_context: Callable[..., Any] = partial(_context_of_task().run, next)  # type: ignore[arg-type]  # overloads
+        next_in_context: Callable[..., Any] = partial(_context_of(self._task).run, next)  # type: ignore[arg-type]  # overloads
         while self._end is None:
             self._step = next  # frames that wait already are taken here, in the task itself
             self._outlets.pour(self._key, self._sink)
@@ -86,9 +87,8 @@ class Pipe:
         return False
 
 
-def _context_of_task() -> Context:
+def _context_of(task: asyncio.Task[Any]) -> Context:
     """The context of the running task, not a copy: only there can a token that was made in it be used."""
-    task = asyncio.current_task()
     get_context = getattr(task, "get_context", None)
     if get_context is not None:
         found: Context = get_context()

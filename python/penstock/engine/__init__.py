@@ -6,10 +6,13 @@ from penstock.engine.interface import (
     EngineOptions,
     InFlightStep,
     Join,
+    LogprobColumns,
+    PromptColumns,
     Runner,
     Span,
     StepOutput,
     StepPlan,
+    TokenRules,
     Yields,
 )
 
@@ -19,9 +22,12 @@ __all__ = [
     "EngineOptions",
     "InFlightStep",
     "Join",
+    "LogprobColumns",
+    "PromptColumns",
     "Runner",
     "Span",
     "StepOutput",
     "StepPlan",
+    "TokenRules",
     "Yields",
 ]

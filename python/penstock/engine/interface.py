@@ -4,11 +4,13 @@ needs none."""
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import IntFlag
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+
+from penstock.generation import SamplingParams
 
 #: How a row ended, in `StepOutput.ends`. END_ERROR: its logits were not numbers.
 END_NONE, END_STOP, END_LENGTH, END_ERROR = 0, 1, 2, 3
@@ -16,6 +18,9 @@ END_NONE, END_STOP, END_LENGTH, END_ERROR = 0, 1, 2, 3
 #: Entries of one block table that may change in a step in which its row decodes. (A row that decodes grows by at most
 #: `Capacity.tokens_per_dispatch` tokens, which is less than a page.) A table whose row has a span may change at will.
 MAX_TABLE_CHANGES_PER_ROW = 2
+
+#: The likeliest tokens that logprobs are given of, whoever asks for fewer (OpenAI's `top_logprobs` ends there).
+NUM_TOP_LOGPROBS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +71,27 @@ class Capacity:
     max_spans: int = 8
 
 
-class Yields(IntEnum):
-    """What a span gives beside the keys and values that it stores."""
+class Yields(IntFlag):
+    """What a span gives beside the keys and values that it stores. The last one of a prompt may give several things."""
 
     NOTHING = 0
     TOKEN = 1  # the first new token; the row decodes from then on
-    PROMPT_COLUMNS = 2  # logprobs of the prompt's tokens
-    POOLED = 3  # an embedding
+    PROMPT_COLUMNS = 2  # logprobs of the prompt's tokens that follow those of the span
+    POOLED = 4  # an embedding
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRules:
+    """What a row asks of single tokens, and the tokens that its penalties count from the start: too much for its
+    parameters, and nothing for most rows.
+
+    Attributes:
+        sampling: of which `logit_bias`, `allowed_token_ids` and `bad_word_ids` are read.
+        prompt_ids: int32 [T], the whole prompt.
+    """
+
+    sampling: SamplingParams
+    prompt_ids: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +100,12 @@ class Join:
 
     Attributes:
         params: int32 [`row_parameters.ROW_SIZE`], of `pack_row`.
+        rules: where `params` say that the row uses some.
     """
 
     slot: int
     params: np.ndarray
+    rules: TokenRules | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +115,16 @@ class Span:
     Attributes:
         tokens: int32 [T], 1 to `Capacity.max_prefill_tokens`.
         start: position of `tokens[0]`.
+        next_token: the prompt's token after these, -1 where they are its last.
+        row_key: whose `PromptColumns` these are.
     """
 
     slot: int
     tokens: np.ndarray
     start: int
     yields: Yields
+    next_token: int = -1
+    row_key: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +152,8 @@ class StepPlan:
         decode_slots: int32 [B], of which each makes its next `tokens_per_dispatch` tokens. A slot may have both a span
             that yields a token and a place here: its second token follows at once.
         tokens_per_dispatch: 1 or `Capacity.tokens_per_dispatch`.
-        masks: allowed tokens per row; not built yet.
+        masks: uint32 [R, ceil(V / 32)], allowed tokens of each row of the `StepOutput`; token t is bit t % 32 of word
+            t // 32. Such a plan makes one token per row. None: all tokens of all rows.
         row_keys: uint64 [R], whose the rows of the `StepOutput` are: the hub's names of the sequences. They stay with
             the step, as its slots may be somebody else's when it is fetched. A key may appear twice.
     """
@@ -137,13 +163,49 @@ class StepPlan:
     block_tables: tuple[BlockTableChange, ...]
     decode_slots: np.ndarray
     tokens_per_dispatch: int = 1
-    masks: Any = None
+    masks: np.ndarray | None = None
     row_keys: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))
 
     @property
     def is_empty(self) -> bool:
         """Nothing to dispatch."""
         return not self.spans and not len(self.decode_slots)
+
+
+@dataclass(frozen=True, slots=True)
+class LogprobColumns:
+    """Natural logarithms of probabilities, of the raw logits: before masks, rules, penalties and temperature. Of rows
+    that did not ask, and where a row made no token, the numbers mean nothing. All C-contiguous.
+
+    Attributes:
+        sampled: float32 [R, N], of the tokens in `StepOutput.ids`.
+        top_ids: int32 [R, N, K], the K = NUM_TOP_LOGPROBS likeliest tokens, best first; -1 where the vocabulary ends.
+        top: float32 [R, N, K], theirs.
+        ranks: int32 [R, N], 1 and how many tokens are likelier than the one that was made.
+    """
+
+    sampled: np.ndarray
+    top_ids: np.ndarray
+    top: np.ndarray
+    ranks: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class PromptColumns:
+    """Logprobs of the prompt's tokens `start + 1` to `start + T`, given what stands before them. (The first token of a
+    prompt has none.) The columns are those of `LogprobColumns`.
+
+    Attributes:
+        row_key: whose prompt it is.
+        sampled: float32 [T]; top_ids: int32 [T, K]; top: float32 [T, K]; ranks: int32 [T].
+    """
+
+    row_key: int
+    start: int
+    sampled: np.ndarray
+    top_ids: np.ndarray
+    top: np.ndarray
+    ranks: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,14 +216,16 @@ class StepOutput:
     Attributes:
         ids: int32 [R, N], C-contiguous, -1 for none. A stop token is in it.
         ends: uint8 [R], END_*.
-        logprobs, num_accepted, prompt_columns: not built yet.
+        logprobs: where a row of the step asked.
+        prompt_columns: of the spans that yield some, in order.
+        num_accepted: not built yet.
     """
 
     ids: np.ndarray
     ends: np.ndarray
-    logprobs: Any = None
+    logprobs: LogprobColumns | None = None
     num_accepted: Any = None
-    prompt_columns: Any = None
+    prompt_columns: tuple[PromptColumns, ...] | None = None
 
 
 class InFlightStep(Protocol):

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from penstock.engine.interface import EngineOptions
+from penstock.engine.token_rules import num_mask_words, rules_layout
 from penstock.errors import ConfigError
 from penstock.models.spec import DecoderSpec
 from penstock.models.tree import num_parameters
@@ -29,12 +30,14 @@ class MemoryPlan:
     """Bytes on the device.
 
     Attributes:
+        state_bytes: of what is kept of every slot beside the cache.
         page_bytes: of a page of every layer.
         num_pages: usable ones of every page group; page 0 comes on top.
         max_model_len: what was wanted, or what fits where nobody asked for a length.
     """
 
     weight_bytes: int
+    state_bytes: int
     page_bytes: int
     num_pages: int
     max_model_len: int
@@ -56,7 +59,8 @@ def plan_memory(
     caches = [layer.cache for layer in spec.layers]
     page_bytes = page_size * sum(cache.numbers_per_token * _num_bytes(cache.dtype or dtype) for cache in caches)
     pages_per_sequence = -(-max_model_len // page_size)
-    budget = options.kv_cache_memory or _free_for_cache(device, weight_bytes)
+    state_bytes = (options.max_num_seqs + 1) * slot_bytes(spec.vocab_size)
+    budget = options.kv_cache_memory or _free_for_cache(device, weight_bytes + state_bytes)
     num_pages = budget // page_bytes - 1
     if options.kv_cache_memory is None:
         num_pages = _steady(num_pages)
@@ -70,24 +74,29 @@ def plan_memory(
             )
         log.warning("the model's %d positions need %s of KV cache, %s can be had", max_model_len, wanted, _size(budget))
         pages_per_sequence, max_model_len = num_pages, num_pages * page_size
-    plan = MemoryPlan(weight_bytes, page_bytes, num_pages, max_model_len)
+    plan = MemoryPlan(weight_bytes, state_bytes, page_bytes, num_pages, max_model_len)
     log.info(
-        "memory on %s: weights %s (%s), KV cache %s = %d pages of %d tokens, %d sequences of %d tokens at once",
-        device, _size(weight_bytes), dtype, _size(plan.cache_bytes), num_pages, page_size,
+        "memory on %s: weights %s (%s), slots %s, KV cache %s = %d pages of %d tokens, %d sequences of %d at once",
+        device, _size(weight_bytes), dtype, _size(state_bytes), _size(plan.cache_bytes), num_pages, page_size,
         num_pages // pages_per_sequence, max_model_len,
     )  # fmt: skip
     return plan
+
+
+def slot_bytes(vocab_size: int) -> int:
+    """Of one slot's rules, its counts of tokens and a mask that forbids nothing; the rest is too small to count."""
+    return 4 * rules_layout(vocab_size).num_words + 2 * vocab_size + 4 * num_mask_words(vocab_size)
 
 
 def _num_bytes(dtype: str) -> int:
     return 4 if dtype == "float32" else 2
 
 
-def _free_for_cache(device: jax.Device, weight_bytes: int) -> int:
+def _free_for_cache(device: jax.Device, planned_bytes: int) -> int:
     stats = device.memory_stats() if device.platform != "cpu" else None
     if stats:
-        return int(stats["bytes_limit"] * DEVICE_SHARE) - int(stats["bytes_in_use"]) - weight_bytes
-    return int((free_host_bytes() - weight_bytes) * HOST_SHARE)
+        return int(stats["bytes_limit"] * DEVICE_SHARE) - int(stats["bytes_in_use"]) - planned_bytes
+    return int((free_host_bytes() - planned_bytes) * HOST_SHARE)
 
 
 def _steady(num_pages: int) -> int:

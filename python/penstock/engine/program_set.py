@@ -10,7 +10,8 @@ from typing import Any
 
 from penstock.engine.interface import MAX_TABLE_CHANGES_PER_ROW, Capacity
 from penstock.engine.packing import Layout
-from penstock.engine.row_parameters import ROW_SIZE
+from penstock.engine.row_parameters import ROW_SIZE, Variant
+from penstock.engine.token_rules import num_mask_words, rules_layout
 from penstock.layers.attention import PagedAttention
 from penstock.models.spec import DecoderSpec
 
@@ -34,7 +35,7 @@ class ProgramConfig:
     num_slots: int
     pages_per_sequence: int
     is_dynamic: bool
-    compiler_options: tuple[tuple[str, str], ...] = ()
+    compiler_options: tuple[tuple[str, str | int], ...] = ()
     num_page_groups: int = 1
 
     @property
@@ -42,26 +43,37 @@ class ProgramConfig:
         """The number behind the last entry of the block tables, for changes that are none."""
         return self.num_page_groups * (self.num_slots + 1) * self.pages_per_sequence
 
+    @property
+    def num_mask_words(self) -> int:
+        """Of a row's mask, a bit for each token."""
+        return num_mask_words(self.spec.vocab_size)
+
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        """Of each program that samples. Where trip counts may depend on data, branches leave out what no row uses, and
+        one program serves all."""
+        return (Variant.FULL,) if self.is_dynamic else tuple(Variant)
+
 
 @dataclass(frozen=True, slots=True)
 class ProgramKey:
     """Names one program.
 
     Attributes:
-        kind: "fresh", "prefill" or "decode".
-        size: prefill: tokens; decode: rows.
+        kind: "fresh", "rules", "score", "prefill" or "decode".
+        size: prefill and score: tokens; decode: rows.
         num_steps: decode: tokens per row.
-        is_plain: no row asks for more than a temperature. Where trip counts may depend on data one program serves all.
+        variant: prefill and decode: how much of the sampler it has.
     """
 
     kind: str
     size: int = 0
     num_steps: int = 1
-    is_plain: bool = False
+    variant: Variant = Variant.FULL
 
     def __str__(self) -> str:
         size = f"{self.size}x{self.num_steps}" if self.kind == "decode" else str(self.size)
-        return f"{self.kind}[{size}{', plain' if self.is_plain else ''}]"
+        return f"{self.kind}[{size}{'' if self.variant is Variant.FULL else f', {self.variant.name.lower()}'}]"
 
 
 def prefill_buckets(max_prefill_tokens: int) -> tuple[int, ...]:
@@ -84,28 +96,35 @@ def _doubling(first: int, last: int, *, factor: int) -> tuple[int, ...]:
 
 def program_keys(capacity: Capacity, config: ProgramConfig) -> list[ProgramKey]:
     """Every program, smallest first."""
-    variants = (False,) if config.is_dynamic else (True, False)
-    shapes = [("prefill", size, 1) for size in prefill_buckets(capacity.max_prefill_tokens)]
+    prefill_sizes = prefill_buckets(capacity.max_prefill_tokens)
+    shapes = [("prefill", size, 1) for size in prefill_sizes]
     for num_steps in sorted({1, capacity.tokens_per_dispatch}):
         shapes += [("decode", size, num_steps) for size in decode_buckets(capacity.num_slots)]
-    keys = [ProgramKey("fresh"), *(ProgramKey(*shape, is_plain) for shape in shapes for is_plain in variants)]
+    keys = [ProgramKey("fresh"), ProgramKey("rules"), *(ProgramKey("score", size) for size in prefill_sizes)]
+    keys += [ProgramKey(*shape, variant) for shape in shapes for variant in config.variants]
     return sorted(keys, key=lambda key: key.size * key.num_steps)
 
 
 def span_layout(num_tokens: int, config: ProgramConfig) -> Layout:
     """The packed array of a prefill program.
 
-    Parts: slot; num_tokens that are real; start, the first one's position; yields, a `Yields`; is_join; params, of a
-    `Join`; entries and pages of block-table changes, as `change_tables` takes them; tokens.
+    Parts: slot; num_tokens that are real; start, the first one's position; yields, a `Yields`; is_join; has_masks;
+    params, of a `Join`; entries and pages of block-table changes, as `change_tables` takes them; tokens.
     """
     num_changes = config.num_page_groups * config.pages_per_sequence
     return Layout.of(
-        slot=1, num_tokens=1, start=1, yields=1, is_join=1,
+        slot=1, num_tokens=1, start=1, yields=1, is_join=1, has_masks=1,
         params=ROW_SIZE, entries=num_changes, pages=num_changes, tokens=num_tokens,
     )  # fmt: skip
 
 
 def decode_layout(num_rows: int, config: ProgramConfig) -> Layout:
-    """The packed array of a decode program. Parts: slots, `num_slots` for padding; entries and pages, as above."""
+    """The packed array of a decode program. Parts: slots, `num_slots` for padding; has_masks; entries and pages, as
+    above."""
     num_changes = num_rows * config.num_page_groups * MAX_TABLE_CHANGES_PER_ROW
-    return Layout.of(slots=num_rows, entries=num_changes, pages=num_changes)
+    return Layout.of(slots=num_rows, has_masks=1, entries=num_changes, pages=num_changes)
+
+
+def join_layout(config: ProgramConfig) -> Layout:
+    """The packed array of the program that takes rules down. Parts: slot; words, of `pack_rules`."""
+    return Layout.of(slot=1, words=rules_layout(config.spec.vocab_size).num_words)

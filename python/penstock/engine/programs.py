@@ -10,73 +10,103 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from penstock.engine import sampling
-from penstock.engine.interface import END_ERROR, END_LENGTH, END_NONE, END_STOP, Yields
-from penstock.engine.program_set import ProgramConfig, ProgramKey, decode_layout, span_layout
-from penstock.engine.state import (
-    SlotState,
-    change_tables,
-    empty_state,
-    put_join,
-    put_progress,
-    take_rows,
-    unpack_rows,
-)
+from penstock.engine.interface import Yields
+from penstock.engine.logit_rules import RowRules, RuleState, empty_rules, put_rules
+from penstock.engine.logprobs import COLUMNS, logprob_words
+from penstock.engine.next_token import next_tokens
+from penstock.engine.program_set import ProgramConfig, ProgramKey, decode_layout, join_layout, span_layout
+from penstock.engine.row_parameters import Variant
+from penstock.engine.state import SlotState, change_tables, empty_state, put_join, put_progress, take_rows
 from penstock.layers.attention import TokenPlaces
 from penstock.models.decoder import Caches, Weights, empty_caches, forward, logits
+
+#: Positions of a prompt whose logits exist at once.
+SCORE_BLOCK = 64
 
 
 def program(key: ProgramKey, config: ProgramConfig, weights: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     """The jitted function of a key, and the shapes to lower it with. `weights`: the tree, of arrays or shapes."""
+    caches, state, rules = _fresh_shapes(config)
     if key.kind == "fresh":
         return jax.jit(partial(fresh, config=config)), ()
+    if key.kind == "rules":
+        packed = _shape(join_layout(config).num_words)
+        return jax.jit(partial(join_rules, config=config), donate_argnums=0), (rules, packed)
+    if key.kind == "score":
+        hidden = _shape(1, key.size, config.spec.hidden_size, dtype=config.cache_dtype)
+        return jax.jit(partial(score_prompt, config=config)), (weights, hidden, _shape(key.size))
+    body: Callable[..., Any]
     if key.kind == "prefill":
-        body = partial(prefill, config=config, num_tokens=key.size, is_plain=key.is_plain)
-        layout = span_layout(key.size, config)
+        body = partial(prefill, config=config, num_tokens=key.size, variant=key.variant)
+        num_rows, layout = 1, span_layout(key.size, config)
     else:
-        body = partial(decode, config=config, num_rows=key.size, num_steps=key.num_steps, is_plain=key.is_plain)
-        layout = decode_layout(key.size, config)
-    shapes = (weights, *_fresh_shapes(config), jax.eval_shape(partial(jnp.zeros, layout.num_words, jnp.int32)))
-    return jax.jit(body, donate_argnums=(1, 2)), shapes
+        body = partial(decode, config=config, num_rows=key.size, num_steps=key.num_steps, variant=key.variant)
+        num_rows, layout = key.size, decode_layout(key.size, config)
+    masks = _shape(num_rows, config.num_mask_words, dtype=jnp.uint32)
+    shapes = (weights, caches, state, rules, _shape(layout.num_words), masks)
+    return jax.jit(body, donate_argnums=(1, 2, 3)), shapes
 
 
 def program_trees(key: ProgramKey, config: ProgramConfig, weights: Any) -> tuple[Any, Any]:
     """The tree structures of a program's arguments (positional, keyword) and of its result."""
-    shapes = _fresh_shapes(config)
-    if key.kind == "fresh":
-        return jax.tree.structure(((), {})), jax.tree.structure(shapes)
-    return jax.tree.structure(((weights, *shapes, 0), {})), jax.tree.structure((0, *shapes))
+    caches, state, rules = _fresh_shapes(config)
+    columns = 0 if key.variant is Variant.FULL else None
+    trees: dict[str, tuple[Any, Any]] = {
+        "fresh": ((), (caches, state, rules)),
+        "rules": ((rules, 0), rules),
+        "score": ((weights, 0, 0), 0),
+        "prefill": ((weights, caches, state, rules, 0, 0), (0, columns, 0, caches, state, rules)),
+        "decode": ((weights, caches, state, rules, 0, 0), (0, columns, caches, state, rules)),
+    }
+    arguments, result = trees[key.kind]
+    return jax.tree.structure((arguments, {})), jax.tree.structure(result)
+
+
+def _shape(*sizes: int, dtype: Any = jnp.int32) -> Any:
+    return jax.eval_shape(partial(jnp.zeros, sizes, dtype))
 
 
 @cache
-def _fresh_shapes(config: ProgramConfig) -> tuple[Any, Any]:
-    caches, state = jax.eval_shape(partial(fresh, config=config))
-    return caches, state
+def _fresh_shapes(config: ProgramConfig) -> tuple[Any, Any, Any]:
+    caches, state, rules = jax.eval_shape(partial(fresh, config=config))
+    return caches, state, rules
 
 
-def fresh(*, config: ProgramConfig) -> tuple[Caches, SlotState]:
-    """An empty cache and no active slot."""
+def fresh(*, config: ProgramConfig) -> tuple[Caches, SlotState, RuleState]:
+    """An empty cache, no active slot and no rules."""
+    num_rows = config.num_slots + 1
     caches = empty_caches(config.spec, config.attention, num_pages=config.num_pages, dtype=config.cache_dtype)
-    return caches, empty_state(config.num_slots + 1, config.pages_per_sequence, num_page_groups=config.num_page_groups)
+    state = empty_state(num_rows, config.pages_per_sequence, num_page_groups=config.num_page_groups)
+    return caches, state, empty_rules(num_rows, config.spec.vocab_size)
 
 
-def prefill(
+def join_rules(rules: RuleState, packed: jax.Array, *, config: ProgramConfig) -> RuleState:
+    """A sequence that uses rules takes a slot. `packed`: int32, of `join_layout`. The rules are donated."""
+    parts = join_layout(config).parts(packed)
+    return put_rules(rules, parts["slot"][0], parts["words"])
+
+
+def prefill(  # noqa: PLR0917 - as the compiled programs are called
     weights: Weights,
     caches: Caches,
     state: SlotState,
+    rules: RuleState,
     packed: jax.Array,
+    masks: jax.Array,
     *,
     config: ProgramConfig,
     num_tokens: int,
-    is_plain: bool,
-) -> tuple[jax.Array, Caches, SlotState]:
+    variant: Variant,
+) -> tuple[jax.Array, jax.Array | None, jax.Array, Caches, SlotState, RuleState]:
     """One span of one sequence: stores its keys and values; one that yields a token makes its slot active.
 
     Args:
         packed: int32, of `span_layout`.
+        masks: uint32 [1, ceil(V / 32)], read where `packed` says so and the program has the whole sampler.
 
     Returns:
-        int32 [1, 2], the sampled id (-1 for none) and how the row ended, and the donated arrays.
+        int32 [1, 2], the sampled id (-1 for none) and how the row ended; int32 [1, 1, COLUMNS.num_words] of such a
+        program; the hidden states [1, num_tokens, D] for `score_prompt`; and the donated arrays.
     """
     parts = span_layout(num_tokens, config).parts(packed)
     slot, start, num_real = parts["slot"], parts["start"], parts["num_tokens"]
@@ -92,76 +122,83 @@ def prefill(
     tokens = parts["tokens"][None]
     hidden, caches = forward(weights, caches, tokens, places, spec=config.spec, attention=config.attention)
     last = jax.lax.dynamic_index_in_dim(hidden, num_real[0] - 1, axis=1, keepdims=False)
-    yields = parts["yields"] == Yields.TOKEN
+    yields = (parts["yields"] & Yields.TOKEN) != 0
     rows = replace(rows, position=start + num_real - 1, is_active=yields)
-    ids, ends, rows = _next_token(logits(weights, last, spec=config.spec), rows, config=config, is_plain=is_plain)
-    state = put_progress(state, jnp.where(yields, slot, config.num_slots), rows)
-    return jnp.stack([ids, ends], axis=1), caches, state
+    scores = logits(weights, last, spec=config.spec)
+    of_rows = RowRules(rules, slot, rows.recent, masks, parts["has_masks"][0] != 0)
+    new = next_tokens(scores, rows, of_rows, variant=variant, is_dynamic=config.is_dynamic)
+    state = put_progress(state, jnp.where(yields, slot, config.num_slots), new.rows)
+    columns = None if new.columns is None else new.columns[:, None]
+    return jnp.stack([new.ids, new.ends], axis=1), columns, hidden, caches, state, new.rules
 
 
-def decode(
+def decode(  # noqa: PLR0917 - as the compiled programs are called
     weights: Weights,
     caches: Caches,
     state: SlotState,
+    rules: RuleState,
     packed: jax.Array,
+    masks: jax.Array,
     *,
     config: ProgramConfig,
     num_rows: int,
     num_steps: int,
-    is_plain: bool,
-) -> tuple[jax.Array, Caches, SlotState]:
+    variant: Variant,
+) -> tuple[jax.Array, jax.Array | None, Caches, SlotState, RuleState]:
     """`num_steps` tokens for each slot; a row that ends on the way stays silent.
 
     Args:
         packed: int32, of `decode_layout`.
+        masks: uint32 [num_rows, ceil(V / 32)], as in `prefill`.
 
     Returns:
-        int32 [num_rows, num_steps + 1], the ids (-1 for none) and how each row ended, and the donated arrays.
+        int32 [num_rows, num_steps + 1], the ids (-1 for none) and how each row ended; int32 [num_rows, num_steps,
+        COLUMNS.num_words] of a program with the whole sampler; and the donated arrays.
     """
     parts = decode_layout(num_rows, config).parts(packed)
+    slots, has_masks = parts["slots"], parts["has_masks"][0] != 0
     state = change_tables(state, parts["entries"], parts["pages"])
 
-    def step(carry: tuple[Caches, SlotState], _: None) -> tuple[tuple[Caches, SlotState], tuple[jax.Array, jax.Array]]:
-        caches, rows = carry
+    def step(carry: tuple[Caches, SlotState, RuleState], _: None) -> tuple[tuple[Caches, SlotState, RuleState], Any]:
+        caches, rows, rules = carry
         places = TokenPlaces(rows.position[:, None], tuple(rows.block_tables), rows.is_active[:, None])
         tokens = rows.last_token[:, None]
         hidden, caches = forward(weights, caches, tokens, places, spec=config.spec, attention=config.attention)
         scores = logits(weights, hidden[:, 0], spec=config.spec)
-        ids, ends, rows = _next_token(scores, rows, config=config, is_plain=is_plain)
-        return (caches, rows), (ids, ends)
+        of_rows = RowRules(rules, slots, rows.recent, masks, has_masks)
+        new = next_tokens(scores, rows, of_rows, variant=variant, is_dynamic=config.is_dynamic)
+        return (caches, new.rows, new.rules), (new.ids, new.ends, new.columns)
 
-    carry = (caches, take_rows(state, parts["slots"]))
+    carry = (caches, take_rows(state, slots), rules)
     if num_steps == 1:
-        (caches, rows), (ids, ends) = step(carry, None)
-        ids, ends = ids[None], ends[None]
+        carry, made = step(carry, None)
+        made = jax.tree.map(lambda column: column[None], made)
     else:
-        (caches, rows), (ids, ends) = jax.lax.scan(step, carry, length=num_steps)
+        carry, made = jax.lax.scan(step, carry, length=num_steps)
+    (caches, rows, rules), (ids, ends, columns) = carry, made
     result = jnp.concatenate([ids.T, jnp.max(ends, axis=0)[:, None]], axis=1)
-    return result, caches, put_progress(state, parts["slots"], rows)
+    columns = None if columns is None else jnp.swapaxes(columns, 0, 1)
+    return result, columns, caches, put_progress(state, slots, rows), rules
 
 
-def _next_token(
-    scores: jax.Array, rows: SlotState, *, config: ProgramConfig, is_plain: bool
-) -> tuple[jax.Array, jax.Array, SlotState]:
-    """Chooses a token for each active row and moves the row on: ids and ends, int32 [B] each, and the rows."""
-    params, positions = unpack_rows(rows.params), rows.position + 1
-    with jax.named_scope("sample"):
-        if is_plain:
-            chosen = sampling.sample_plain(scores, params, positions)
-        else:
-            chosen = sampling.sample(scores, params, positions, rows.num_generated, is_dynamic=config.is_dynamic)
-    is_broken = jnp.any(jnp.isnan(scores), axis=1)
-    wants_none = params["max_tokens"] <= 0  # the prompt alone
-    num_generated = rows.num_generated + 1
-    ends = jnp.where(num_generated >= params["max_tokens"], END_LENGTH, END_NONE)
-    ends = jnp.where(~wants_none & jnp.any(params["stop_ids"] == chosen[:, None], axis=1), END_STOP, ends)
-    ends = jnp.where(rows.is_active, jnp.where(is_broken, END_ERROR, ends), END_NONE)
-    makes_token = rows.is_active & ~is_broken & ~wants_none
-    rows = replace(
-        rows,
-        last_token=jnp.where(makes_token, chosen, rows.last_token),
-        position=jnp.where(makes_token, positions, rows.position),
-        num_generated=jnp.where(makes_token, num_generated, rows.num_generated),
-        is_active=rows.is_active & (ends == END_NONE),
-    )
-    return jnp.where(makes_token, chosen, -1), ends, rows
+def score_prompt(weights: Weights, hidden: jax.Array, targets: jax.Array, *, config: ProgramConfig) -> jax.Array:
+    """Logprobs of a prompt's tokens, given what stands before them, a block of positions after the other.
+
+    Args:
+        hidden: [1, T, D], of `prefill`.
+        targets: int32 [T], the token after each position, -1 for none.
+
+    Returns:
+        int32 [T, COLUMNS.num_words].
+    """
+    num_tokens = len(targets)
+    size = min(SCORE_BLOCK, num_tokens)
+    missing = -num_tokens % size
+    blocks = jnp.pad(hidden[0], ((0, missing), (0, 0))).reshape(-1, size, hidden.shape[2])
+    of_blocks = jnp.pad(targets, (0, missing)).reshape(-1, size)
+
+    def score(block: tuple[jax.Array, jax.Array]) -> jax.Array:
+        return logprob_words(logits(weights, block[0], spec=config.spec), block[1])
+
+    words = jax.lax.map(score, (blocks, of_blocks)) if len(blocks) > 1 else score((blocks[0], of_blocks[0]))
+    return words.reshape(-1, COLUMNS.num_words)[:num_tokens]

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import struct
 from dataclasses import fields
+from enum import IntEnum
 
 import numpy as np
 
 from penstock.engine.packing import Layout
+from penstock.engine.token_rules import RowUse
 from penstock.generation import MAX_STOP_IDS, RowParameter, SamplingParams
 
 #: What travels beside the fields of `SamplingParams`: two words of randomness, which the position is folded into on
-#: the device, and the tokens that end the row, the model's own and the request's, filled up with -1.
+#: the device, the tokens that end the row, the model's own and the request's, filled up with -1, and a `RowUse`.
 _OF_THE_SEQUENCE = {
     "rng_key": RowParameter("uint32", 0, size=2, is_for_draws=True, is_plain=True),
     "stop_ids": RowParameter("int32", -1, size=MAX_STOP_IDS, is_plain=True),
+    "uses": RowParameter("int32", RowUse.NOTHING),
 }
 
 ROW_PARAMETERS: dict[str, RowParameter] = {
@@ -47,7 +50,7 @@ def pack_row(sampling: SamplingParams, *, rng_key: tuple[int, int], stop_ids: tu
 
     `max_tokens` is set, `stop_ids` at most MAX_STOP_IDS.
     """
-    of_the_sequence = {"rng_key": rng_key, "stop_ids": stop_ids}
+    of_the_sequence = {"rng_key": rng_key, "stop_ids": stop_ids, "uses": (RowUse.of(sampling),)}
     is_greedy = sampling.is_greedy
     words: list[float] = []
     for name, parameter in ROW_PARAMETERS.items():
@@ -61,11 +64,27 @@ def pack_row(sampling: SamplingParams, *, rng_key: tuple[int, int], stop_ids: tu
     return np.frombuffer(_WORDS.pack(*words), np.int32)
 
 
+class Variant(IntEnum):
+    """How much of the sampler a program has; each can do what those below it can."""
+
+    PLAIN = 0  # a temperature
+    FILTERED = 1  # top-k, top-p, min-p, min_tokens
+    FULL = 2  # all of `RowUse`, and masks
+
+
 _NOT_PLAIN = np.concatenate(
     [np.full(parameter.size, not parameter.is_plain) for parameter in ROW_PARAMETERS.values()], dtype=bool
 )
 
 
-def is_plain(row: np.ndarray) -> bool:
-    """The row asks for a temperature at most, so the plain sampler serves it."""
-    return bool((row[_NOT_PLAIN] == NEUTRAL_ROW[_NOT_PLAIN]).all())
+def variant_of(row: np.ndarray) -> Variant:
+    """The least that serves the row."""
+    if row_use(row):
+        return Variant.FULL
+    is_plain = (row[_NOT_PLAIN] == NEUTRAL_ROW[_NOT_PLAIN]).all()
+    return Variant.PLAIN if is_plain else Variant.FILTERED
+
+
+def row_use(row: np.ndarray) -> RowUse:
+    """What the row uses of the whole sampler."""
+    return RowUse(int(row[ROW_LAYOUT.slices["uses"]][0]))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -19,6 +18,7 @@ from penstock.engine.compiler import (
     default_cache_folder,
     disable_jax_cache,
 )
+from penstock.engine.dispatched import DispatchedPrograms, PromptResult, RowsResult
 from penstock.engine.interface import (
     BlockTableChange,
     Capacity,
@@ -26,7 +26,6 @@ from penstock.engine.interface import (
     InFlightStep,
     Join,
     Span,
-    StepOutput,
     StepPlan,
     Yields,
 )
@@ -37,45 +36,18 @@ from penstock.engine.program_set import (
     ProgramKey,
     decode_buckets,
     decode_layout,
+    join_layout,
     prefill_buckets,
     program_keys,
     span_layout,
 )
 from penstock.engine.program_store import ProgramStore
-from penstock.engine.row_parameters import is_plain
+from penstock.engine.row_parameters import Variant, row_use, variant_of
+from penstock.engine.token_rules import RowUse, pack_rules
 from penstock.errors import ConfigError
 from penstock.weights import load_weights
 
 log = logging.getLogger("penstock.engine")
-
-
-@dataclass(frozen=True, slots=True)
-class DispatchedPrograms:
-    """A step on its way: its programs' results, in the order of the rows.
-
-    Attributes:
-        results: int32 [bucket, N + 1] of `prefill` and `decode` in `penstock.engine.programs`, and how many of each
-            one's rows are the step's.
-    """
-
-    results: list[tuple[jax.Array, int]]
-
-    def fetch(self) -> StepOutput:
-        rows = [np.asarray(result)[:num_rows] for result, num_rows in self.results]
-        whole = rows[0] if len(rows) == 1 else _stacked(rows)
-        return StepOutput(np.ascontiguousarray(whole[:, :-1]), whole[:, -1].astype(np.uint8))
-
-
-def _stacked(parts: list[np.ndarray]) -> np.ndarray:
-    """[R, N + 1] arrays of several N one below the other; ids that a part lacks are -1."""
-    width = max(part.shape[1] for part in parts)
-    whole = np.full((sum(map(len, parts)), width), -1, np.int32)
-    start = 0
-    for part in parts:
-        rows = whole[start : start + len(part)]
-        rows[:, : part.shape[1] - 1], rows[:, -1] = part[:, :-1], part[:, -1]
-        start += len(part)
-    return whole
 
 
 class JaxRunner:
@@ -92,8 +64,13 @@ class JaxRunner:
         self._programs = programs
         self._prefill_buckets = prefill_buckets(capacity.max_prefill_tokens)
         self._decode_buckets = decode_buckets(capacity.num_slots)
-        self._is_plain = np.ones(capacity.num_slots, bool)
+        self._variants = np.zeros(capacity.num_slots, np.int8)  # the least that serves each slot
+        self._asks_logprobs = np.zeros(capacity.num_slots, bool)
+        self._no_masks = {size: _no_masks(size, config) for size in {1, *self._decode_buckets}}
         self._packed_slots: tuple[np.ndarray, np.ndarray] | None = None  # of the last decode, and as it was packed
+        self._caches: Any
+        self._state: Any
+        self._rules: Any
         self.reset()
         self._num_compiles_at_ready = compile_counter().count
 
@@ -139,42 +116,83 @@ class JaxRunner:
         """
         _refuse_unbuilt(plan)
         joins = {join.slot: join for join in plan.joins}
+        for join in plan.joins:
+            self._join(join)
         changes = {span.slot: [each for each in plan.block_tables if each.slot == span.slot] for span in plan.spans}
-        results = [self._prefill(span, joins.get(span.slot), changes[span.slot]) for span in plan.spans]
+        rows: list[RowsResult] = []
+        prompts: list[PromptResult] = []
+        num_first = 0  # rows of first tokens, so far
+        for span in plan.spans:
+            mask = None if plan.masks is None else plan.masks[num_first : num_first + 1]
+            num_first += Yields.TOKEN in span.yields
+            row, prompt = self._prefill(span, joins.get(span.slot), changes[span.slot], mask)
+            rows.append(row)
+            prompts += [] if prompt is None else [prompt]
         if len(plan.decode_slots):
             of_decode = [each for each in plan.block_tables if each.slot not in changes]
-            results.append(self._decode(plan.decode_slots, plan.tokens_per_dispatch, of_decode))
-        return DispatchedPrograms(results)
+            masks = None if plan.masks is None else plan.masks[num_first:]
+            rows.append(self._decode(plan.decode_slots, plan.tokens_per_dispatch, of_decode, masks))
+        return DispatchedPrograms(rows, prompts)
 
-    def _prefill(self, span: Span, join: Join | None, changes: list[BlockTableChange]) -> tuple[jax.Array, int]:
+    def _join(self, join: Join) -> None:
+        self._variants[join.slot] = variant_of(join.params)
+        self._asks_logprobs[join.slot] = RowUse.LOGPROBS in row_use(join.params)
+        if join.rules is not None:
+            packed, parts = join_layout(self._config).zeros()
+            parts["slot"][:], parts["words"][:] = join.slot, pack_rules(join.rules, self._config.spec.vocab_size)
+            self._rules = self._programs[ProgramKey("rules")](self._rules, packed)
+
+    def _prefill(
+        self, span: Span, join: Join | None, changes: list[BlockTableChange], mask: np.ndarray | None
+    ) -> tuple[RowsResult, PromptResult | None]:
         size = next(bucket for bucket in self._prefill_buckets if bucket >= len(span.tokens))
         packed, parts = span_layout(size, self._config).zeros()
         parts["slot"][:], parts["num_tokens"][:], parts["start"][:] = span.slot, len(span.tokens), span.start
-        parts["yields"][:], parts["is_join"][:] = span.yields, join is not None
+        yields_token = Yields.TOKEN in span.yields
+        mask = mask if yields_token else None
+        parts["yields"][:], parts["is_join"][:], parts["has_masks"][:] = span.yields, join is not None, mask is not None
         parts["tokens"][: len(span.tokens)] = span.tokens
         if join is not None:
             parts["params"][:] = join.params
-            self._is_plain[join.slot] = is_plain(join.params)
         self._put_changes(parts, changes)
-        is_variant = not self._config.is_dynamic and bool(self._is_plain[span.slot])
-        key = ProgramKey("prefill", size, is_plain=is_variant)
-        return self._run(key, packed), int(span.yields == Yields.TOKEN)
+        key = ProgramKey("prefill", size, variant=self._variant(self._variants[span.slot], mask))
+        ids, columns, hidden = self._run(key, packed, mask)
+        row = RowsResult(ids, int(yields_token), columns if yields_token and self._asks_logprobs[span.slot] else None)
+        return row, self._score(span, hidden, size) if Yields.PROMPT_COLUMNS in span.yields else None
 
-    def _decode(self, slots: np.ndarray, tokens: int, changes: list[BlockTableChange]) -> tuple[jax.Array, int]:
+    def _score(self, span: Span, hidden: jax.Array, size: int) -> PromptResult:
+        """Logprobs of the tokens that follow those of a span."""
+        targets = np.full(size, -1, np.int32)
+        num_tokens = len(span.tokens)
+        targets[: num_tokens - 1], targets[num_tokens - 1] = span.tokens[1:], span.next_token
+        words = self._programs[ProgramKey("score", size)](self._weights, hidden, targets)
+        return PromptResult(words, span.row_key, span.start, num_tokens if span.next_token >= 0 else num_tokens - 1)
+
+    def _decode(
+        self, slots: np.ndarray, tokens: int, changes: list[BlockTableChange], masks: np.ndarray | None
+    ) -> RowsResult:
         size = next(bucket for bucket in self._decode_buckets if bucket >= len(slots))
-        is_variant = not self._config.is_dynamic and bool(self._is_plain[slots].all())
-        key = ProgramKey("decode", size, tokens, is_variant)
-        return self._run(key, self._pack_decode(slots, size, changes)), len(slots)
+        key = ProgramKey("decode", size, tokens, self._variant(self._variants[slots].max(), masks))
+        packed = self._pack_decode(slots, size, changes, has_masks=masks is not None)
+        ids, columns = self._run(key, packed, masks)
+        return RowsResult(ids, len(slots), columns if self._asks_logprobs[slots].any() else None)
 
-    def _pack_decode(self, slots: np.ndarray, size: int, changes: list[BlockTableChange]) -> np.ndarray:
+    def _variant(self, of_rows: int, masks: np.ndarray | None) -> Variant:
+        return Variant.FULL if self._config.is_dynamic or masks is not None else Variant(of_rows)
+
+    def _pack_decode(
+        self, slots: np.ndarray, size: int, changes: list[BlockTableChange], *, has_masks: bool
+    ) -> np.ndarray:
         """As `decode_layout`. Steady decode names the same array of slots again and again: it is packed once."""
-        if not changes and self._packed_slots is not None and self._packed_slots[0] is slots:
+        is_steady = not changes and not has_masks
+        if is_steady and self._packed_slots is not None and self._packed_slots[0] is slots:
             return self._packed_slots[1]
         packed, parts = decode_layout(size, self._config).zeros()
         parts["slots"][:] = self.capacity.num_slots
         parts["slots"][: len(slots)] = slots
+        parts["has_masks"][:] = has_masks
         self._put_changes(parts, changes)
-        self._packed_slots = None if changes else (slots, packed)
+        self._packed_slots = (slots, packed) if is_steady else None
         return packed
 
     def _put_changes(self, parts: dict[str, np.ndarray], changes: list[BlockTableChange]) -> None:
@@ -190,23 +208,36 @@ class JaxRunner:
 
     def reset(self) -> None:
         """An empty cache and no active slot: at the start, and after a step that failed."""
-        self._caches: Any = None
-        self._state: Any = None
-        self._caches, self._state = self._programs[ProgramKey("fresh")]()
+        self._caches = self._state = self._rules = None  # freed before the new ones are there
+        self._caches, self._state, self._rules = self._programs[ProgramKey("fresh")]()
 
-    def _run(self, key: ProgramKey, packed: np.ndarray) -> jax.Array:
-        result: jax.Array
-        result, self._caches, self._state = self._programs[key](self._weights, self._caches, self._state, packed)
-        result.copy_to_host_async()
-        return result
+    def _run(self, key: ProgramKey, packed: np.ndarray, masks: np.ndarray | None) -> list[Any]:
+        """Starts a prefill or decode program: what it gives beside the donated arrays."""
+        num_rows = key.size if key.kind == "decode" else 1
+        whole = self._no_masks[num_rows] if masks is None else _padded(masks, num_rows)
+        made: list[Any]
+        *made, self._caches, self._state, self._rules = self._programs[key](
+            self._weights, self._caches, self._state, self._rules, packed, whole
+        )
+        return made
+
+
+def _no_masks(num_rows: int, config: ProgramConfig) -> jax.Array:
+    """Masks that forbid nothing: they stay on the device for all steps without any."""
+    masks = np.full((num_rows, config.num_mask_words), 0xFFFFFFFF, np.uint32)
+    on_device: jax.Array = jax.device_put(masks, jax.devices()[0])
+    return on_device
+
+
+def _padded(masks: np.ndarray, num_rows: int) -> np.ndarray:
+    """`masks` for all rows of a program; those beyond the step's are of no slot."""
+    return np.pad(masks, ((0, num_rows - len(masks)), (0, 0)))
 
 
 def _refuse_unbuilt(plan: StepPlan) -> None:
-    if plan.masks is not None:
-        raise NotImplementedError("no program of this engine takes masks")
     for span in plan.spans:
-        if span.yields not in {Yields.NOTHING, Yields.TOKEN}:
-            raise NotImplementedError(f"no program of this engine yields {span.yields.name}")
+        if Yields.POOLED in span.yields:
+            raise NotImplementedError("no program of this engine yields POOLED")
 
 
 def plan_engine(

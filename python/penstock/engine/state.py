@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from penstock.engine.row_parameters import NEUTRAL_ROW, ROW_LAYOUT, ROW_PARAMETERS
+from penstock.engine.token_rules import NUM_RECENT
 
 #: The parameters of B rows by name: [B], or [B, size] where one has several values.
 RowParams = dict[str, jax.Array]
@@ -24,6 +25,8 @@ class SlotState:
         position: int32 [S]; where `last_token` stands in its sequence.
         num_generated: int32 [S]; new tokens so far.
         is_active: bool [S]; the row makes tokens when a step names it.
+        recent: int32 [S, NUM_RECENT]; the newest tokens that were made, oldest first, -1 for none. Kept by programs
+            that have the whole sampler.
         params: int32 [S, ROW_SIZE], as `pack_row` packs them.
         block_tables: int32 [G, S, P]; for each page group the pages of a sequence in order.
     """
@@ -32,6 +35,7 @@ class SlotState:
     position: jax.Array
     num_generated: jax.Array
     is_active: jax.Array
+    recent: jax.Array
     params: jax.Array
     block_tables: jax.Array
 
@@ -44,6 +48,7 @@ def empty_state(num_rows: int, pages_per_sequence: int, *, num_page_groups: int 
         position=zeros,
         num_generated=zeros,
         is_active=jnp.zeros(num_rows, bool),
+        recent=jnp.full((num_rows, NUM_RECENT), -1),
         params=jnp.tile(jnp.asarray(NEUTRAL_ROW), (num_rows, 1)),
         block_tables=jnp.zeros((num_page_groups, num_rows, pages_per_sequence), jnp.int32),
     )
@@ -65,6 +70,7 @@ def take_rows(state: SlotState, slots: jax.Array) -> SlotState:
         position=state.position[slots],
         num_generated=state.num_generated[slots],
         is_active=state.is_active[slots],
+        recent=state.recent[slots],
         params=state.params[slots],
         block_tables=state.block_tables[:, slots],
     )
@@ -79,6 +85,7 @@ def put_progress(state: SlotState, slots: jax.Array, rows: SlotState) -> SlotSta
         position=state.position.at[slots].set(rows.position),
         num_generated=state.num_generated.at[slots].set(rows.num_generated),
         is_active=state.is_active.at[slots].set(rows.is_active),
+        recent=state.recent.at[slots].set(rows.recent),
     )
 
 
@@ -88,6 +95,7 @@ def put_join(state: SlotState, slot: jax.Array, params: jax.Array) -> SlotState:
         state,
         num_generated=state.num_generated.at[slot].set(0),
         is_active=state.is_active.at[slot].set(False),
+        recent=state.recent.at[slot].set(-1),
         params=state.params.at[slot].set(params),
     )
 

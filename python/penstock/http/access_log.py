@@ -123,6 +123,11 @@ class AccessLog:
         self._thread = threading.Thread(target=self._write, name="penstock-access", daemon=True)
         self._thread.start()
 
+    @property
+    def is_on(self) -> bool:
+        """Whether an entry is written."""
+        return self._thread is not None
+
     def add(self, entry: AccessEntry) -> None:
         """Hands an entry over. Never blocks."""
         if self._thread is None:

@@ -158,14 +158,15 @@ class Dispatcher:
         route = config.path if config is not None else _NO_ROUTE
         is_work = config is not None and bool(config.is_work) and head.method in config.methods
         self._server.counters.count_request(route, head.method, status, seconds, is_work=is_work)
-        self._server.access_log.add(
-            AccessEntry(
-                time.time(), head.method, route, status, seconds, head.request_id,
-                api_key_id=request.api_key_id if request is not None else "",
-                receipt=request.receipt if request is not None else None,
-                traceparent=head.traceparent,
-            )
-        )  # fmt: skip
+        if self._server.access_log.is_on:
+            self._server.access_log.add(
+                AccessEntry(
+                    time.time(), head.method, route, status, seconds, head.request_id,
+                    api_key_id=request.api_key_id if request is not None else "",
+                    receipt=request.receipt if request is not None else None,
+                    traceparent=head.traceparent,
+                )
+            )  # fmt: skip
 
 
 async def _end_event_stream(send: Send, request: Request, error: ApiError) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -55,10 +56,15 @@ class Response:
 
     def _start(self, request: Request, *, content_length: int | None = None) -> dict[str, Any]:
         headers = opening_headers(request)
-        headers += [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()]
+        headers += [_raw(name, value) for name, value in self.headers.items()]
         if content_length is not None:
             headers.append((b"content-length", b"%d" % content_length))
         return {"type": "http.response.start", "status": self.status_code, "headers": headers}
+
+
+@lru_cache(maxsize=256)  # nearly all answers have one of a few sets
+def _raw(name: str, value: str) -> tuple[bytes, bytes]:
+    return name.lower().encode("latin-1"), value.encode("latin-1")
 
 
 def opening_headers(request: Request) -> list[tuple[bytes, bytes]]:

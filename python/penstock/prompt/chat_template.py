@@ -38,6 +38,7 @@ class ChatTemplate:
     Attributes:
         takes_parts: whether it reads content given as a list of parts; else parts are joined before it sees them.
         takes_strings: whether it reads content given as a string; else a string is wrapped in a part.
+        source: the text of all templates.
         variables: the names that its templates read, those that they set themselves among them.
     """
 
@@ -45,6 +46,7 @@ class ChatTemplate:
         """Compiles every source. Raises ModelError on one that is no Jinja."""
         self._special_tokens = dict(special_tokens or {})
         self._templates = {name: _compile(name, source) for name, source in sources.items()}
+        self.source = "\n".join(sources.values())
         self.variables = frozenset[str]().union(*map(_names_in, sources.values()))
         self.takes_parts = self._reads([{"type": "text", "text": "penstock"}])
         self.takes_strings = not self.takes_parts or self._reads("penstock")

@@ -69,6 +69,11 @@ class PromptEncoder:
         return self._template is not None and self._template.takes_tools
 
     @property
+    def template_source(self) -> str:
+        """All chat templates' text; "" without one."""
+        return "" if self._template is None else self._template.source
+
+    @property
     def template_variables(self) -> frozenset[str]:
         """The names that its chat template reads."""
         return frozenset() if self._template is None else self._template.variables

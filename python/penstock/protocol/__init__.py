@@ -22,7 +22,7 @@ from penstock.protocol.completions import CompletionRequest
 from penstock.protocol.errors import ErrorResponse
 from penstock.protocol.fields import fields_of
 from penstock.protocol.messages import ChatMessage, FunctionCall, ToolCall
-from penstock.protocol.models import ModelCapabilities, ModelList, ModelObject, ModelSamplingDefaults
+from penstock.protocol.models import ModelFormats, ModelList, ModelObject, ModelSamplingDefaults, capabilities_of
 from penstock.protocol.responses import ResponsesChat, ResponsesRequest
 from penstock.protocol.sampling import sampling_params
 from penstock.protocol.tokenize import DetokenizeRequest, TokenizeRequest
@@ -67,7 +67,7 @@ __all__ = [
     "Limits",
     "MessagesChat",
     "MessagesRequest",
-    "ModelCapabilities",
+    "ModelFormats",
     "ModelList",
     "ModelObject",
     "ModelSamplingDefaults",
@@ -83,6 +83,7 @@ __all__ = [
     "ToolList",
     "ToolUse",
     "UsageInfo",
+    "capabilities_of",
     "fields_of",
     "parse_chat",
     "parse_completion",

@@ -87,7 +87,8 @@ class ChatCompletionRequest(GenerationFields):
             raise invalid("continue_final_message", "cannot be true together with 'add_generation_prompt'")
         if self.top_logprobs and not self.logprobs:
             raise invalid("top_logprobs", "needs 'logprobs' to be true")
-        _ = self.tool_use
+        if self.tools or self.tool_choice or self.functions or self.function_call:
+            _ = self.tool_use  # read now, so that what is wrong is refused
         self.messages = template_messages(self.messages, limits.content_parts)
         return Parsed(self, warnings)
 
@@ -95,13 +96,37 @@ class ChatCompletionRequest(GenerationFields):
     def num_logprobs(self) -> int | None:
         return (self.top_logprobs or 0) if self.logprobs else None
 
+    def reading_options(
+        self, tool_format: str | None, reasoning_format: str | None, reasoning_field: str, is_thinking: bool | None
+    ) -> dict[str, Any]:
+        options: dict[str, Any] = {}
+        if tool_format is not None and self.has_tools:
+            options = {
+                "tool_format": tool_format,
+                "tools": self.tool_use.to_json(),
+                "parallel_tool_calls": self.tool_use.is_parallel,
+            }
+        if reasoning_format is not None and is_thinking is not False and self.separate_reasoning is not False:
+            options |= {
+                "reasoning_format": reasoning_format,
+                "reasoning_field": reasoning_field,
+                "begins_in_reasoning": bool(is_thinking),
+                "include_reasoning": self.include_reasoning is not False,
+            }
+        return options
+
+    @property
+    def has_tools(self) -> bool:
+        """Whether there is something that the model may call."""
+        return bool(self.tools or self.functions) and bool(self.tool_use.functions)
+
     @cached_property
     def tool_use(self) -> ToolUse:
         """What the model may call. Raises ApiError on tools and choices that do not go together."""
-        if self.functions:
+        if self.functions or self.function_call:
             if self.tools:
                 raise invalid("functions", "cannot be given together with 'tools'")
-            return read_function_use(self.functions, self.function_call)
+            return read_function_use(self.functions or [], self.function_call)
         return read_tool_use(self.tools, self.tool_choice, parallel=self.parallel_tool_calls)
 
     @cached_property

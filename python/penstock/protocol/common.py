@@ -9,11 +9,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Discriminator, FailFast, Field, Tag
 
-from penstock.generation import MAX_STOP_IDS_OF_A_REQUEST
+from penstock.generation import (
+    MAX_BAD_WORDS,
+    MAX_BIAS,
+    MAX_LOGIT_BIAS,
+    MAX_PENALTY,
+    MAX_REPETITION_PENALTY,
+    MAX_STOP_IDS_OF_A_REQUEST,
+    MIN_PENALTY,
+    MIN_REPETITION_PENALTY,
+    SamplingParams,
+)
+from penstock.output_options import MAX_LOGPROBS, OutputOptions
 
 STRICT = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
 
@@ -37,11 +49,7 @@ UNDECLARED: dict[str, Any] = {
     "metadata": None,
 }
 
-#: Likeliest tokens that may be asked for beside the chosen one. OpenAI takes 20 for a chat and 5 for a completion.
-MAX_LOGPROBS = 20
-MAX_LOGIT_BIAS = 1024
-MAX_ALLOWED_TOKEN_IDS = 1024
-MAX_BAD_WORDS = 64
+MAX_ALLOWED_TOKEN_IDS = 16_384
 MAX_BAD_WORD_CHARS = 256
 
 INT32_MAX = 2**31 - 1
@@ -104,6 +112,7 @@ class StreamOptions(WireModel):
 TokenId = Annotated[int, Field(ge=0, le=INT32_MAX)]
 TokenIds = Annotated[list[TokenId], FAIL_FAST]
 BadWord = Annotated[str, Field(min_length=1, max_length=MAX_BAD_WORD_CHARS)]
+Bias = Annotated[float, Field(ge=-MAX_BIAS, le=MAX_BIAS)]
 NumLogprobs = Annotated[int, Field(ge=0, le=MAX_LOGPROBS)]
 
 
@@ -148,10 +157,10 @@ class GenerationFields(GenerationBody):
     top_p: float | None = Field(None, ge=0, le=1)
     top_k: int | None = Field(None, ge=-1, le=INT32_MAX)
     min_p: float | None = Field(None, ge=0, le=1)
-    presence_penalty: float | None = Field(0.0, ge=-2, le=2)
-    frequency_penalty: float | None = Field(0.0, ge=-2, le=2)
-    repetition_penalty: float | None = Field(1.0, ge=0.01, le=100)
-    logit_bias: dict[TokenId, Annotated[float, Field(ge=-100, le=100)]] | None = Field(None, max_length=MAX_LOGIT_BIAS)
+    presence_penalty: float | None = Field(0.0, ge=MIN_PENALTY, le=MAX_PENALTY)
+    frequency_penalty: float | None = Field(0.0, ge=MIN_PENALTY, le=MAX_PENALTY)
+    repetition_penalty: float | None = Field(1.0, ge=MIN_REPETITION_PENALTY, le=MAX_REPETITION_PENALTY)
+    logit_bias: dict[TokenId, Bias] | None = Field(None, max_length=MAX_LOGIT_BIAS)
     allowed_token_ids: TokenIds | None = Field(None, max_length=MAX_ALLOWED_TOKEN_IDS)
     bad_words: Annotated[list[BadWord], FAIL_FAST] | None = Field(None, max_length=MAX_BAD_WORDS)
     seed: int | None = Field(None, ge=-_INT64_MAX - 1, le=_INT64_MAX)
@@ -176,15 +185,45 @@ class GenerationFields(GenerationBody):
     def include_usage(self) -> bool:
         return self.stream_options is not None and bool(self.stream_options.include_usage)
 
+    def output_options(
+        self, sampling: SamplingParams, *,
+        tool_format: str | None = None, reasoning_format: str | None = None, reasoning_field: str = "reasoning_content",
+        is_thinking: bool | None = None, system_fingerprint: str | None = None,
+    ) -> OutputOptions:  # fmt: skip
+        """How the answer is told.
+
+        Args:
+            sampling: what the engine is asked for.
+            tool_format, reasoning_format: of the model; None: it has none.
+            reasoning_field: what its thinking is called.
+            is_thinking: as of `Prompt`.
+        """
+        stream_options = self.stream_options
+        options: dict[str, Any] = {
+            "logprobs": sampling.logprobs,
+            "include_stop_str": sampling.include_stop_str_in_output,
+            "skip_special_tokens": sampling.skip_special_tokens,
+            "echo": self.is_echoed,
+            "return_token_ids": bool(self.return_token_ids),
+            "continuous_usage": self.include_usage and bool(stream_options and stream_options.continuous_usage_stats),
+            "system_fingerprint": system_fingerprint,
+            "num_best": sampling.n if (sampling.best_of or 0) > sampling.n else None,
+        }
+        reading = self.reading_options(tool_format, reasoning_format, reasoning_field, is_thinking)
+        if "tools" in reading:  # as large as a client likes: nothing to keep
+            return OutputOptions(**options, **reading)
+        return _same_options(**options, **reading)
+
+    def reading_options(
+        self, tool_format: str | None, reasoning_format: str | None, reasoning_field: str, is_thinking: bool | None
+    ) -> dict[str, Any]:
+        """Those of `OutputOptions` by which tool calls and thoughts are read from the model's text."""
+        return {}
+
     @property
     def assumed(self) -> frozenset[str]:
         """Fields that the client has not given itself: where nothing reads them, it need not be told."""
         return frozenset()
-
-    @property
-    def dialect_options(self) -> bytes | None:
-        """JSON that only the answer's dialect reads."""
-        return None
 
     @property
     def wants_special_tokens(self) -> bool:
@@ -205,13 +244,19 @@ class GenerationFields(GenerationBody):
     @property
     def stop_strings(self) -> tuple[str, ...]:
         """Without empty ones, which would stop before the first token."""
-        given = (self.stop,) if isinstance(self.stop, str) else self.stop or ()
-        return tuple(filter(None, given))
+        stop = self.stop
+        if not stop:
+            return ()
+        return (stop,) if isinstance(stop, str) else tuple(filter(None, stop))
 
     @property
     def new_token_limit(self) -> int | None:
         """What the client asked for, however it spelt it; None when it said nothing."""
         return self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
+
+
+#: Nearly all requests to a model ask for the same, and options take longer to be made than to be found.
+_same_options = lru_cache(maxsize=64)(OutputOptions)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Self, cast
 
-from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, JsonValue, Tag
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, JsonValue, Tag, WithJsonSchema
 
-from penstock.protocol.common import FAIL_FAST, INT32_MAX, GenerationFields, Limits, NumLogprobs, Parsed
+from penstock.generation import MAX_BEST_OF
+from penstock.output_options import MAX_LOGPROBS
+from penstock.protocol.common import FAIL_FAST, GenerationFields, Limits, NumLogprobs, Parsed
 from penstock.protocol.fields import NOT_BUILT_IN_COMPLETIONS, check_fields
 from penstock.protocol.parse import check_generation, check_ids, invalid, read, read_limits
 
@@ -42,6 +44,9 @@ def _false_is_none(value: Any) -> Any:
     return None if value is False else value
 
 
+_NUMBER_OR_FALSE = WithJsonSchema(
+    {"anyOf": [{"type": "integer", "minimum": 0, "maximum": MAX_LOGPROBS}, {"const": False}, {"type": "null"}]}
+)
 _EXAMPLES: list[JsonValue] = [
     {"prompt": "Once upon a time", "max_tokens": 16, "seed": 1},
     {"prompt": [5, 6, 7], "stream": True},
@@ -64,9 +69,9 @@ class CompletionRequest(GenerationFields):
     default_max_tokens: ClassVar[int | None] = 16
 
     prompt: Prompt
-    logprobs: Annotated[NumLogprobs | None, BeforeValidator(_false_is_none)] = None
+    logprobs: Annotated[NumLogprobs | None, BeforeValidator(_false_is_none), _NUMBER_OR_FALSE] = None
     echo: bool | None = None
-    best_of: int | None = Field(None, ge=1, le=INT32_MAX)
+    best_of: int | None = Field(None, ge=1, le=MAX_BEST_OF)
 
     @classmethod
     def parse(cls, body: bytes, limits: Limits) -> Parsed[Self]:

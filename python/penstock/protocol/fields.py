@@ -114,9 +114,10 @@ _READ_FROM_EXTRA = {
 }
 
 _DEPENDENT = {name: neutral for fields in BY_ABILITY.values() for name, neutral in fields.items()}
+_DEPENDENT_NAMES = frozenset(_DEPENDENT)
 
 #: Fields that change nothing here -> values that ask for nothing, which a strict server lets pass.
-_HARMLESS: dict[str, tuple[Any, ...]] = {
+HARMLESS: dict[str, tuple[Any, ...]] = {
     "user": (),
     "metadata": ({},),
     "store": (False,),
@@ -144,7 +145,7 @@ def check_fields(request: GenerationFields, not_built: dict[str, tuple[Any, ...]
     """The names, fit for a header, of fields that are accepted and not acted on. Raises ApiError on one that is not
     built, that the model's engine does not act on, or, where `limits` are strict, that would be named."""
     extra = request.model_extra or {}
-    dependent = request.model_fields_set & _DEPENDENT.keys()
+    dependent = _DEPENDENT_NAMES & request.model_fields_set
     if not extra and not dependent and request.stream_options is None:  # most requests
         return []
     engine_reads = limits.engine_reads(request.model) if extra or dependent else frozenset()
@@ -155,7 +156,7 @@ def check_fields(request: GenerationFields, not_built: dict[str, tuple[Any, ...]
             continue
         neutral = not_built.get(name)
         if neutral is None:
-            if len(ignored) <= _MAX_WARNINGS and not is_neutral(value, _HARMLESS.get(name, ())):
+            if len(ignored) <= _MAX_WARNINGS and not is_neutral(value, HARMLESS.get(name, ())):
                 ignored.append(name)
         elif not is_neutral(value, neutral):
             raise ApiError("unsupported_parameter", _not_supported(name, neutral, "yet"), param=name)
@@ -166,7 +167,7 @@ def check_fields(request: GenerationFields, not_built: dict[str, tuple[Any, ...]
     return [for_header(name) for name in ignored[:_MAX_WARNINGS]] + more
 
 
-def _check_dependent(request: GenerationFields, names: frozenset[str] | set[str]) -> None:
+def _check_dependent(request: GenerationFields, names: frozenset[str]) -> None:
     """Raises ApiError on a field that the engine does not act on, and that is not neutral."""
     for name in sorted(names):
         value, neutral = getattr(request, name), _DEPENDENT[name]
@@ -195,8 +196,10 @@ def _nothing_reads(name: str) -> ApiError:
 
 
 def _ignored_stream_options(request: GenerationFields) -> list[str]:
-    extra = request.stream_options.model_extra if request.stream_options else None
-    return [f"stream_options.{name}" for name, value in (extra or {}).items() if value not in (None, False)]
+    options = request.stream_options
+    if options is None or not options.model_extra:
+        return []
+    return [f"stream_options.{name}" for name, value in options.model_extra.items() if value not in (None, False)]
 
 
 def is_neutral(value: Any, neutral: tuple[Any, ...]) -> bool:

@@ -10,29 +10,15 @@ from pydantic import BaseModel
 from penstock.abilities import Abilities
 from penstock.generation import SamplingDefaults
 
+#: An ability -> what clients know it as, where that is another name.
+_TOLD_AS = {"tools": "tool_calling", "json": "structured_outputs"}
+_ABILITIES = [field.name for field in fields(Abilities) if isinstance(field.default, bool)]
 
-class ModelCapabilities(BaseModel):
-    """What requests to a model may use, beside text: what its engine says (`Abilities`)."""
 
-    completions: bool = True
-    chat: bool = False
-    tool_calling: bool = False
-    streaming: bool = True
-    token_prompts: bool = False
-    structured_outputs: bool = False
-    logprobs: bool = False
-    penalties: bool = False
-    logit_bias: bool = False
-    vision: bool = False
-    reasoning: bool = False
-    embeddings: bool = False
-
-    @classmethod
-    def of(cls, abilities: Abilities) -> ModelCapabilities:
-        """Under the names that clients know."""
-        names = cls.model_fields.keys() & {field.name for field in fields(abilities)}
-        told = {name: getattr(abilities, name) for name in names}
-        return cls(tool_calling=abilities.tools, structured_outputs=abilities.json, **told)
+def capabilities_of(abilities: Abilities) -> dict[str, bool]:
+    """What requests to a model may use, by the names that clients know: what its engine says."""
+    told = {_TOLD_AS.get(name, name): getattr(abilities, name) for name in _ABILITIES}
+    return {"completions": True, "streaming": True} | told
 
 
 class ModelSamplingDefaults(BaseModel):
@@ -55,12 +41,20 @@ class ModelSamplingDefaults(BaseModel):
         )
 
 
+class ModelFormats(BaseModel):
+    """By which formats the answer's tool calls and thoughts are read from what the model writes; null: by none."""
+
+    tool: str | None = None
+    reasoning: str | None = None
+
+
 class ModelObject(BaseModel):
     """One model.
 
     Attributes:
         created: Unix seconds at which the server began to serve it.
         max_model_len: prompt and new tokens together.
+        capabilities: what requests to it may use, as {"chat": true} (`capabilities_of`).
         info: what else the adapter tells of it (`InferenceEngineAdapter.get_model_info`): architecture, dtype, pages.
     """
 
@@ -69,7 +63,8 @@ class ModelObject(BaseModel):
     created: int
     owned_by: str = "penstock"
     max_model_len: int | None = None
-    capabilities: ModelCapabilities | None = None
+    capabilities: dict[str, bool] | None = None
+    formats: ModelFormats | None = None
     sampling_defaults: ModelSamplingDefaults | None = None
     info: dict[str, Any] | None = None
 

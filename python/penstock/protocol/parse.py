@@ -31,12 +31,13 @@ def read(model: type[ModelT], body: bytes, limits: Limits) -> ModelT:
 def read_limits(request: GenerationFields) -> list[str]:
     """Checks both spellings of the number of new tokens. Returns the names of those that set none, which are unset."""
     unset = []
-    for name in ("max_tokens", "max_completion_tokens"):
-        value = getattr(request, name)
-        if value == NO_LIMIT:
-            setattr(request, name, None)
-            unset.append(name)
     first, second = request.max_tokens, request.max_completion_tokens
+    if first == NO_LIMIT:
+        first = request.max_tokens = None
+        unset.append("max_tokens")
+    if second == NO_LIMIT:
+        second = request.max_completion_tokens = None
+        unset.append("max_completion_tokens")
     if first is not None and second is not None and first != second:
         raise invalid("max_tokens", "and 'max_completion_tokens' must agree when both are given")
     return unset
@@ -47,7 +48,8 @@ def check_generation(request: GenerationFields, limits: Limits, *, num_prompts: 
     if n * num_prompts > limits.max_choices:
         param = "n" if n > 1 else "prompt"
         raise invalid(param, f"asks for {n * num_prompts} choices (n times prompts); at most {limits.max_choices} fit")
-    _check_stop(request.stop_strings, limits)
+    if request.stop:
+        _check_stop(request.stop_strings, limits)
     if request.stop_token_ids:
         check_ids(request.stop_token_ids, param="stop_token_ids")
     if (request.min_tokens or 0) > (limit := request.new_token_limit or INT32_MAX):

@@ -7,12 +7,14 @@ refused by name.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field, JsonValue, PrivateAttr, Tag
 from pydantic_core import to_json
 
 from penstock.errors import ApiError
+from penstock.output_options import OutputOptions
 from penstock.protocol.chat import ChatCompletionRequest
 from penstock.protocol.common import FAIL_FAST, GenerationBody, Limits, Parsed, StreamOptions, WireModel, by_kind
 from penstock.protocol.parse import invalid, read
@@ -65,9 +67,8 @@ class ResponsesChat(ChatCompletionRequest):
         """Says what the dialect is to be told."""
         self._dialect_options = dialect_options
 
-    @property
-    def dialect_options(self) -> bytes | None:
-        return self._dialect_options
+    def output_options(self, *args: Any, **kwargs: Any) -> OutputOptions:
+        return replace(super().output_options(*args, **kwargs), dialect_options=self._dialect_options)
 
 
 class ResponsesRequest(GenerationBody):

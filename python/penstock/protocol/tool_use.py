@@ -118,6 +118,8 @@ NO_TOOLS = ToolUse()
 def read_tool_use(tools: list[ToolFields] | None, choice: Any, *, parallel: bool | None) -> ToolUse:
     """Of `tools`, `tool_choice` and `parallel_tool_calls`. Raises ApiError on a tool that is no function, on two of one
     name, and on a choice of what is not among them."""
+    if not tools and choice is None:  # most requests
+        return NO_TOOLS
     functions = [_function_of(tool, at=f"tools[{i}]") for i, tool in enumerate(tools or ())]
     _check_names(functions, "tools[{}].function.name")
     return _chosen(functions, choice, param="tool_choice", is_parallel=parallel is not False)

@@ -11,8 +11,10 @@ class Batch:
     def __init__(self, num_slots: int) -> None:
         self._row_keys = np.zeros(num_slots, np.uint64)  # of the seated; stale where the slot is free
         self._is_decoding = np.zeros(num_slots, bool)
+        self._is_constrained = np.zeros(num_slots, bool)
         self._free = list(range(num_slots - 1, -1, -1))
         self._rows: tuple[np.ndarray, np.ndarray] | None = None
+        self._constrained_rows: tuple[np.ndarray, np.ndarray] | None = None
 
     def num_free(self) -> int:
         """Slots that a sequence could have at once. From any thread."""
@@ -24,30 +26,42 @@ class Batch:
         self._row_keys[slot] = row_key
         return slot
 
-    def start_decoding(self, slot: int) -> None:
-        """The slot's prompt is on the device: it takes part in decode steps from now on."""
+    def start_decoding(self, slot: int, *, is_constrained: bool = False) -> None:
+        """The slot's prompt is on the device: it takes part in decode steps from now on. A constrained one does so only
+        when its mask is ready, and apart from the others."""
         self._is_decoding[slot] = True
-        self._rows = None
+        self._is_constrained[slot] = is_constrained
+        self._rows = self._constrained_rows = None
 
     def leave(self, slot: int) -> None:
         """Frees a slot. Steps in flight keep the rows they were dispatched with."""
         self._is_decoding[slot] = False
         self._free.append(slot)
-        self._rows = None
+        self._rows = self._constrained_rows = None
 
     def decode_rows(self) -> tuple[np.ndarray, np.ndarray]:
-        """(slots int32 [B], row keys uint64 [B]) of the decoding, in slot order.
+        """(slots int32 [B], row keys uint64 [B]) of the decoding that nothing constrains, in slot order.
 
         The arrays are replaced, never written to, when the rows change: a step in flight may keep them.
         """
         if self._rows is None:
-            slots = np.flatnonzero(self._is_decoding).astype(np.int32)
-            self._rows = slots, self._row_keys[slots]
+            self._rows = self._rows_of(self._is_decoding & ~self._is_constrained)
         return self._rows
+
+    def constrained_rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """The same of the constrained."""
+        if self._constrained_rows is None:
+            self._constrained_rows = self._rows_of(self._is_decoding & self._is_constrained)
+        return self._constrained_rows
+
+    def _rows_of(self, is_wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        slots = np.flatnonzero(is_wanted).astype(np.int32)
+        return slots, self._row_keys[slots]
 
     def check_integrity(self, decoding: dict[int, int], num_seated: int) -> None:
         """Asserts that the rows are `decoding` (row key by slot) and that free and seated slots are all, each once."""
-        slots, keys = self.decode_rows()
-        assert dict(zip(slots.tolist(), keys.tolist(), strict=True)) == decoding, "a row decodes for somebody else"
+        rows = [row for part in (self.decode_rows(), self.constrained_rows()) for row in zip(*part, strict=True)]
+        assert len(rows) == len(decoding), "a row decodes twice"
+        assert dict(rows) == decoding, "a row decodes for somebody else"
         assert len(set(self._free)) == len(self._free) == len(self._row_keys) - num_seated, "slots lost or held twice"
         assert not self._is_decoding[self._free].any(), "a free slot decodes"

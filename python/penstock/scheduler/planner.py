@@ -8,21 +8,25 @@ Book-keeping of the host only: no device, no hub, no thread of its own.
 - A step computes at most `max_prefill_tokens` of prompts beside decode: several short prompts, or one span of a
   prompt that must be cut. Decode runs in every step.
 - Several tokens per dispatch only while nobody waits to join, as a newcomer would wait for all of them.
+- Rows under a grammar are planned apart, one token each, when their last token is known and their next mask is ready:
+  a late row sits out the step. The others neither wait for them nor make fewer tokens per dispatch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from penstock.engine.interface import BlockTableChange, Capacity, Join, Span, StepPlan, Yields
+from penstock.engine.interface import BlockTableChange, Capacity, Join, Span, StepPlan, TokenRules, Yields
 from penstock.engine.row_parameters import pack_row
+from penstock.engine.token_rules import WITH_RULES, RowUse
 from penstock.errors import ApiError
 from penstock.generation import MAX_STOP_IDS
 from penstock.scheduler.batch import Batch
+from penstock.scheduler.constraints import Constraints
 from penstock.scheduler.page_pool import PagePool
 from penstock.scheduler.request_queue import RequestQueue
 from penstock.scheduler.sequence import Generation, Sequence
@@ -33,10 +37,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
-    """A plan, and the row keys of those who join with it."""
+    """What a step does.
+
+    Attributes:
+        plan: of the rows that nothing constrains, and of all prompts but the last spans of the others.
+        new_row_keys: of those who join.
+        constrained_plan: the constrained rows whose masks are ready, with their masks. It is dispatched first.
+        complete: row keys of constrained rows whose text is whole.
+        failed: row keys of constrained rows that can go no further, and why.
+    """
 
     plan: StepPlan
     new_row_keys: list[int]
+    constrained_plan: StepPlan | None = None
+    complete: list[int] = field(default_factory=list)
+    failed: list[tuple[int, str]] = field(default_factory=list)
 
 
 class Planner:
@@ -46,11 +61,15 @@ class Planner:
         capacity: what the engine has.
         queue: the requests that wait.
         stop_ids: the model's own stop tokens.
+        num_grammar_threads: that compute masks.
     """
 
-    def __init__(self, capacity: Capacity, queue: RequestQueue, *, stop_ids: tuple[int, ...]) -> None:
+    def __init__(
+        self, capacity: Capacity, queue: RequestQueue, *, stop_ids: tuple[int, ...], num_grammar_threads: int = 2
+    ) -> None:
         self.queue = queue
         self.pages = PagePool(capacity.num_pages)
+        self.constraints = Constraints(num_grammar_threads)
         self._capacity = capacity
         self._stop_ids = stop_ids
         self._batch = Batch(capacity.num_slots)
@@ -103,18 +122,27 @@ class Planner:
         sequence = Sequence.begin(generation, index, slot=slot, pages=self.pages.take(num_pages))
         self._begun[generation.stream_key] = generation
         generation.sequences[row_key] = self._sequences[row_key] = self._prefilling[row_key] = sequence
+        if (spec := generation.request.grammar) is not None:
+            self.constraints.join(row_key, spec.grammar)
 
     # ---- what runs
 
-    def plan(self) -> PlannedStep:
+    def plan(self, *, may_wait: bool = False) -> PlannedStep:
         """This step: spans of prompts, and the next token (or several) of every row whose prompt is in.
 
         When nobody decoded before, the newcomers' first tokens are not held up by their second.
+
+        Args:
+            may_wait: nothing is under way, so if nothing but masks is missing, they are waited for.
         """
-        slots, row_keys = self.decode_rows()
         chosen = self._choose_spans()
-        if not chosen:  # steady decode: nothing of Python for a row
-            return PlannedStep(StepPlan((), (), (), slots, self.tokens_per_dispatch(), row_keys=row_keys), [])
+        if self.constraints:
+            return self._plan_apart(chosen, may_wait=may_wait)
+        return self._plan_spans(chosen) if chosen else self._plan_decode()
+
+    def _plan_spans(self, chosen: list[tuple[Sequence, int]]) -> PlannedStep:
+        """Spans, and decode of what decoded before, or of the newcomers too."""
+        slots, row_keys = self.decode_rows()
         is_decoding = len(slots) > 0
         spans = tuple(self._cut(sequence, num_tokens) for sequence, num_tokens in chosen)
         new = [sequence for (sequence, _), span in zip(chosen, spans, strict=True) if span.start == 0]
@@ -129,6 +157,37 @@ class Planner:
             row_keys=np.concatenate([np.array(first, np.uint64), row_keys]),
         )
         return PlannedStep(plan, [sequence.row_key for sequence in new])
+
+    def _plan_apart(self, chosen: list[tuple[Sequence, int]], *, may_wait: bool) -> PlannedStep:
+        """The same beside constrained rows, whose last spans and decode are a plan of their own."""
+        slots, row_keys = self._batch.constrained_rows()  # as they were before this step
+        first = [each for each in chosen if each[0].is_constrained and each[0].num_to_prefill == each[1]]
+        others = [each for each in chosen if each not in first]
+        spans = tuple(self._cut(sequence, num_tokens) for sequence, num_tokens in first)
+        new = [sequence for (sequence, _), span in zip(first, spans, strict=True) if span.start == 0]
+        step = self._plan_spans(others) if others else self._plan_decode()
+        keys = np.concatenate([np.array([sequence.row_key for sequence, _ in first], np.uint64), row_keys])
+        taken = self.constraints.take(keys, may_wait=may_wait and step.plan.is_empty)
+        constrained_plan = StepPlan(
+            joins=tuple(self._join(sequence) for sequence in new),
+            spans=spans,
+            block_tables=tuple(change for sequence in new for change in self._block_tables(sequence)),
+            decode_slots=slots[taken.indices[len(spans) :] - len(spans)],  # the first masks are always ready
+            masks=taken.masks,
+            row_keys=keys[taken.indices],
+        )
+        return PlannedStep(
+            step.plan,
+            [*step.new_row_keys, *(sequence.row_key for sequence in new)],
+            None if constrained_plan.is_empty else constrained_plan,
+            taken.complete,
+            taken.failed,
+        )
+
+    def _plan_decode(self) -> PlannedStep:
+        """Steady decode: nothing of Python for a row."""
+        slots, row_keys = self.decode_rows()
+        return PlannedStep(StepPlan((), (), (), slots, self.tokens_per_dispatch(), row_keys=row_keys), [])
 
     def _choose_spans(self) -> list[tuple[Sequence, int]]:
         """The prompts' share of this step: sequences, and how many tokens of each."""
@@ -149,13 +208,20 @@ class Planner:
         is_last = sequence.num_to_prefill == 0
         if is_last:
             del self._prefilling[sequence.row_key]
-            self._batch.start_decoding(sequence.slot)
+            self._batch.start_decoding(sequence.slot, is_constrained=sequence.is_constrained)
         tokens = sequence.prompt_ids[start : sequence.num_prefilled]
-        return Span(sequence.slot, tokens, start, Yields.TOKEN if is_last else Yields.NOTHING)
+        yields = Yields.TOKEN if is_last else Yields.NOTHING
+        if sequence.generation.request.sampling.prompt_logprobs is None:
+            return Span(sequence.slot, tokens, start, yields)
+        next_token = -1 if is_last else int(sequence.prompt_ids[sequence.num_prefilled])
+        yields |= Yields.PROMPT_COLUMNS
+        return Span(sequence.slot, tokens, start, yields, next_token=next_token, row_key=sequence.row_key)
 
     def _join(self, sequence: Sequence) -> Join:
         sampling = sequence.generation.request.sampling
-        return Join(sequence.slot, pack_row(sampling, rng_key=sequence.rng_key, stop_ids=self.stop_ids_of(sampling)))
+        params = pack_row(sampling, rng_key=sequence.rng_key, stop_ids=self.stop_ids_of(sampling))
+        rules = TokenRules(sampling, sequence.prompt_ids) if RowUse.of(sampling) & WITH_RULES else None
+        return Join(sequence.slot, params, rules)
 
     def _block_tables(self, sequence: Sequence) -> list[BlockTableChange]:
         """The same pages in every group: each group's layers have a cache of their own."""
@@ -168,7 +234,8 @@ class Planner:
         return tuple(dict.fromkeys(of_the_model + sampling.stop_token_ids))
 
     def decode_rows(self) -> tuple[np.ndarray, np.ndarray]:
-        """(slots int32 [B], row keys uint64 [B]) whose prompts are on the device; never written to later."""
+        """(slots int32 [B], row keys uint64 [B]) whose prompts are on the device and which nothing constrains; never
+        written to later."""
         return self._batch.decode_rows()
 
     def tokens_per_dispatch(self) -> int:
@@ -203,6 +270,11 @@ class Planner:
         if sequence is not None:
             self.end_stream(sequence.generation.stream_key)
 
+    def request_of(self, row_key: int) -> GenerationRequest | None:
+        """What a row is of; None where it has ended."""
+        sequence = self._sequences.get(row_key)
+        return None if sequence is None else sequence.generation.request
+
     def end_all(self) -> list[int]:
         """Every stream that has begun: their keys."""
         stream_keys = list(self._begun)
@@ -216,6 +288,7 @@ class Planner:
         del self._sequences[row_key], sequence.generation.sequences[row_key]
         self._prefilling.pop(row_key, None)
         self._batch.leave(sequence.slot)
+        self.constraints.leave(row_key)
         self.pages.give_back(sequence.pages)
 
     def check_integrity(self) -> None:

@@ -3,19 +3,23 @@
 In flight means dispatched and not yet fetched. At depth 1 a step is fetched as soon as it is dispatched; at depth 2 the
 next one is dispatched while the last one's ids are still on their way, so ends are learnt one step late. A row that
 ended in between comes back empty, because the device masked it or the hub no longer knows it.
+
+Constrained rows are dispatched before the others of a step and fetched at once, so that their masks are computed while
+the device works for the others; these keep their depth.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import deque
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from penstock.engine.interface import END_ERROR, END_NONE, InFlightStep, Runner, StepOutput
+from penstock.engine.interface import END_ERROR, END_NONE, END_STOP, InFlightStep, Runner, StepOutput, StepPlan
 from penstock.generation import GenerationRequest
-from penstock.scheduler.planner import Planner
+from penstock.scheduler.planner import PlannedStep, Planner
 from penstock.scheduler.request_queue import RequestQueue
 
 log = logging.getLogger("penstock.scheduler")
@@ -23,6 +27,20 @@ log = logging.getLogger("penstock.scheduler")
 MAX_FAILURES_IN_A_ROW = 3
 """Failed steps, with no sequence brought to its end between them, after which the engine is given up. A good step is
 no sign of health by itself: where decode is broken, every request still gets through its prefill."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatched:
+    """A plan on its way.
+
+    Attributes:
+        row_keys: uint64 [R].
+        is_constrained: its rows wait for its tokens, as their next masks depend on them.
+    """
+
+    row_keys: np.ndarray
+    in_flight: InFlightStep
+    is_constrained: bool
 
 
 class StepHub(Protocol):
@@ -49,16 +67,18 @@ class Scheduler:
     Args:
         stop_ids: the model's own stop tokens.
         max_queued_requests: requests that may wait for a slot.
+        num_grammar_threads: that compute the masks of constrained rows.
     """
 
     def __init__(
-        self, runner: Runner, hub: StepHub, *, stop_ids: tuple[int, ...] = (), max_queued_requests: int = 512
-    ) -> None:
+        self, runner: Runner, hub: StepHub, *,
+        stop_ids: tuple[int, ...] = (), max_queued_requests: int = 512, num_grammar_threads: int = 2,
+    ) -> None:  # fmt: skip
         self.queue = RequestQueue(max_queued_requests)
         self._runner = runner
         self._hub = hub
-        self._planner = Planner(runner.capacity, self.queue, stop_ids=stop_ids)
-        self._in_flight: deque[tuple[np.ndarray, InFlightStep]] = deque()  # row keys, uint64 [R], and what they get
+        self._planner = Planner(runner.capacity, self.queue, stop_ids=stop_ids, num_grammar_threads=num_grammar_threads)
+        self._in_flight: deque[Dispatched] = deque()
         self._num_failures = 0
         self._has_run = False  # the last step dispatched something to fetch
         self._shown_gauges = (0, 0, 0)  # what the hub was told last
@@ -96,8 +116,8 @@ class Scheduler:
         one goes on with the queue; raises when failures repeat and going on is pointless."""
         try:
             self._admit()
-            self._run()
-            return self._deliver()
+            has_ended = self._run()
+            return self._deliver() or has_ended
         except Exception as error:
             self._recover(error)
             return True
@@ -107,26 +127,64 @@ class Scheduler:
             self._planner.end_stream(stream_key)
         self._planner.admit()
 
-    def _run(self) -> None:
-        """Plans this step and dispatches it."""
-        step = self._planner.plan()
+    def _run(self) -> bool:
+        """Plans this step and dispatches it. True if constrained rows ended without one."""
+        step = self._planner.plan(may_wait=not self._in_flight)
         for row_key in step.new_row_keys:
             self._hub.mark_scheduled(row_key)
-        self._has_run = not step.plan.is_empty
-        if self._has_run:
-            self._in_flight.append((step.plan.row_keys, self._runner.dispatch(step.plan)))
+        self._has_run = False
+        if step.constrained_plan is not None:
+            self._dispatch(step.constrained_plan, is_constrained=True)
+        if not step.plan.is_empty:
+            self._dispatch(step.plan, is_constrained=False)
+        return self._end_constrained(step)
+
+    def _dispatch(self, plan: StepPlan, *, is_constrained: bool) -> None:
+        self._has_run = True
+        self._in_flight.append(Dispatched(plan.row_keys, self._runner.dispatch(plan), is_constrained))
 
     def _deliver(self) -> bool:
-        """Hands the oldest step's tokens to the hub, unless the pipeline has room for another dispatch first."""
-        if self._in_flight and (len(self._in_flight) >= self._runner.capacity.pipeline_depth or not self._has_run):
-            row_keys, in_flight = self._in_flight.popleft()
-            output = in_flight.fetch()
-            self._end(row_keys, output.ends)
-            self._push(row_keys, output)
-            return len(row_keys) > 0
-        if self.gauges != self._shown_gauges:
+        """Hands the oldest steps' tokens to the hub, unless the pipeline has room for another dispatch first."""
+        has_rows, num_due = False, self._num_due()
+        for _ in range(num_due):
+            has_rows |= self._deliver_one(self._in_flight.popleft())
+        if not num_due and self.gauges != self._shown_gauges:
             self._push(_NO_KEYS, _NO_ROWS)
-        return False
+        return has_rows
+
+    def _num_due(self) -> int:
+        """How many of those in flight are fetched before the next dispatch: the constrained and what is older, and as
+        many as the pipeline's depth asks for; one where nothing was dispatched."""
+        num_in_flight = len(self._in_flight)
+        if not self._has_run:
+            return min(num_in_flight, 1)
+        constrained = (place for place, each in enumerate(self._in_flight, 1) if each.is_constrained)
+        return max(*constrained, 0, num_in_flight - self._runner.capacity.pipeline_depth + 1)
+
+    def _deliver_one(self, dispatched: Dispatched) -> bool:
+        output = dispatched.in_flight.fetch()
+        if dispatched.is_constrained:
+            self._planner.constraints.advance(dispatched.row_keys, output)
+        self._end(dispatched.row_keys, output.ends)
+        self._push(dispatched.row_keys, output)
+        return len(dispatched.row_keys) > 0
+
+    def _end_constrained(self, step: PlannedStep) -> bool:
+        """Ends rows whose text is whole, and the streams of rows that their grammar lets neither go on nor end."""
+        if not step.complete and not step.failed:
+            return False
+        if step.complete:
+            self._num_failures = 0
+            row_keys = np.array(step.complete, np.uint64)
+            self._planner.end_rows(step.complete)
+            self._push(row_keys, StepOutput(*_no_tokens(len(row_keys), END_STOP)))
+        for row_key, reason in step.failed:
+            if (request := self._planner.request_of(row_key)) is not None and request.grammar is not None:
+                log.warning("row %d: its grammar stopped it: %s", row_key, reason)
+                self._planner.end_stream(request.stream_key)
+                message = f"The output could not go on under its grammar: {reason}"
+                self._hub.fail(request.stream_key, "invalid_value", message, param=request.grammar.param)
+        return True
 
     def _end(self, row_keys: np.ndarray, ends: np.ndarray) -> None:
         """Frees what ended on the device. A row that went wrong takes its stream with it, and no other: the hub fails
@@ -175,6 +233,11 @@ class Scheduler:
     def check_integrity(self) -> None:
         """Asserts that slots, pages and sequences agree; for tests, between steps."""
         self._planner.check_integrity()
+
+
+def _no_tokens(num_rows: int, end: int) -> tuple[np.ndarray, np.ndarray]:
+    """Ids and ends of rows that end without a token."""
+    return np.full((num_rows, 1), -1, np.int32), np.full(num_rows, end, np.uint8)
 
 
 _NO_KEYS = np.empty(0, np.uint64)

@@ -64,7 +64,7 @@ class Generation:
         """Prompt and new tokens of choice `index` together: what it must have room for."""
         request = self.request
         assert request.sampling.max_tokens is not None, "the server sets max_tokens before it submits"
-        return request.prompts[index // request.sampling.n].num_tokens + request.sampling.max_tokens
+        return request.prompts[index // request.sampling.num_computed].num_tokens + request.sampling.max_tokens
 
 
 @dataclass(slots=True, eq=False)
@@ -92,7 +92,7 @@ class Sequence:
     def begin(cls, generation: Generation, index: int, *, slot: int, pages: np.ndarray) -> Sequence:
         """Choice `index` of a generation takes its slot and pages."""
         request, sampling = generation.request, generation.request.sampling
-        prompt_index, choice_index = divmod(index, sampling.n)
+        prompt_index, choice_index = divmod(index, sampling.num_computed)
         return cls(
             generation,
             row_key=request.stream_key | index,
@@ -101,6 +101,11 @@ class Sequence:
             slot=slot,
             pages=pages,
         )
+
+    @property
+    def is_constrained(self) -> bool:
+        """A grammar says what it may write."""
+        return self.generation.request.grammar is not None
 
     @property
     def num_to_prefill(self) -> int:

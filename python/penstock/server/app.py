@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from penstock import _core
 from penstock.adapters.base import InferenceEngineAdapter
+from penstock.adapters.engine import Engine
 from penstock.adapters.foreign_engine import engine_of
 from penstock.config import Settings
 from penstock.delivery.delivery import Delivery
@@ -21,10 +22,11 @@ from penstock.protocol import (
     ChatCompletionRequest,
     CompletionRequest,
     GenerationFields,
-    ModelCapabilities,
+    ModelFormats,
     ModelList,
     ModelObject,
     ModelSamplingDefaults,
+    capabilities_of,
     sampling_params,
 )
 from penstock.server.api_handlers import ApiHandlers
@@ -103,10 +105,12 @@ class PenstockServer(ApiHandlers):
     async def _generate(self, request: ChatCompletionRequest | CompletionRequest, raw_request: Request) -> Delivery:
         model = self._find(request.model)
         sampling = self._create_sampling_params(request)
-        if sampling.stop_token_ids:
-            model.engine.check_ids(sampling.stop_token_ids, param="stop_token_ids")
+        _check_ids(model.engine, sampling)
         try:
-            return await generate(request, raw_request, model=model, sampling=sampling, pool=self.pool)
+            return await generate(
+                request, raw_request, model=model, sampling=sampling, pool=self.pool,
+                reasoning_field=self.settings.reasoning_field,
+            )  # fmt: skip
         except ApiError as error:
             model.count_rejection(error)
             raise
@@ -142,19 +146,18 @@ class PenstockServer(ApiHandlers):
         return ServerStatus.BUSY if any(status.num_waiting for status in statuses) else ServerStatus.READY
 
     def _check_has_room(self) -> None:
-        # Which model is meant stands in the body: this refuses for all of them or not at all, and counts for the last.
-        refused: tuple[ServedModel, ApiError] | None = None
+        # Which model is meant stands in the body: this refuses for all of them, and counts for all, or not at all.
+        refusals: list[ApiError] = []
         for model in self.models.values():
             try:
                 model.engine.check_has_room()
             except ApiError as error:
-                refused = model, error
+                refusals.append(error)
             else:
                 return
-        if refused is not None:
-            model, full = refused
-            model.count_rejection(full)
-            raise full
+        for model, refusal in zip(self.models.values(), refusals, strict=True):
+            model.count_rejection(refusal)
+        raise refusals[-1]
 
     def _models_health(self) -> dict[str, dict[str, Any]]:
         health = {}
@@ -211,6 +214,13 @@ def _metrics_of(adapters: Mapping[str, InferenceEngineAdapter]) -> _core.Metrics
     return next(iter(found.values()), None)
 
 
+def _check_ids(engine: Engine, sampling: SamplingParams) -> None:
+    """Raises ApiError on a token id that the model does not have."""
+    for name in ("stop_token_ids", "allowed_token_ids", "logit_bias"):
+        if ids := getattr(sampling, name):
+            engine.check_ids(tuple(ids), param=name)
+
+
 def _describe(model: ServedModel) -> ModelObject:
     """OpenAI's object and what the server knows itself; what only the adapter can tell goes into `info`."""
     told = model.engine.model_info().items()
@@ -218,7 +228,8 @@ def _describe(model: ServedModel) -> ModelObject:
         id=model.name,
         created=model.created,
         max_model_len=model.engine.max_model_len,
-        capabilities=ModelCapabilities.of(model.engine.abilities),
+        capabilities=capabilities_of(model.engine.abilities),
+        formats=ModelFormats(tool=model.engine.formats.tool, reasoning=model.engine.formats.reasoning),
         sampling_defaults=ModelSamplingDefaults.of(model.engine.sampling_defaults),
         info={name: value for name, value in told if name not in _SAID_OUTSIDE_INFO},
     )

@@ -159,6 +159,7 @@ class BaseInferenceApiServer(ABC):
             max_json_items=self.settings.max_json_items,
             engine_reads=self._engine_reads,
             content_parts=_VISION_PARTS if self.abilities.vision else frozenset(),
+            is_strict=self.settings.strict == "on",
         )
 
     def _engine_reads(self, name: str | None) -> frozenset[str]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
+from functools import cached_property
 
 from penstock import _core
 from penstock.adapters.engine import Engine
 from penstock.adapters.outlets import Outlets
 from penstock.delivery.delivery import Delivery
 from penstock.errors import ApiError
-from penstock.generation import EngineState, EngineStatus
+from penstock.generation import EngineState
 from penstock.http.request import Request
 from penstock.protocol import fields_of
 
@@ -47,6 +49,13 @@ class ServedModel:
         self.keep_alive_s = keep_alive_s
         self._pulse: asyncio.TimerHandle | None = None
 
+    @cached_property
+    def system_fingerprint(self) -> str:
+        """Of what answers: the same for the same version, model and dtype. To be asked once the engine is ready."""
+        info = self.engine.model_info()
+        parts = [_core.__version__, self.engine.name, str(info.get("architecture")), str(info.get("dtype"))]
+        return "fp_" + hashlib.blake2s("\0".join(parts).encode(), digest_size=6).hexdigest()
+
     @property
     def hub(self) -> _core.Hub:
         return self.engine.hub
@@ -78,15 +87,16 @@ class ServedModel:
         if self._pulse is not None:
             self._pulse.cancel()
 
-    def check_ready(self) -> EngineStatus:
-        """Where the engine stands. Raises ApiError "model_loading" or "engine_dead" where it takes no work."""
+    def check_ready(self) -> None:
+        """Raises ApiError "model_loading" or "engine_dead" where the engine takes no work."""
+        if self.engine.state is EngineState.READY:
+            return
         status = self.engine.status()
         if status.state is EngineState.LOADING:
             progress = f": {status.detail}" if status.detail else ""
             raise ApiError("model_loading", f"The model is being loaded{progress}.", retry_after_s=_LOADING_RETRY_S)
         if status.state is not EngineState.READY:
             raise ApiError("engine_dead", "The engine of this model has failed and takes no requests.")
-        return status
 
     def count_rejection(self, error: ApiError) -> None:
         """Counts a request that was refused for want of room."""

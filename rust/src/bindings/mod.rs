@@ -1,9 +1,13 @@
 //! The Python module `penstock._core`: signatures, one call, one conversion each.
 
+mod columns;
+mod grammar;
 mod http;
 mod metrics;
 mod opening;
+mod output_options;
 mod streams;
+mod tool_formats;
 mod vocabulary;
 
 use pyo3::prelude::*;
@@ -11,9 +15,11 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    grammar::register(module)?;
     http::register(module)?;
     metrics::register(module)?;
     vocabulary::register(module)?;
+    tool_formats::register(module)?;
     opening::register(module)?;
     streams::register(module)
 }

@@ -6,10 +6,11 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use super::output_options::PyOutputOptions;
 use crate::dialect::Dialect;
 use crate::finish_reason::FinishReason;
 use crate::hub::CHOICE_BITS;
-use crate::opening::Opening;
+use crate::opening::{Opening, ShownPrompt};
 use crate::stream::Receipt;
 
 /// What a stream is opened with.
@@ -22,7 +23,8 @@ pub(super) struct PyOpening {
 impl PyOpening {
     #[new]
     #[pyo3(signature = (*, dialect, response_id, model, created, is_streamed, num_choices, prompt_tokens, max_tokens,
-        request_id, arrival, include_usage = false, stop = Vec::new(), keep_alive_s = None, dialect_options = None))]
+        request_id, arrival, include_usage = false, stop = Vec::new(), stop_token_ids = Vec::new(), keep_alive_s = None,
+        prompts = Vec::new(), choices_per_prompt = None, output = None))]
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     fn new(
         dialect: &str,
@@ -37,9 +39,13 @@ impl PyOpening {
         arrival: f64,
         include_usage: bool,
         stop: Vec<String>,
+        stop_token_ids: Vec<u32>,
         keep_alive_s: Option<f64>,
-        dialect_options: Option<String>,
+        prompts: Vec<(Vec<u32>, Option<String>)>,
+        choices_per_prompt: Option<u32>,
+        output: Option<PyOutputOptions>,
     ) -> PyResult<Self> {
+        let output = output.unwrap_or_default();
         let inner = Arc::new(Opening {
             dialect: read_dialect(dialect)?,
             response_id,
@@ -47,17 +53,25 @@ impl PyOpening {
             created,
             is_streamed,
             num_choices: check_num_choices(num_choices)?,
+            choices_per_prompt: choices_per_prompt.unwrap_or(num_choices),
             include_usage,
             stop,
+            stop_token_ids,
             prompt_tokens,
+            prompts: prompts.into_iter().map(shown_prompt).collect(),
+            echoes_prompts: output.echo,
             max_tokens,
             keep_alive_s: check_keep_alive(keep_alive_s)?,
-            dialect_options,
             request_id,
             arrival,
+            output: output.try_into()?,
         });
         Ok(Self { inner })
     }
+}
+
+fn shown_prompt((ids, text): (Vec<u32>, Option<String>)) -> ShownPrompt {
+    ShownPrompt { ids, text }
 }
 
 fn read_dialect(name: &str) -> PyResult<Dialect> {

@@ -1,6 +1,6 @@
 //! `Hub` for Python: buffers copied in, bytes copied out, the GIL released for a step.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pyo3::buffer::{Element, PyBuffer, PyUntypedBuffer};
 use pyo3::exceptions::{PyKeyError, PyValueError};
@@ -8,19 +8,27 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use super::columns::{Logprobs, PromptLogprobs};
 use super::metrics::PyModelMetrics;
 use super::opening::{PyOpening, PyReceipt};
 use super::vocabulary::PyVocabulary;
+use crate::delta::Kind;
 use crate::dialect::{Dialect, Record, records};
 use crate::error::ErrorKind;
 use crate::finish_reason::FinishReason;
 use crate::hub::{CHOICE_BITS, EngineGauges, Hub, Rows};
 use crate::sse;
+use crate::stream::{CallPiece, Sample};
+use crate::token_table::SpelledToken;
 
 const END_NONE: u8 = 0;
 const END_STOP: u8 = 1;
 const END_LENGTH: u8 = 2;
 const END_ERROR: u8 = 3;
+
+/// Between two looks at whether streams have room.
+const FIRST_PAUSE: Duration = Duration::from_micros(250);
+const LONGEST_PAUSE: Duration = Duration::from_millis(2);
 
 /// Seconds on the clock of `time.monotonic()`, read without Python.
 struct Clock {
@@ -94,10 +102,15 @@ impl PyHub {
         let ids: Vec<i32> = read_buffer(&output.getattr(intern!(py, "ids"))?, "ids")?;
         let ends = read_ends(&output.getattr(intern!(py, "ends"))?)?;
         check_rows(row_keys.len(), ids.len(), ends.len())?;
+        let logprobs = Logprobs::read(output.getattr_opt(intern!(py, "logprobs"))?, ids.len())?;
+        let prompts = PromptLogprobs::read_all(output.getattr_opt(intern!(py, "prompt_columns"))?)?;
+        let prompt_columns: Vec<_> = prompts.iter().map(PromptLogprobs::columns).collect();
         let rows = Rows {
             row_keys: &row_keys,
             ids: &ids,
             ends: &ends,
+            logprobs: logprobs.as_ref().map(Logprobs::rows),
+            prompt_columns: &prompt_columns,
         };
         let gauges = EngineGauges {
             num_running,
@@ -107,11 +120,31 @@ impl PyHub {
         Ok(py.detach(|| self.inner.push_step(rows, gauges, self.clock.now())))
     }
 
-    #[pyo3(signature = (row_key, text, *, num_tokens, end = 0))]
-    fn push_text(&self, row_key: u64, text: &str, num_tokens: u32, end: u8) -> PyResult<bool> {
-        Ok(self
-            .inner
-            .push_text(row_key, text, num_tokens, read_end(end)?, self.clock.now()))
+    #[pyo3(signature = (row_key, text, *, num_tokens, end = 0, reasoning = String::new(), tool_calls = Vec::new(),
+        logprobs = Vec::new()))]
+    #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
+    fn push_text(
+        &self,
+        row_key: u64,
+        text: String,
+        num_tokens: u32,
+        end: u8,
+        reasoning: String,
+        tool_calls: Vec<PyCallPiece>,
+        logprobs: Vec<PySpelledToken>,
+    ) -> PyResult<bool> {
+        let sample = Sample {
+            reasoning,
+            text,
+            calls: tool_calls.into_iter().map(call_piece).collect(),
+            logprobs: logprobs.into_iter().map(spelled_token).collect(),
+            num_tokens,
+            end: read_end(end)?,
+        };
+        if sample.logprobs.len() > num_tokens as usize {
+            return Err(PyValueError::new_err("more logprobs than num_tokens"));
+        }
+        Ok(self.inner.push_sample(row_key, &sample, self.clock.now()))
     }
 
     #[pyo3(signature = (stream_key, kind, message, *, param = None))]
@@ -171,14 +204,18 @@ impl PyHub {
         py.detach(|| self.inner.ping_idle(self.clock.now()))
     }
 
+    #[pyo3(signature = (keys, max_pending_bytes, *, num_wanted = 0, timeout_s = 0.0))]
     fn rows_with_room<'py>(
         &self,
         py: Python<'py>,
         keys: &Bound<'py, PyAny>,
         max_pending_bytes: usize,
+        num_wanted: usize,
+        timeout_s: f64,
     ) -> PyResult<Bound<'py, PyBytes>> {
         let row_keys: Vec<u64> = read_buffer(keys, "keys")?;
-        let has_room = py.detach(|| self.inner.rows_with_room(&row_keys, max_pending_bytes));
+        let look = || self.inner.rows_with_room(&row_keys, max_pending_bytes);
+        let has_room = py.detach(|| look_until(look, num_wanted, timeout_s));
         Ok(PyBytes::new(
             py,
             &has_room.into_iter().map(u8::from).collect::<Vec<_>>(),
@@ -191,8 +228,22 @@ impl PyHub {
     }
 }
 
+/// What `look` sees once `num_wanted` are true, or `timeout_s` is over.
+fn look_until(look: impl Fn() -> Vec<bool>, num_wanted: usize, timeout_s: f64) -> Vec<bool> {
+    let (start, mut pause) = (Instant::now(), FIRST_PAUSE);
+    loop {
+        let seen = look();
+        let is_enough = seen.iter().filter(|each| **each).count() >= num_wanted;
+        if is_enough || start.elapsed().as_secs_f64() >= timeout_s {
+            return seen;
+        }
+        std::thread::sleep(pause);
+        pause = (2 * pause).min(LONGEST_PAUSE);
+    }
+}
+
 /// A copy of a buffer, whatever its strides. An empty one may stand at any address and so be refused as unaligned.
-fn read_buffer<T: Element>(value: &Bound<'_, PyAny>, name: &str) -> PyResult<Vec<T>> {
+pub(super) fn read_buffer<T: Element>(value: &Bound<'_, PyAny>, name: &str) -> PyResult<Vec<T>> {
     match PyBuffer::<T>::get(value) {
         Ok(buffer) => buffer.to_vec(value.py()),
         Err(_) if PyUntypedBuffer::get(value).is_ok_and(|buffer| buffer.item_count() == 0) => {
@@ -227,20 +278,58 @@ fn check_rows(num_keys: usize, num_ids: usize, num_ends: usize) -> PyResult<()> 
     Err(PyValueError::new_err(message))
 }
 
-/// A record of the dialect "deltas": index, text, number of tokens, reason.
-type PyDelta = (u32, String, u32, Option<&'static str>);
+/// A piece of a tool call: its index, its id and name where it begins, the next piece of its arguments.
+type PyCallPiece = (u32, Option<(String, String)>, String);
+/// A token: its bytes, its log probability, the likeliest tokens in its place.
+type PySpelledToken = (Vec<u8>, f32, Vec<(Vec<u8>, f32)>);
+
+fn call_piece((index, begins, arguments): PyCallPiece) -> CallPiece {
+    CallPiece {
+        index,
+        begins,
+        arguments,
+    }
+}
+
+fn spelled_token((bytes, logprob, top): PySpelledToken) -> SpelledToken {
+    SpelledToken {
+        bytes,
+        logprob,
+        top,
+    }
+}
+
+/// A record of the dialect "deltas": index, kind, text, number of tokens, reason; of a tool call also its place and id.
+type PyDelta = (
+    u32,
+    &'static str,
+    String,
+    u32,
+    Option<&'static str>,
+    u32,
+    String,
+);
 /// A row of the error table, message, param.
 type PyStreamError = (&'static str, String, Option<String>);
 
 fn own(record: Record<'_>) -> PyDelta {
+    let (kind, call, id) = match record.kind {
+        Kind::Text => ("text", 0, ""),
+        Kind::Reasoning => ("reasoning", 0, ""),
+        Kind::ToolCall { index, id } => ("tool_call", index, id),
+        Kind::ToolArguments { index } => ("tool_arguments", index, ""),
+    };
     let reason = record.reason.map(FinishReason::name);
-    let Record {
-        index,
+    let (text, id) = (record.text.to_owned(), id.to_owned());
+    (
+        record.index,
+        kind,
         text,
-        num_tokens,
-        ..
-    } = record;
-    (index, text.to_owned(), num_tokens, reason)
+        record.num_tokens,
+        reason,
+        call,
+        id,
+    )
 }
 
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

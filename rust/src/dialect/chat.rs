@@ -1,10 +1,13 @@
 //! Chat completions: `chat.completion.chunk` events, or one `chat.completion`.
 //!
-//! Source: `OpenAI`'s API reference, "Chat completions".
+//! Source: `OpenAI`'s API reference, "Chat completions". `reasoning_content` and `reasoning`,
+//! `token_ids`, `prompt_token_ids` and `stop_reason` are vLLM's.
 
+use super::choice_end::LogprobStyle;
 use super::escape::push_escaped;
-use super::openai::{Parts, UNFINISHED, push_finish_reason, push_number};
-use super::{Details, Ending, EventWriter, Identity, Outcome, Usage};
+use super::logprobs::push_list;
+use super::openai::{Parts, push_number};
+use super::{Details, Ending, EventWriter, Identity, Outcome, Prompt, Usage};
 use crate::delta::{Delta, Fold, FoldedCall, Kind};
 
 #[derive(Debug)]
@@ -18,10 +21,10 @@ pub(super) struct ChatWriter {
 
 impl ChatWriter {
     pub(super) fn new(of: &Identity<'_>) -> Self {
-        let parts = Parts::new(of, "chat.completion.chunk");
+        let parts = Parts::new(of, "chat.completion.chunk", LogprobStyle::Chat);
         let mut first_text = Vec::new();
         push_text_start(&parts, 0, &mut first_text);
-        let reasoning_field = of.reasoning_field.as_bytes().to_vec();
+        let reasoning_field = of.output.reasoning_field.as_bytes().to_vec();
         Self {
             parts,
             first_text,
@@ -34,11 +37,29 @@ impl EventWriter for ChatWriter {
     fn push_begin(&mut self, index: usize, out: &mut Vec<u8>) {
         self.parts.push_choice(index, out);
         out.extend_from_slice(b",\"delta\":{\"role\":\"assistant\",\"content\":\"\"}");
-        out.extend_from_slice(UNFINISHED);
-        out.extend_from_slice(self.parts.tail);
+        self.parts.push_empty_end(out);
     }
 
-    fn push_delta(&mut self, index: usize, delta: &Delta<'_>, _: &Details<'_>, out: &mut Vec<u8>) {
+    /// A chat's prompt is told by its ids alone, once for all choices.
+    fn push_prompt(
+        &mut self,
+        index: usize,
+        prompt: &Prompt<'_>,
+        _: &Details<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        if index == 0 {
+            self.parts.push_prompt_event(prompt.ids, out);
+        }
+    }
+
+    fn push_delta(
+        &mut self,
+        index: usize,
+        delta: &Delta<'_>,
+        details: &Details<'_>,
+        out: &mut Vec<u8>,
+    ) {
         let end: &[u8] = match delta.kind {
             Kind::Text if index == 0 => {
                 out.extend_from_slice(&self.first_text);
@@ -66,15 +87,20 @@ impl EventWriter for ChatWriter {
         };
         push_escaped(delta.text, out);
         out.extend_from_slice(end);
-        out.extend_from_slice(UNFINISHED);
-        out.extend_from_slice(self.parts.tail);
+        let (tokens, is_text) = (delta.tokens.clone(), delta.kind == Kind::Text);
+        self.parts.push_unfinished(tokens, is_text, details, out);
     }
 
-    fn push_finish(&mut self, index: usize, ending: &Ending, _: &Details<'_>, out: &mut Vec<u8>) {
+    fn push_finish(
+        &mut self,
+        index: usize,
+        ending: &Ending<'_>,
+        details: &Details<'_>,
+        out: &mut Vec<u8>,
+    ) {
         self.parts.push_choice(index, out);
         out.extend_from_slice(b",\"delta\":{}");
-        push_finish_reason(ending.reason, out);
-        out.extend_from_slice(self.parts.tail);
+        self.parts.push_finished(ending, details, out);
     }
 
     fn push_end(&mut self, usage: Usage, out: &mut Vec<u8>) {
@@ -87,12 +113,18 @@ impl EventWriter for ChatWriter {
         usage: Usage,
         out: &mut Vec<u8>,
     ) {
+        let mut prompt = None;
+        let mut choices = choices.inspect(|outcome| prompt = prompt.or(outcome.prompt));
         let push_choice = |outcome: Outcome<'_>, out: &mut Vec<u8>| {
             push_message(outcome.fold, &self.reasoning_field, out);
-            push_finish_reason(outcome.reason, out);
+            self.parts.push_outcome_end(&outcome, out);
         };
         self.parts
-            .push_body("chat.completion", choices, push_choice, usage, out);
+            .push_body("chat.completion", &mut choices, push_choice, usage, out);
+        if let Some(prompt) = prompt {
+            self.parts.choice_end.push_prompt_ids(prompt.ids, out);
+        }
+        out.push(b'}');
     }
 }
 
@@ -143,20 +175,18 @@ fn push_message(fold: &Fold, reasoning_field: &[u8], out: &mut Vec<u8>) {
         out.push(b'"');
     }
     if !fold.tool_calls.is_empty() {
-        push_calls(&fold.tool_calls, out);
+        out.extend_from_slice(b",\"tool_calls\":[");
+        push_list(fold.tool_calls.iter(), out, push_call);
+        out.push(b']');
     }
     out.push(b'}');
 }
 
-fn push_calls(calls: &[FoldedCall], out: &mut Vec<u8>) {
-    out.extend_from_slice(b",\"tool_calls\":[");
-    for (index, call) in calls.iter().enumerate() {
-        out.extend_from_slice(if index == 0 { b"{" } else { b",{" });
-        push_call_id(&call.id, out);
-        push_escaped(&call.name, out);
-        out.extend_from_slice(b"\",\"arguments\":\"");
-        push_escaped(&call.arguments, out);
-        out.extend_from_slice(b"\"}}");
-    }
-    out.push(b']');
+fn push_call(call: &FoldedCall, out: &mut Vec<u8>) {
+    out.push(b'{');
+    push_call_id(&call.id, out);
+    push_escaped(&call.name, out);
+    out.extend_from_slice(b"\",\"arguments\":\"");
+    push_escaped(&call.arguments, out);
+    out.extend_from_slice(b"\"}}");
 }

@@ -1,10 +1,11 @@
 //! Text completions: `text_completion`, as events and as one body.
 //!
-//! Source: `OpenAI`'s API reference, "Completions (legacy)".
+//! Source: `OpenAI`'s API reference, "Completions (legacy)"; `token_ids`, `prompt_token_ids` and `stop_reason` are vLLM's.
 
+use super::choice_end::LogprobStyle;
 use super::escape::push_escaped;
-use super::openai::{Parts, UNFINISHED, push_finish_reason};
-use super::{Details, Ending, EventWriter, Identity, Outcome, Usage};
+use super::openai::Parts;
+use super::{Details, Ending, EventWriter, Identity, Outcome, Prompt, Usage};
 use crate::delta::Delta;
 
 const OBJECT: &str = "text_completion";
@@ -18,7 +19,7 @@ pub(super) struct CompletionsWriter {
 
 impl CompletionsWriter {
     pub(super) fn new(of: &Identity<'_>) -> Self {
-        let parts = Parts::new(of, OBJECT);
+        let parts = Parts::new(of, OBJECT, LogprobStyle::Completions);
         let mut first_text = Vec::new();
         push_text_start(&parts, 0, &mut first_text);
         Self { parts, first_text }
@@ -28,7 +29,27 @@ impl CompletionsWriter {
 impl EventWriter for CompletionsWriter {
     fn push_begin(&mut self, _: usize, _: &mut Vec<u8>) {}
 
-    fn push_delta(&mut self, index: usize, delta: &Delta<'_>, _: &Details<'_>, out: &mut Vec<u8>) {
+    fn push_prompt(
+        &mut self,
+        index: usize,
+        prompt: &Prompt<'_>,
+        details: &Details<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        push_text_start(&self.parts, index, out);
+        push_escaped(prompt.text.unwrap_or_default(), out);
+        out.push(b'"');
+        self.parts.push_prompt_end(prompt, details, out);
+    }
+
+    /// Text alone comes here: a completion has no field for anything else.
+    fn push_delta(
+        &mut self,
+        index: usize,
+        delta: &Delta<'_>,
+        details: &Details<'_>,
+        out: &mut Vec<u8>,
+    ) {
         if index == 0 {
             out.extend_from_slice(&self.first_text);
         } else {
@@ -36,15 +57,20 @@ impl EventWriter for CompletionsWriter {
         }
         push_escaped(delta.text, out);
         out.push(b'"');
-        out.extend_from_slice(UNFINISHED);
-        out.extend_from_slice(self.parts.tail);
+        let tokens = delta.tokens.clone();
+        self.parts.push_unfinished(tokens, true, details, out);
     }
 
-    fn push_finish(&mut self, index: usize, ending: &Ending, _: &Details<'_>, out: &mut Vec<u8>) {
+    fn push_finish(
+        &mut self,
+        index: usize,
+        ending: &Ending<'_>,
+        details: &Details<'_>,
+        out: &mut Vec<u8>,
+    ) {
         push_text_start(&self.parts, index, out);
         out.push(b'"');
-        push_finish_reason(ending.reason, out);
-        out.extend_from_slice(self.parts.tail);
+        self.parts.push_finished(ending, details, out);
     }
 
     fn push_end(&mut self, usage: Usage, out: &mut Vec<u8>) {
@@ -57,18 +83,21 @@ impl EventWriter for CompletionsWriter {
         usage: Usage,
         out: &mut Vec<u8>,
     ) {
-        self.parts.push_body(OBJECT, choices, push_text, usage, out);
+        let push_choice = |outcome: Outcome<'_>, out: &mut Vec<u8>| {
+            out.extend_from_slice(b",\"text\":\"");
+            let prompt = outcome.prompt.and_then(|prompt| prompt.text);
+            push_escaped(prompt.unwrap_or_default(), out);
+            push_escaped(&outcome.fold.text, out);
+            out.push(b'"');
+            self.parts.push_outcome_end(&outcome, out);
+        };
+        self.parts
+            .push_body(OBJECT, choices, push_choice, usage, out);
+        out.push(b'}');
     }
 }
 
 fn push_text_start(parts: &Parts, index: usize, out: &mut Vec<u8>) {
     parts.push_choice(index, out);
     out.extend_from_slice(b",\"text\":\"");
-}
-
-fn push_text(outcome: Outcome<'_>, out: &mut Vec<u8>) {
-    out.extend_from_slice(b",\"text\":\"");
-    push_escaped(&outcome.fold.text, out);
-    out.push(b'"');
-    push_finish_reason(outcome.reason, out);
 }

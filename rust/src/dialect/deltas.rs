@@ -52,7 +52,13 @@ impl EventWriter for DeltasWriter {
         push(&record(index, delta.kind, delta.text, num_tokens), out);
     }
 
-    fn push_finish(&mut self, index: usize, ending: &Ending, _: &Details<'_>, out: &mut Vec<u8>) {
+    fn push_finish(
+        &mut self,
+        index: usize,
+        ending: &Ending<'_>,
+        _: &Details<'_>,
+        out: &mut Vec<u8>,
+    ) {
         let num_tokens = ending.tokens.end - ending.tokens.start;
         push_last(index, "", num_tokens, ending.reason, out);
     }

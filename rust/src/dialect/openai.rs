@@ -1,28 +1,41 @@
 //! What `OpenAI`'s two completion APIs have in common, prepared once per stream.
 
+use std::ops::Range;
+
+use super::choice_end::{ChoiceEnd, LogprobStyle, Rest};
 use super::escape::push_escaped;
-use super::{Identity, Usage};
-use crate::finish_reason::FinishReason;
+use super::logprobs::push_list;
+use super::{Details, Ending, Identity, Outcome, Prompt, Usage};
 use crate::sse;
 
-/// No log probabilities are computed yet, and no event tells a reason but a choice's last.
-pub(super) const UNFINISHED: &[u8] = b",\"logprobs\":null,\"finish_reason\":null}";
+/// The end of most events' choice: no log probabilities were asked for, and only its last event tells a reason.
+const UNFINISHED: &[u8] = b",\"logprobs\":null,\"finish_reason\":null}";
+
+/// Which events tell usage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum UsageEvents {
+    None,
+    Last,
+    All,
+}
 
 /// The parts that every event of a response is made of.
 #[derive(Debug)]
 pub(super) struct Parts {
-    /// From the brace to the model's name, with `object` left open: `{"id":…,"object":"`, `","created":…,"model":…`.
+    /// From the brace to the last field before the choices, with `object` left open: `{"id":…,"object":"`,
+    /// `","created":…,"model":…`.
     identity: [Vec<u8>; 2],
     /// A frame up to `"choices":[`.
     head: Vec<u8>,
     /// From the choices' closing bracket to the frame's end.
-    pub(super) tail: &'static [u8],
-    include_usage: bool,
+    tail: &'static [u8],
+    usage: UsageEvents,
+    pub(super) choice_end: ChoiceEnd,
 }
 
 impl Parts {
     /// `event_object`: what the events of a stream call themselves.
-    pub(super) fn new(of: &Identity<'_>, event_object: &str) -> Self {
+    pub(super) fn new(of: &Identity<'_>, event_object: &str, style: LogprobStyle) -> Self {
         let mut parts = Self {
             identity: identity(of),
             head: Vec::new(),
@@ -31,7 +44,12 @@ impl Parts {
             } else {
                 b"]}\n\n"
             },
-            include_usage: of.include_usage,
+            usage: match of.include_usage {
+                false => UsageEvents::None,
+                true if of.output.has_continuous_usage => UsageEvents::All,
+                true => UsageEvents::Last,
+            },
+            choice_end: ChoiceEnd::new(of, style),
         };
         let mut head = sse::DATA.to_vec();
         parts.push_start(event_object, &mut head);
@@ -46,17 +64,112 @@ impl Parts {
         push_number(index, out);
     }
 
+    /// The end of an event that has no tokens.
+    pub(super) fn push_empty_end(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(UNFINISHED);
+        out.extend_from_slice(self.tail);
+    }
+
+    /// An event that tells a prompt's ids alone, where they were asked for.
+    pub(super) fn push_prompt_event(&self, ids: &[u32], out: &mut Vec<u8>) {
+        if self.choice_end.tells_token_ids {
+            out.extend_from_slice(&self.head);
+            out.push(b']');
+            self.choice_end.push_prompt_ids(ids, out);
+            out.push(b'}');
+            out.extend_from_slice(sse::END);
+        }
+    }
+
+    /// From the end of a text to the end of its event. `has_logprobs`: whether those of `tokens` are told with it.
+    pub(super) fn push_unfinished(
+        &self,
+        tokens: Range<u32>,
+        has_logprobs: bool,
+        details: &Details<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        if details.tokens.is_none() {
+            out.extend_from_slice(UNFINISHED);
+        } else {
+            let ranges = std::slice::from_ref(&tokens);
+            let rest = Rest {
+                prompt: None,
+                ranges: if has_logprobs { ranges } else { &[] },
+                tokens: tokens.clone(),
+                details,
+                reason: None,
+                stop: None,
+            };
+            self.choice_end.push(&rest, false, out);
+        }
+        self.push_tail(details.usage, out);
+    }
+
+    /// The same of a choice's last event.
+    pub(super) fn push_finished(
+        &self,
+        ending: &Ending<'_>,
+        details: &Details<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        let ranges = std::slice::from_ref(&ending.tokens);
+        let rest = Rest {
+            prompt: None,
+            ranges: if ending.is_text { ranges } else { &[] },
+            tokens: ending.tokens.clone(),
+            details,
+            reason: Some(ending.reason),
+            stop: ending.stop,
+        };
+        self.choice_end.push(&rest, false, out);
+        self.push_tail(details.usage, out);
+    }
+
+    /// The same of the event that tells a prompt.
+    pub(super) fn push_prompt_end(
+        &self,
+        prompt: &Prompt<'_>,
+        details: &Details<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        let rest = Rest {
+            prompt: Some(prompt),
+            ranges: &[],
+            tokens: 0..0,
+            details,
+            reason: None,
+            stop: None,
+        };
+        self.choice_end.push(&rest, false, out);
+        self.push_tail(details.usage, out);
+    }
+
+    /// From the end of a text to the end of its choice, in a body.
+    pub(super) fn push_outcome_end(&self, outcome: &Outcome<'_>, out: &mut Vec<u8>) {
+        let rest = Rest {
+            prompt: outcome.prompt.as_ref(),
+            ranges: outcome.text_tokens,
+            tokens: 0..outcome.num_tokens,
+            details: &outcome.details,
+            reason: Some(outcome.reason),
+            stop: outcome.stop,
+        };
+        self.choice_end.push(&rest, true, out);
+    }
+
     /// The usage event, if it was asked for, and the end mark.
     pub(super) fn push_end(&self, usage: Usage, out: &mut Vec<u8>) {
-        if self.include_usage {
+        if self.usage != UsageEvents::None {
             out.extend_from_slice(&self.head);
             push_usage(usage, out);
+            out.push(b'}');
             out.extend_from_slice(sse::END);
         }
         out.extend_from_slice(sse::DONE);
     }
 
-    /// A body: `push_choice` writes what of a choice stands behind its index.
+    /// A body, left open: `push_choice` writes what of a choice stands behind its index.
     pub(super) fn push_body<T>(
         &self,
         object: &str,
@@ -66,17 +179,23 @@ impl Parts {
         out: &mut Vec<u8>,
     ) {
         self.push_start(object, out);
-        for (index, choice) in choices.enumerate() {
-            let start: &[u8] = if index == 0 {
-                b"{\"index\":"
-            } else {
-                b",{\"index\":"
-            };
-            out.extend_from_slice(start);
+        push_list(choices.enumerate(), out, |(index, choice), out| {
+            out.extend_from_slice(b"{\"index\":");
             push_number(index, out);
             push_choice(choice, out);
-        }
+        });
         push_usage(usage, out);
+    }
+
+    /// From the choices' closing bracket to the frame's end.
+    pub(super) fn push_tail(&self, usage: Usage, out: &mut Vec<u8>) {
+        if self.usage == UsageEvents::All {
+            push_usage(usage, out);
+            out.push(b'}');
+            out.extend_from_slice(sse::END);
+        } else {
+            out.extend_from_slice(self.tail);
+        }
     }
 
     fn push_start(&self, object: &str, out: &mut Vec<u8>) {
@@ -87,24 +206,20 @@ impl Parts {
     }
 }
 
-/// The end of a choice.
-pub(super) fn push_finish_reason(reason: FinishReason, out: &mut Vec<u8>) {
-    out.extend_from_slice(b",\"logprobs\":null,\"finish_reason\":\"");
-    out.extend_from_slice(reason.name().as_bytes());
-    out.extend_from_slice(b"\"}");
-}
-
 fn identity(of: &Identity<'_>) -> [Vec<u8>; 2] {
     let mut before = b"{\"id\":\"".to_vec();
     push_escaped(of.response_id, &mut before);
     before.extend_from_slice(b"\",\"object\":\"");
-    let mut after = format!("\",\"created\":{},\"model\":\"", of.created).into_bytes();
-    push_escaped(of.model, &mut after);
-    after.push(b'"');
+    let mut after = format!("\",\"created\":{},\"model\":", of.created).into_bytes();
+    push_string(of.model, &mut after);
+    if let Some(fingerprint) = &of.output.system_fingerprint {
+        after.extend_from_slice(b",\"system_fingerprint\":");
+        push_string(fingerprint, &mut after);
+    }
     [before, after]
 }
 
-/// From the choices' closing bracket to the last brace.
+/// From the choices' closing bracket to the end of usage.
 fn push_usage(usage: Usage, out: &mut Vec<u8>) {
     let Usage {
         prompt_tokens,
@@ -116,9 +231,15 @@ fn push_usage(usage: Usage, out: &mut Vec<u8>) {
     let json = format!(
         "],\"usage\":{{\"prompt_tokens\":{prompt_tokens},\"completion_tokens\":{completion_tokens},\
          \"total_tokens\":{total_tokens},\"prompt_tokens_details\":{{\"cached_tokens\":{cached_tokens}}},\
-         \"completion_tokens_details\":{{\"reasoning_tokens\":{reasoning_tokens}}}}}}}"
+         \"completion_tokens_details\":{{\"reasoning_tokens\":{reasoning_tokens}}}}}"
     );
     out.extend_from_slice(json.as_bytes());
+}
+
+pub(super) fn push_string(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    push_escaped(text, out);
+    out.push(b'"');
 }
 
 pub(super) fn push_number(number: usize, out: &mut Vec<u8>) {

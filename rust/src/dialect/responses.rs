@@ -4,9 +4,11 @@
 //! types read. A stream has no end mark: its last event says how the response ended.
 
 mod events;
+mod item;
 mod items;
 mod object;
 
+use super::logprobs::push_tokens;
 use super::runs::Runs;
 use super::{Details, Ending, EventWriter, Failure, Identity, Outcome, Usage};
 use crate::delta::Delta;
@@ -24,6 +26,7 @@ pub(super) struct ResponsesWriter {
     items: Items,
     has_begun: bool,
     reason: FinishReason,
+    tells_logprobs: bool,
     /// Whether the final response is to be kept, and then what it is.
     keeps: bool,
     kept: Option<Vec<u8>>,
@@ -31,7 +34,7 @@ pub(super) struct ResponsesWriter {
 
 impl ResponsesWriter {
     pub(super) fn new(of: &Identity<'_>) -> Self {
-        let options = Options::read(of.dialect_options);
+        let options = Options::read(of.output.dialect_options.as_deref());
         Self {
             object: Object::new(of, options.response),
             events: Events::default(),
@@ -39,13 +42,17 @@ impl ResponsesWriter {
             items: Items::new(of.response_id, options.reasoning_as_summary),
             has_begun: false,
             reason: FinishReason::Stop,
+            tells_logprobs: of.output.logprobs.is_some(),
             keeps: options.keeps,
             kept: None,
         }
     }
 
-    fn push(&mut self, delta: &Delta<'_>, _: &Details<'_>, out: &mut Vec<u8>) {
-        let logprobs = Vec::new();
+    fn push(&mut self, delta: &Delta<'_>, details: &Details<'_>, out: &mut Vec<u8>) {
+        let mut logprobs = Vec::new();
+        if let Some(table) = details.tokens.filter(|_| self.tells_logprobs) {
+            push_tokens(table.rows(delta.tokens.clone()), details, &mut logprobs);
+        }
         let Self {
             items,
             events,
@@ -106,7 +113,7 @@ impl EventWriter for ResponsesWriter {
         self.push(delta, details, out);
     }
 
-    fn push_finish(&mut self, _: usize, ending: &Ending, _: &Details<'_>, out: &mut Vec<u8>) {
+    fn push_finish(&mut self, _: usize, ending: &Ending<'_>, _: &Details<'_>, out: &mut Vec<u8>) {
         self.finish(ending.reason, out);
     }
 

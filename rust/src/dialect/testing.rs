@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{Details, Dialect, Ending, EventWriter, Identity, Outcome, Usage};
 use crate::delta::{Delta, Fold, Kind};
 use crate::finish_reason::FinishReason;
+use crate::output_options::OutputOptions;
 use crate::vocabulary::Vocabulary;
 use crate::vocabulary::testing::byte_level;
 
@@ -30,14 +31,17 @@ pub(super) enum Piece {
 }
 
 pub(super) fn writer(dialect: Dialect, options: Option<&str>) -> Box<dyn EventWriter> {
+    let output = OutputOptions {
+        dialect_options: options.map(|json| json.as_bytes().to_vec()),
+        ..OutputOptions::default()
+    };
     dialect.writer(&Identity {
         response_id: "resp_0a",
         model: "a/\"model\"",
         created: 1_700_000_000,
         include_usage: false,
-        reasoning_field: "reasoning_content",
         prompt_tokens: 7,
-        dialect_options: options,
+        output: &output,
     })
 }
 
@@ -86,6 +90,7 @@ pub(super) fn stream(
         reason,
         tokens,
         is_text: true,
+        stop: None,
     };
     writer.push_finish(0, &ending, &details(), &mut frames);
     writer.push_end(USAGE, &mut frames);
@@ -97,10 +102,13 @@ pub(super) fn plain(writer: &mut dyn EventWriter, pieces: &[Piece], reason: Fini
     let mut fold = Fold::default();
     with_deltas(pieces, |delta| fold.add(delta));
     let outcome = Outcome {
+        prompt: None,
         fold: &fold,
         num_tokens: 5,
+        text_tokens: &[],
         details: details(),
         reason,
+        stop: None,
     };
     let mut body = Vec::new();
     writer.push_body(&mut std::iter::once(outcome), USAGE, &mut body);

@@ -1,4 +1,5 @@
 use super::*;
+use crate::output_options::OutputOptions;
 use crate::vocabulary::testing::byte_level;
 
 const WORD: i32 = 256;
@@ -20,14 +21,18 @@ fn open(hub: &Hub, is_streamed: bool, num_choices: u32) -> u64 {
         dialect: Dialect::Completions,
         is_streamed,
         num_choices,
+        choices_per_prompt: 1,
         include_usage: false,
         stop: vec!["dw".to_owned()],
         prompt_tokens: 3,
         max_tokens: 8,
         keep_alive_s: Some(10.0),
-        dialect_options: None,
         request_id: "req_0".to_owned(),
         arrival: 0.0,
+        stop_token_ids: Vec::new(),
+        prompts: Vec::new(),
+        echoes_prompts: false,
+        output: OutputOptions::default(),
     };
     hub.open(Arc::new(opening), 0.0)
 }
@@ -41,6 +46,8 @@ fn push(hub: &Hub, rows: &[(u64, i32, Option<FinishReason>)]) -> Vec<u64> {
             row_keys: &keys,
             ids: &ids,
             ends: &ends,
+            logprobs: None,
+            prompt_columns: &[],
         },
         EngineGauges::default(),
         1.0,

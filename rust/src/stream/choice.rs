@@ -1,80 +1,71 @@
-//! One choice of a response: its stages, its sum where it is plain, and its times.
+//! One choice of a response: its stages, what came out of them, and its times.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use crate::delta::{Delta, Fold, Kind};
+use crate::delta::{Delta, Kind};
 use crate::detokenize::Detokenizer;
-use crate::dialect::{Details, Ending, Outcome, Usage};
+use crate::dialect::{Outcome, Prompt, StopMatch};
 use crate::finish_reason::FinishReason;
 use crate::metrics::{Histogram, ModelMetrics, Timeline};
-use crate::stage::{Chain, Flow, Stage};
-use crate::stop::{StopStage, StopStrings};
-use crate::token_table::TokenTable;
+use crate::opening::Opening;
+use crate::stage::{Chain, End, Flow};
+use crate::stop::StopStrings;
+use crate::token_table::TokenRow;
 use crate::vocabulary::Vocabulary;
 
 use super::Step;
+use super::columns::TokenLogprobs;
+use super::echo::count_chars;
 use super::frames::Frames;
+use super::sample::Sample;
+use super::shown::Shown;
+use super::stages::{ShownSpecials, stages};
 
 #[derive(Debug)]
 pub(super) struct Choice {
     index: usize,
     detokenizer: Detokenizer,
+    specials: ShownSpecials,
     chain: Chain,
-    /// Of plain answers only.
-    fold: Fold,
-    /// Where the request asked for more than text.
-    table: Option<TokenTable>,
-    /// Given by the engine, shown or not.
-    pub(super) num_tokens: u32,
-    /// Of these, those that entered the chain with a delta, and those that came out of it.
+    stops: Arc<StopStrings>,
+    /// Tokens that entered the chain with a delta.
     num_tokens_in: u32,
-    num_tokens_out: u32,
-    /// Of these, those that came out with reasoning.
-    pub(super) num_reasoning_tokens: u32,
-    /// Whether a tool call was shown.
-    has_called: bool,
-    /// Whether what was shown last is text, or nothing was.
-    is_in_text: bool,
+    /// Characters that did, with those of an echoed prompt; counted only where tokens' places are told.
+    num_chars: u32,
+    pub(super) shown: Shown,
     pub(super) times: Timeline,
     has_begun: bool,
     pub(super) reason: Option<FinishReason>,
-}
-
-/// The stages between a choice's text and its events, in order.
-fn stages(stops: &Arc<StopStrings>) -> Vec<Box<dyn Stage>> {
-    let mut stages: Vec<Box<dyn Stage>> = Vec::new();
-    if !stops.is_empty() {
-        stages.push(Box::new(StopStage::new(stops.clone())));
-    }
-    stages
+    stop: Option<StopMatch>,
 }
 
 impl Choice {
+    /// `num_prompt_chars`: of the prompt, where it stands before the choice's text.
     pub(super) fn new(
         index: usize,
-        vocabulary: &Vocabulary,
+        opening: &Opening,
         stops: &Arc<StopStrings>,
-        arrival: f64,
+        specials: &ShownSpecials,
+        vocabulary: &Vocabulary,
+        num_prompt_chars: u32,
     ) -> Self {
         Self {
             index,
             detokenizer: Detokenizer::new(vocabulary),
-            chain: Chain::new(stages(stops)),
-            fold: Fold::default(),
-            table: None,
-            num_tokens: 0,
+            specials: specials.clone(),
+            chain: Chain::new(stages(opening, stops)),
+            stops: stops.clone(),
             num_tokens_in: 0,
-            num_tokens_out: 0,
-            num_reasoning_tokens: 0,
-            has_called: false,
-            is_in_text: true,
+            num_chars: num_prompt_chars,
+            shown: Shown::new(index, opening),
             times: Timeline {
-                arrival,
+                arrival: opening.arrival,
                 ..Timeline::default()
             },
             has_begun: false,
             reason: None,
+            stop: None,
         }
     }
 
@@ -82,20 +73,62 @@ impl Choice {
         self.reason.is_some()
     }
 
+    /// Whether what an engine says of its tokens is kept.
+    pub(super) fn keeps_tokens(&self) -> bool {
+        self.shown.table.is_some()
+    }
+
     /// What a plain answer says of a choice that has ended.
-    pub(super) fn outcome<'a>(&'a self, vocabulary: &'a Vocabulary) -> Option<Outcome<'a>> {
+    pub(super) fn outcome<'a>(
+        &'a self,
+        prompt: Option<Prompt<'a>>,
+        vocabulary: &'a Vocabulary,
+    ) -> Option<Outcome<'a>> {
         Some(Outcome {
-            fold: &self.fold,
-            num_tokens: self.num_tokens,
-            details: self.details(vocabulary),
+            prompt,
+            fold: &self.shown.fold,
+            num_tokens: self.shown.num_tokens,
+            text_tokens: &self.shown.text_tokens,
+            details: self.shown.details(vocabulary),
             reason: self.reason?,
+            stop: self.stop.as_ref(),
         })
     }
 
-    /// The choice's first event, once.
-    pub(super) fn begin(&mut self, frames: &mut Frames) {
-        if !std::mem::replace(&mut self.has_begun, true) {
-            frames.write_event(|writer, out| writer.push_begin(self.index, out));
+    pub(super) fn has_begun(&self) -> bool {
+        self.has_begun
+    }
+
+    /// The mean log probability of its tokens; minus infinity where it has none.
+    pub(super) fn mean_logprob(&self) -> f64 {
+        let rows = self
+            .shown
+            .table
+            .iter()
+            .flat_map(|table| table.rows(0..u32::MAX));
+        let logprobs = rows.filter_map(|(row, _)| row.logprob.map(f64::from));
+        let (count, sum) = logprobs.fold((0.0, 0.0), |(count, sum), it| (count + 1.0, sum + it));
+        if count > 0.0 {
+            sum / count
+        } else {
+            f64::NEG_INFINITY
+        }
+    }
+
+    /// The choice's first event; and the prompt, where the answer tells of it.
+    pub(super) fn begin(
+        &mut self,
+        prompt: Option<&Prompt<'_>>,
+        vocabulary: &Vocabulary,
+        frames: &mut Frames,
+    ) {
+        self.has_begun = true;
+        frames.write_event(|writer, out| writer.push_begin(self.index, out));
+        if let Some(prompt) = prompt {
+            let details = self.shown.details(vocabulary);
+            frames.write_event(|writer, out| {
+                writer.push_prompt(self.index, prompt, &details, out);
+            });
         }
     }
 
@@ -117,6 +150,19 @@ impl Choice {
         self.times.last_token = Some(now);
     }
 
+    /// Keeps what is known of the token that comes next, where that will be told.
+    pub(super) fn keep_token(&mut self, id: u32, logprobs: Option<TokenLogprobs<'_>>) {
+        let Some(table) = &mut self.shown.table else {
+            return;
+        };
+        let row = TokenRow {
+            id,
+            text_offset: self.num_chars,
+            logprob: logprobs.map(|it| it.sampled),
+        };
+        table.push(row, logprobs.iter().flat_map(TokenLogprobs::top));
+    }
+
     /// Takes a token. Breaks when it ends the choice by its text. `text` is room to write in.
     pub(super) fn push_id(
         &mut self,
@@ -125,22 +171,55 @@ impl Choice {
         text: &mut String,
         frames: &mut Frames,
     ) -> Flow {
-        self.num_tokens += 1;
+        self.shown.num_tokens += 1;
         text.clear();
-        self.detokenizer.push(vocabulary, id, text);
+        if self.specials.has(id) {
+            self.detokenizer.push_shown(vocabulary, id, text);
+        } else {
+            self.detokenizer.push(vocabulary, id, text);
+        }
         self.pass(text, vocabulary, frames)
     }
 
-    /// Takes text that came with `num_tokens`. Breaks when it ends the choice.
-    pub(super) fn push_text(
+    /// Takes a token that counts and is not shown: the one that has ended the choice.
+    pub(super) fn push_hidden(&mut self) {
+        self.shown.num_tokens += 1;
+    }
+
+    /// Takes a foreign engine's pieces. Breaks when their text ends the choice.
+    pub(super) fn push_sample(
         &mut self,
-        text: &str,
-        num_tokens: u32,
+        sample: &Sample,
         vocabulary: &Vocabulary,
         frames: &mut Frames,
     ) -> Flow {
-        self.num_tokens = self.num_tokens.saturating_add(num_tokens);
-        self.pass(text, vocabulary, frames)
+        self.keep_sample(sample);
+        let num_tokens = self.shown.num_tokens.saturating_add(sample.num_tokens);
+        self.shown.num_tokens = num_tokens;
+        let tokens = self.num_tokens_in..num_tokens;
+        let num_tokens_in = &mut self.num_tokens_in;
+        let (chain, shown) = (&mut self.chain, &mut self.shown);
+        sample.push_deltas(tokens, |delta| {
+            *num_tokens_in = delta.tokens.end;
+            chain.push(delta, &mut |delta| shown.add(delta, vocabulary, frames))
+        })
+    }
+
+    /// Keeps what a foreign engine knows of its tokens, where that will be told.
+    fn keep_sample(&mut self, sample: &Sample) {
+        let Some(table) = &mut self.shown.table else {
+            return;
+        };
+        let mut text_offset = self.num_chars;
+        self.num_chars = text_offset.saturating_add(count_chars(&sample.text));
+        for token in &sample.logprobs {
+            table.push_spelled(token, text_offset);
+            let text = String::from_utf8_lossy(&token.bytes);
+            text_offset = text_offset.saturating_add(count_chars(&text));
+        }
+        for _ in sample.logprobs.len()..sample.num_tokens as usize {
+            table.push_unknown();
+        }
     }
 
     /// Shows what was held back. Breaks when that tells a truer reason for the end than the engine's.
@@ -151,20 +230,20 @@ impl Choice {
         self.with_chain(vocabulary, frames, |chain, show| chain.finish(show))
     }
 
-    /// The last event, with the tokens that no delta told, and the counters. A choice that stops after it has called
-    /// a tool ends for that.
-    pub(super) fn end(&mut self, reason: FinishReason, step: &Step<'_>, frames: &mut Frames) {
-        let reason = match reason {
-            FinishReason::Stop if self.has_called => FinishReason::ToolCalls,
-            other => other,
-        };
-        let ending = Ending {
-            reason,
-            tokens: self.num_tokens_out..self.num_tokens,
-            is_text: self.is_in_text,
-        };
-        let details = self.details(step.vocabulary);
-        frames.write_event(|writer, out| writer.push_finish(self.index, &ending, &details, out));
+    /// The last event, and the counters. `stop_id`: the request's own stop token, if that has ended the choice.
+    pub(super) fn end(
+        &mut self,
+        end: End,
+        stop_id: Option<u32>,
+        step: &Step<'_>,
+        frames: &mut Frames,
+    ) {
+        let reason = self.shown.reason_of(end.reason);
+        let stop_string = end.stop_string.and_then(|place| self.stops.get(place));
+        let stop_string = stop_string.map(|text| StopMatch::String(text.to_owned()));
+        self.stop = stop_string.or(stop_id.map(StopMatch::Id));
+        self.shown
+            .end(reason, self.stop.as_ref(), step.vocabulary, frames);
         self.count_end(reason, step.metrics, step.now);
     }
 
@@ -172,72 +251,33 @@ impl Choice {
     pub(super) fn count_end(&mut self, reason: FinishReason, metrics: &ModelMetrics, now: f64) {
         self.reason = Some(reason);
         self.times.ended = now;
-        metrics.finish_choice(reason, &self.times, self.num_tokens);
-    }
-
-    fn details<'a>(&'a self, vocabulary: &'a Vocabulary) -> Details<'a> {
-        Details {
-            tokens: self.table.as_ref(),
-            vocabulary,
-            usage: self.usage(),
-        }
-    }
-
-    /// What the choice cost so far.
-    fn usage(&self) -> Usage {
-        Usage {
-            completion_tokens: u64::from(self.num_tokens),
-            reasoning_tokens: u64::from(self.num_reasoning_tokens),
-            ..Usage::default()
-        }
+        metrics.finish_choice(reason, &self.times, self.shown.num_tokens);
     }
 
     fn pass(&mut self, text: &str, vocabulary: &Vocabulary, frames: &mut Frames) -> Flow {
         if text.is_empty() {
             return ControlFlow::Continue(());
         }
-        let tokens = self.num_tokens_in..self.num_tokens;
+        if self.keeps_tokens() {
+            self.num_chars = self.num_chars.saturating_add(count_chars(text));
+        }
+        let tokens = self.num_tokens_in..self.shown.num_tokens;
         self.num_tokens_in = tokens.end;
         let kind = Kind::Text;
         let delta = Delta { kind, text, tokens };
         self.with_chain(vocabulary, frames, |chain, show| chain.push(&delta, show))
     }
 
-    /// Runs the chain; what comes out is an event, or a plain answer grows.
+    /// Runs the chain; what comes out is shown.
     fn with_chain(
         &mut self,
         vocabulary: &Vocabulary,
         frames: &mut Frames,
         run: impl FnOnce(&mut Chain, &mut dyn FnMut(&Delta<'_>)) -> Flow,
     ) -> Flow {
-        let mut usage = self.usage();
-        let (index, fold, num_out) = (self.index, &mut self.fold, &mut self.num_tokens_out);
-        let (num_reasoning, has_called) = (&mut self.num_reasoning_tokens, &mut self.has_called);
-        let (tokens, is_in_text) = (self.table.as_ref(), &mut self.is_in_text);
-        let flow = run(&mut self.chain, &mut |delta| {
-            debug_assert_eq!(delta.tokens.start, *num_out, "deltas leave no token out");
-            *num_out = delta.tokens.end;
-            *is_in_text = delta.kind == Kind::Text;
-            match delta.kind {
-                Kind::Reasoning => *num_reasoning += delta.tokens.end - delta.tokens.start,
-                Kind::ToolCall { .. } => *has_called = true,
-                Kind::Text | Kind::ToolArguments { .. } => {}
-            }
-            if frames.is_streamed {
-                usage.reasoning_tokens = u64::from(*num_reasoning);
-                let details = Details {
-                    tokens,
-                    vocabulary,
-                    usage,
-                };
-                frames.write(|writer, out| writer.push_delta(index, delta, &details, out));
-            } else {
-                fold.add(delta);
-            }
-        });
-        if let Some(table) = self.table.as_mut().filter(|_| frames.is_streamed) {
-            table.forget_before(self.num_tokens_out);
-        }
-        flow
+        let shown = &mut self.shown;
+        run(&mut self.chain, &mut |delta| {
+            shown.add(delta, vocabulary, frames);
+        })
     }
 }

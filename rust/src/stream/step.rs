@@ -1,7 +1,21 @@
 //! What an engine step brings to every stream in it.
 
+use crate::finish_reason::FinishReason;
 use crate::metrics::ModelMetrics;
 use crate::vocabulary::Vocabulary;
+
+use super::columns::LogprobRows;
+
+/// A row of an engine step: what it brings to one choice.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    /// Token ids `[N]`; a negative one is none.
+    pub ids: &'a [i32],
+    /// Why the engine ended the choice after them, if it did.
+    pub end: Option<FinishReason>,
+    /// The ids' log probabilities, `[N]`, where some row of the step asked for them.
+    pub logprobs: Option<LogprobRows<'a>>,
+}
 
 /// One engine step, as every stream in it sees it.
 #[derive(Debug)]

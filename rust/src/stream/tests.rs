@@ -1,3 +1,6 @@
+mod structures;
+mod tokens;
+
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
@@ -5,6 +8,8 @@ use serde_json::Value;
 
 use super::*;
 use crate::dialect::{Record, records};
+use crate::metrics::{Counter, ModelMetrics};
+use crate::output_options::OutputOptions;
 use crate::vocabulary::testing::byte_level;
 
 const STOP: Option<FinishReason> = Some(FinishReason::Stop);
@@ -18,14 +23,18 @@ fn opening(dialect: Dialect, is_streamed: bool) -> Opening {
         dialect,
         is_streamed,
         num_choices: 1,
+        choices_per_prompt: 1,
         include_usage: true,
         stop: Vec::new(),
         prompt_tokens: 7,
         max_tokens: 100,
         keep_alive_s: Some(10.0),
-        dialect_options: None,
         request_id: "req_0".to_owned(),
         arrival: 0.5,
+        stop_token_ids: Vec::new(),
+        prompts: Vec::new(),
+        echoes_prompts: false,
+        output: OutputOptions::default(),
     }
 }
 
@@ -63,7 +72,15 @@ impl Rig {
 
     fn push(&mut self, choice: usize, ids: &[i32], end: Option<FinishReason>) -> bool {
         let mut step = Step::new(&VOCABULARY, &self.metrics, 2.0);
-        let is_freed = self.stream.push(choice, ids, end, &mut step);
+        let is_freed = self.stream.push(
+            choice,
+            Row {
+                ids,
+                end,
+                logprobs: None,
+            },
+            &mut step,
+        );
         self.metrics.add(Counter::TokensWasted, step.num_wasted);
         is_freed
     }
@@ -257,6 +274,14 @@ fn an_error_ends_a_stream_with_a_frame_and_a_plain_answer_with_its_body() {
     }
 }
 
+fn text(text: &str, num_tokens: u32) -> Sample {
+    Sample {
+        text: text.to_owned(),
+        num_tokens,
+        ..Sample::default()
+    }
+}
+
 #[test]
 fn a_foreign_engines_text_goes_the_same_way() {
     let mut rig = Rig::new(Opening {
@@ -264,8 +289,8 @@ fn a_foreign_engines_text_goes_the_same_way() {
         ..opening(Dialect::Completions, false)
     });
     let mut step = Step::new(&VOCABULARY, &rig.metrics, 2.0);
-    assert!(!rig.stream.push_text(0, "one\n", 2, None, &mut step));
-    assert!(rig.stream.push_text(0, "\ntwo", 1, None, &mut step));
+    assert!(!rig.stream.push_sample(0, &text("one\n", 2), &mut step));
+    assert!(rig.stream.push_sample(0, &text("\ntwo", 1), &mut step));
     let body: Value = serde_json::from_slice(&rig.take().0).unwrap();
     assert_eq!(
         (
@@ -498,7 +523,7 @@ proptest! {
             let mut rig = Rig::new(Opening { stop: stop.clone(), ..opening(dialect, true) });
             for (text, num_tokens) in &pieces {
                 let mut step = Step::new(&VOCABULARY, &rig.metrics, 2.0);
-                rig.stream.push_text(0, text, *num_tokens, None, &mut step);
+                rig.stream.push_sample(0, &self::text(text, *num_tokens), &mut step);
             }
             rig.push(0, &[], LENGTH);
             outcomes.push(told(dialect, true, &rig.take().0));

@@ -17,9 +17,12 @@ from penstock.server.served_model import ServedModel
 
 async def generate(
     request: PromptRequest, raw_request: Request, *,
-    model: ServedModel, sampling: SamplingParams, pool: WorkerPool,
+    model: ServedModel, sampling: SamplingParams, pool: WorkerPool, reasoning_field: str = "reasoning_content",
 ) -> Delivery:  # fmt: skip
     """Reads the prompts, opens a stream and hands the work to the model's engine.
+
+    Args:
+        reasoning_field: what an answer calls the model's thinking.
 
     Raises:
         ApiError: prompts that cannot be continued, or an engine that takes no work.
@@ -37,12 +40,17 @@ async def generate(
         raw_request.warnings.append("max_tokens")  # clamped to the room that is left, or lowered by the server
     if max_tokens != sampling.max_tokens:
         sampling = sampling.with_max_tokens(max_tokens)
+    output = request.output_options(
+        sampling, tool_format=engine.formats.tool, reasoning_format=engine.formats.reasoning,
+        reasoning_field=reasoning_field, is_thinking=prompts[0].is_thinking,
+        system_fingerprint=model.system_fingerprint,
+    )  # fmt: skip
     is_streamed = bool(request.stream)
     key = open_stream(
         engine, prompts, sampling,
         dialect=request.dialect, response_id=_core.mint_id(request.response_id_prefix), model_name=model.name,
         request_id=raw_request.request_id, arrival=raw_request.arrival, is_streamed=is_streamed,
         include_usage=request.include_usage, keep_alive_s=raw_request.keep_alive_s(model.keep_alive_s),
-        api_key_id=raw_request.api_key_id, dialect_options=request.dialect_options,
+        api_key_id=raw_request.api_key_id, output=output,
     )  # fmt: skip
     return model.deliver(key, raw_request, is_streamed=is_streamed)

@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 
 use super::super::testing::{Piece, events, pieces, plain, reasons, stream, writer};
 use super::super::{Dialect, Failure};
+use super::blocks::object_of;
 use super::*;
 use crate::error::ErrorKind;
 

@@ -22,8 +22,8 @@ pub(super) struct Options<'a> {
 
 impl<'a> Options<'a> {
     /// Those of an opening; what is not theirs counts as none.
-    pub(super) fn read(json: Option<&'a str>) -> Self {
-        json.and_then(|json| serde_json::from_str(json).ok())
+    pub(super) fn read(json: Option<&'a [u8]>) -> Self {
+        json.and_then(|json| serde_json::from_slice(json).ok())
             .unwrap_or_default()
     }
 }

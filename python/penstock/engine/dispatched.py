@@ -1,0 +1,96 @@
+"""A step on its way: what its programs give, fetched and put together as one `StepOutput`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+
+from penstock.engine.interface import LogprobColumns, PromptColumns, StepOutput
+from penstock.engine.logprobs import COLUMNS, read_words
+
+
+@dataclass(frozen=True, slots=True)
+class RowsResult:
+    """Of one program, whose first `num_rows` rows are the step's.
+
+    Attributes:
+        ids_and_ends: int32 [bucket, N + 1].
+        columns: int32 [bucket, N, COLUMNS.num_words], where a row asks for logprobs.
+    """
+
+    ids_and_ends: jax.Array
+    num_rows: int
+    columns: jax.Array | None
+
+
+@dataclass(frozen=True, slots=True)
+class PromptResult:
+    """Of a span that yields prompt columns.
+
+    Attributes:
+        words: int32 [bucket, COLUMNS.num_words], of which the first `num_tokens` count.
+    """
+
+    words: jax.Array
+    row_key: int
+    start: int
+    num_tokens: int
+
+
+class DispatchedPrograms:
+    """An `InFlightStep`. What it will fetch is on its way to the host from the start.
+
+    Args:
+        rows: of the programs, in the order of the step's rows; at least one.
+    """
+
+    def __init__(self, rows: list[RowsResult], prompts: list[PromptResult]) -> None:
+        self._rows = rows
+        self._prompts = prompts
+        for row in rows:
+            row.ids_and_ends.copy_to_host_async()
+            if row.columns is not None:
+                row.columns.copy_to_host_async()
+        for prompt in prompts:
+            prompt.words.copy_to_host_async()
+
+    def fetch(self) -> StepOutput:
+        parts = [np.asarray(row.ids_and_ends)[: row.num_rows] for row in self._rows]
+        whole = parts[0] if len(parts) == 1 else _stacked(parts)
+        ids, ends = np.ascontiguousarray(whole[:, :-1]), whole[:, -1].astype(np.uint8)
+        logprobs = self._logprobs(ids.shape) if any(row.columns is not None for row in self._rows) else None
+        return StepOutput(ids, ends, logprobs=logprobs, prompt_columns=self._prompt_columns())
+
+    def _logprobs(self, shape: tuple[int, ...]) -> LogprobColumns:
+        words = np.zeros((*shape, COLUMNS.num_words), np.int32)
+        start = 0
+        for row in self._rows:
+            if row.columns is not None:
+                columns = np.asarray(row.columns)[: row.num_rows]
+                words[start : start + row.num_rows, : columns.shape[1]] = columns
+            start += row.num_rows
+        return read_words(words)
+
+    def _prompt_columns(self) -> tuple[PromptColumns, ...] | None:
+        columns = [_read_prompt(prompt) for prompt in self._prompts]
+        return tuple(columns) or None
+
+
+def _read_prompt(prompt: PromptResult) -> PromptColumns:
+    read = read_words(np.asarray(prompt.words)[: prompt.num_tokens])
+    return PromptColumns(prompt.row_key, prompt.start, read.sampled, read.top_ids, read.top, read.ranks)
+
+
+def _stacked(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """[R, N + 1] arrays of several N one below the other; ids that a part lacks are -1."""
+    width = max(part.shape[1] for part in parts)
+    whole = np.full((sum(map(len, parts)), width), -1, np.int32)
+    start = 0
+    for part in parts:
+        rows = whole[start : start + len(part)]
+        rows[:, : part.shape[1] - 1], rows[:, -1] = part[:, :-1], part[:, -1]
+        start += len(part)
+    return whole

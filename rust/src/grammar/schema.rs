@@ -1,0 +1,149 @@
+//! JSON schemas before they are compiled: what cannot be enforced is refused by its name and place, never passed over.
+//!
+//! llguidance enforces most of JSON Schema 2020-12 and passes over keywords that the schema's draft does not know. So
+//! that none is lost, every keyword is looked at here: it is enforced, says nothing about what is valid (an
+//! annotation), asks for what happens anyway, or is refused. Older drafts' spellings are read as the new ones.
+
+mod disjoint;
+mod formats;
+mod keywords;
+mod names;
+
+use serde_json::{Map, Value};
+
+use keywords::{Keyword, keyword};
+
+/// A schema that can be compiled, and means the same. Tool parameters go through here, too.
+///
+/// # Errors
+/// The reason, in one sentence with the keyword and its place, where a part of the schema cannot be enforced.
+pub fn prepare(schema: &Value) -> Result<Value, String> {
+    let walk = Walk { root: schema };
+    walk.schema(schema, "#")
+}
+
+/// [`prepare`], for its errors alone.
+///
+/// # Errors
+/// As there.
+pub fn check(schema: &Value) -> Result<(), String> {
+    prepare(schema).map(drop)
+}
+
+/// A pass over one whole schema.
+struct Walk<'a> {
+    /// Where local references point to.
+    root: &'a Value,
+}
+
+impl Walk<'_> {
+    fn schema(&self, schema: &Value, path: &str) -> Result<Value, String> {
+        match schema {
+            Value::Bool(_) => Ok(schema.clone()),
+            Value::Object(members) => self.members(members, path).map(Value::Object),
+            other => Err(format!(
+                "the schema at {path} must be an object or a boolean, not {other:.40}"
+            )),
+        }
+    }
+
+    fn members(
+        &self,
+        members: &Map<String, Value>,
+        path: &str,
+    ) -> Result<Map<String, Value>, String> {
+        let mut prepared = Map::new();
+        for (name, value) in members {
+            let place = format!("{path}/{name}");
+            match keyword(name) {
+                Keyword::Assertion => {
+                    prepared.insert(name.clone(), value.clone());
+                }
+                Keyword::Format => formats::prepare(members, value, path, &mut prepared)?,
+                Keyword::Schema => {
+                    prepared.insert(name.clone(), self.schema_or_list(value, &place)?);
+                }
+                Keyword::Schemas => {
+                    let schemas = self.list(name, value, &place)?;
+                    disjoint::add_schemas(name, schemas, &mut prepared);
+                }
+                Keyword::NamedSchemas => {
+                    prepared.insert(name.clone(), self.named(name, value, &place)?);
+                }
+                Keyword::OneOf => {
+                    let options = self.list(name, value, &place)?;
+                    disjoint::add_one_of(self.root, options, &mut prepared);
+                }
+                Keyword::Annotation => {}
+                Keyword::Neutral(neutral) if neutral == *value => {}
+                Keyword::PropertyNames if names::say_nothing(value) => {}
+                Keyword::PropertyNames => names::check_place(members, path)?,
+                Keyword::Neutral(_) | Keyword::Unsupported => return Err(unsupported(name, path)),
+                Keyword::Unknown => return Err(unknown(name, path)),
+            }
+        }
+        if let Some(value) = members.get("propertyNames") {
+            names::apply(value, &mut prepared, path)?;
+        }
+        check_type(&prepared, path)?;
+        Ok(prepared)
+    }
+
+    fn schema_or_list(&self, value: &Value, path: &str) -> Result<Value, String> {
+        match value {
+            Value::Array(_) => self.list("items", value, path),
+            _ => self.schema(value, path),
+        }
+    }
+
+    fn list(&self, name: &str, value: &Value, path: &str) -> Result<Value, String> {
+        let Value::Array(schemas) = value else {
+            return Err(format!("'{name}' at {path} must be an array of schemas"));
+        };
+        let prepare = |(index, schema)| self.schema(schema, &format!("{path}/{index}"));
+        let prepared: Result<Vec<_>, _> = schemas.iter().enumerate().map(prepare).collect();
+        Ok(Value::Array(prepared?))
+    }
+
+    fn named(&self, name: &str, value: &Value, path: &str) -> Result<Value, String> {
+        let Value::Object(schemas) = value else {
+            return Err(format!("'{name}' at {path} must be an object of schemas"));
+        };
+        let mut prepared = Map::new();
+        for (key, schema) in schemas {
+            prepared.insert(key.clone(), self.schema(schema, &format!("{path}/{key}"))?);
+        }
+        Ok(Value::Object(prepared))
+    }
+}
+
+const TYPES: [&str; 7] = [
+    "null", "boolean", "integer", "number", "string", "array", "object",
+];
+
+fn check_type(members: &Map<String, Value>, path: &str) -> Result<(), String> {
+    let is_type = |value: &Value| value.as_str().is_some_and(|name| TYPES.contains(&name));
+    let is_good = match members.get("type") {
+        None => true,
+        Some(Value::Array(types)) => !types.is_empty() && types.iter().all(is_type),
+        Some(value) => is_type(value),
+    };
+    if is_good {
+        return Ok(());
+    }
+    let names = TYPES.join(", ");
+    Err(format!(
+        "'type' at {path} must be one of {names}, or an array of them"
+    ))
+}
+
+fn unsupported(name: &str, path: &str) -> String {
+    format!("the keyword '{name}' at {path} is not supported")
+}
+
+fn unknown(name: &str, path: &str) -> String {
+    format!("the keyword '{name:.64}' at {path} is unknown; name an annotation 'x-…'")
+}
+
+#[cfg(test)]
+mod tests;

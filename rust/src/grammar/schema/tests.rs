@@ -1,0 +1,91 @@
+use serde_json::{Value, json};
+
+use super::prepare;
+
+fn refusal(schema: &Value) -> String {
+    prepare(schema).expect_err("a refusal")
+}
+
+#[test]
+fn what_is_enforced_stays_as_it_is() {
+    let schema = json!({
+        "type": "object",
+        "properties": {
+            "name": {"type": "string", "minLength": 1, "pattern": "^[a-z]+$"},
+            "when": {"type": "string", "format": "date-time"},
+            "tags": {"type": "array", "items": {"enum": ["a", "b"]}, "maxItems": 3},
+            "next": {"anyOf": [{"$ref": "#/$defs/node"}, {"type": "null"}]}
+        },
+        "required": ["name"],
+        "additionalProperties": false,
+        "$defs": {"node": {"type": "integer", "minimum": 0}}
+    });
+    assert_eq!(prepare(&schema), Ok(schema));
+}
+
+#[test]
+fn what_cannot_be_enforced_is_refused_by_name_and_place() {
+    let schema = json!({"properties": {"tags": {"type": "array", "uniqueItems": true}}});
+    assert_eq!(
+        refusal(&schema),
+        "the keyword 'uniqueItems' at #/properties/tags is not supported"
+    );
+    for name in ["not", "if", "contains", "dependentRequired", "$dynamicRef"] {
+        assert!(refusal(&json!({"anyOf": [{ name: {} }]})).contains(name));
+    }
+    assert!(refusal(&json!({"minLenght": 3})).contains("'minLenght' at # is unknown"));
+    assert!(refusal(&json!({"items": {"format": "regex"}})).contains("'regex' at #/items"));
+    assert!(refusal(&json!({"type": "strnig"})).contains("'type' at #"));
+    assert!(refusal(&json!({"items": 3})).contains("#/items"));
+}
+
+#[test]
+fn a_property_may_have_a_keyword_s_name() {
+    let schema = json!({"type": "object", "properties": {"not": {"type": "string"}}});
+    assert_eq!(prepare(&schema), Ok(schema));
+}
+
+#[test]
+fn what_says_nothing_is_left_out() {
+    let schema = json!({
+        "$schema": "http://json-schema.org/draft-04/schema#",
+        "title": "T", "x-order": 3, "x-guidance": {"lenient": true}, "nullable": false,
+        "type": "integer", "format": "int64", "uniqueItems": false,
+        "propertyNames": {"type": "string"}
+    });
+    assert_eq!(prepare(&schema), Ok(json!({"type": "integer"})));
+}
+
+#[test]
+fn a_tagged_union_is_any_of_its_members() {
+    let member = |tag: &str| json!({"type": "object", "properties": {"kind": {"const": tag}}, "required": ["kind"]});
+    let options = json!([{"$ref": "#/$defs/cat"}, {"$ref": "#/$defs/dog"}]);
+    let schema = json!({"oneOf": options, "$defs": {"cat": member("cat"), "dog": member("dog")}});
+    let prepared = prepare(&schema).expect("schema");
+    assert_eq!(prepared["allOf"], json!([{"anyOf": options}]));
+    let same = json!({"oneOf": options, "$defs": {"cat": member("cat"), "dog": member("cat")}});
+    assert_eq!(prepare(&same).expect("schema")["oneOf"], options);
+}
+
+#[test]
+fn one_of_types_that_differ_is_any_of_them() {
+    let options = json!([{"type": "string"}, {"type": ["integer", "null"]}]);
+    let prepared = prepare(&json!({"oneOf": options})).expect("schema");
+    assert_eq!(prepared, json!({"allOf": [{"anyOf": options}]}));
+    let numbers = json!([{"type": "number"}, {"type": "integer"}]);
+    let prepared = prepare(&json!({"oneOf": numbers})).expect("schema");
+    assert_eq!(prepared, json!({"oneOf": numbers}));
+}
+
+#[test]
+fn names_that_are_listed_become_properties() {
+    let schema = json!({"type": "object", "propertyNames": {"enum": ["a", "b"]}, "additionalProperties": {"type": "integer"}});
+    let expected = json!({
+        "type": "object",
+        "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}},
+        "additionalProperties": false
+    });
+    assert_eq!(prepare(&schema), Ok(expected));
+    let schema = json!({"propertyNames": {"pattern": "^x"}, "properties": {"y": true}});
+    assert!(refusal(&schema).contains("propertyNames"));
+}

@@ -1,0 +1,152 @@
+//! What of a choice has come out of its chain: told as events, or added up for the plain answer.
+
+use std::ops::Range;
+
+use crate::delta::{Delta, Fold, Kind};
+use crate::dialect::{Details, Ending, StopMatch, Usage};
+use crate::finish_reason::FinishReason;
+use crate::opening::Opening;
+use crate::token_table::TokenTable;
+use crate::vocabulary::Vocabulary;
+
+use super::frames::Frames;
+
+#[derive(Debug)]
+pub(super) struct Shown {
+    index: usize,
+    includes_reasoning: bool,
+    /// Of plain answers only.
+    pub(super) fold: Fold,
+    /// Of plain answers only: the tokens that came out as text.
+    pub(super) text_tokens: Vec<Range<u32>>,
+    /// Where the request asked for more than text: rows of the tokens that are not told yet, or of all in plain answers.
+    pub(super) table: Option<TokenTable>,
+    /// Given by the engine, shown or not.
+    pub(super) num_tokens: u32,
+    /// Of these, those that came out of the chain, and those that came out with reasoning.
+    num_tokens_out: u32,
+    num_reasoning_tokens: u32,
+    /// Of the prompt, and those of them that a cache had.
+    prompt_tokens: u32,
+    pub(super) num_cached_tokens: u32,
+    /// Whether a tool call was shown.
+    has_called: bool,
+    /// Whether what came last is text, or nothing did.
+    is_in_text: bool,
+}
+
+impl Shown {
+    pub(super) fn new(index: usize, opening: &Opening) -> Self {
+        let output = &opening.output;
+        let num_top = output.logprobs.unwrap_or(0) as usize;
+        Self {
+            index,
+            includes_reasoning: output.includes_reasoning,
+            fold: Fold::default(),
+            text_tokens: Vec::new(),
+            table: output.tells_tokens().then(|| TokenTable::new(num_top)),
+            num_tokens: 0,
+            num_tokens_out: 0,
+            num_reasoning_tokens: 0,
+            prompt_tokens: opening.prompt_tokens,
+            num_cached_tokens: 0,
+            has_called: false,
+            is_in_text: true,
+        }
+    }
+
+    /// What the choice cost so far.
+    pub(super) fn usage(&self) -> Usage {
+        Usage {
+            prompt_tokens: u64::from(self.prompt_tokens),
+            cached_tokens: u64::from(self.num_cached_tokens),
+            completion_tokens: u64::from(self.num_tokens),
+            reasoning_tokens: u64::from(self.num_reasoning_tokens),
+        }
+    }
+
+    pub(super) fn details<'a>(&'a self, vocabulary: &'a Vocabulary) -> Details<'a> {
+        Details {
+            tokens: self.table.as_ref(),
+            vocabulary,
+            usage: self.usage(),
+        }
+    }
+
+    /// Takes what comes out of the chain.
+    pub(super) fn add(&mut self, delta: &Delta<'_>, vocabulary: &Vocabulary, frames: &mut Frames) {
+        let tokens = delta.tokens.clone();
+        debug_assert_eq!(
+            tokens.start, self.num_tokens_out,
+            "deltas leave no token out"
+        );
+        self.num_tokens_out = tokens.end;
+        self.is_in_text = delta.kind == Kind::Text;
+        match delta.kind {
+            Kind::Reasoning => {
+                self.num_reasoning_tokens += tokens.end - tokens.start;
+                if !self.includes_reasoning {
+                    return;
+                }
+            }
+            Kind::ToolCall { .. } => self.has_called = true,
+            Kind::Text | Kind::ToolArguments { .. } => {}
+        }
+        if frames.is_streamed {
+            let details = self.details(vocabulary);
+            frames.write(|writer, out| writer.push_delta(self.index, delta, &details, out));
+            self.forget_told();
+        } else {
+            self.fold.add(delta);
+            if self.is_in_text {
+                add_range(&mut self.text_tokens, tokens);
+            }
+        }
+    }
+
+    /// The end of the choice as it is told: one that stops after it has called a tool ends for that.
+    pub(super) fn reason_of(&self, reason: FinishReason) -> FinishReason {
+        match reason {
+            FinishReason::Stop if self.has_called => FinishReason::ToolCalls,
+            other => other,
+        }
+    }
+
+    /// Tells the end, with the tokens that no delta told.
+    pub(super) fn end(
+        &mut self,
+        reason: FinishReason,
+        stop: Option<&StopMatch>,
+        vocabulary: &Vocabulary,
+        frames: &mut Frames,
+    ) {
+        let tokens = self.num_tokens_out..self.num_tokens;
+        if frames.is_streamed {
+            let ending = Ending {
+                reason,
+                tokens,
+                is_text: self.is_in_text,
+                stop,
+            };
+            let details = self.details(vocabulary);
+            frames.write(|writer, out| writer.push_finish(self.index, &ending, &details, out));
+        } else if self.is_in_text {
+            add_range(&mut self.text_tokens, tokens);
+        }
+    }
+
+    fn forget_told(&mut self) {
+        if let Some(table) = &mut self.table {
+            table.forget_before(self.num_tokens_out);
+        }
+    }
+}
+
+/// Adds tokens that come after all others.
+fn add_range(ranges: &mut Vec<Range<u32>>, tokens: Range<u32>) {
+    match ranges.last_mut() {
+        Some(last) if last.end == tokens.start => last.end = tokens.end,
+        _ if tokens.is_empty() => {}
+        _ => ranges.push(tokens),
+    }
+}

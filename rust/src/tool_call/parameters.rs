@@ -1,0 +1,268 @@
+//! Arguments as tagged texts, as `<parameter=city>Paris</parameter>`, made into a JSON object.
+//!
+//! A parameter whose type is string streams as it comes. One of another type is converted when it is whole; what cannot
+//! be converted is a string. A parameter that the tool's schema does not know is one, too.
+
+use super::output::Output;
+use super::scan::{Cursor, Scanned, Stop, partial_len};
+use super::schemas::{Tool, Types};
+
+/// Bytes of a value that are kept for its conversion; a longer one is a string.
+const MAX_VALUE_BYTES: usize = 1024 * 1024;
+
+/// How the parameters of a format are tagged.
+#[derive(Debug)]
+pub struct Parameters {
+    /// Any of these begins a parameter; its name follows.
+    pub opens: &'static [&'static str],
+    /// Ends the name, and attributes behind it: `string="false"` says that the value is JSON.
+    pub name_close: &'static str,
+    /// Stands before the value, perhaps after white space.
+    pub value_open: &'static str,
+    /// Ends the value.
+    pub value_close: &'static str,
+    /// Ends the call.
+    pub close: &'static str,
+    /// Whether a line break right after `value_open` and one right before `value_close` are no part of the value.
+    pub is_padded: bool,
+    /// What models write between a parameter's name and its value's start, as [`name_close`](Self::name_close) alone
+    /// does not tell: an attribute, where there are some.
+    pub has_attributes: bool,
+    /// Whether models write the line breaks that `is_padded` allows.
+    pub writes_padding: bool,
+    /// What models write behind each tag.
+    pub line: &'static str,
+}
+
+#[derive(Debug, PartialEq)]
+enum Expect {
+    Parameter,
+    /// A value whose types are these; all of it, or the rest of a string.
+    Value(Types),
+    String {
+        is_begun: bool,
+    },
+}
+
+/// The arguments of one call.
+#[derive(Debug)]
+pub(super) struct ParametersReader {
+    syntax: &'static Parameters,
+    expect: Expect,
+    has_any: bool,
+    /// Bytes of an unfinished value in which its end was sought.
+    num_sought: usize,
+}
+
+/// A parameter's name, and what its attributes say of its value.
+struct Header<'a> {
+    name: &'a str,
+    is_json: Option<bool>,
+}
+
+impl ParametersReader {
+    pub(super) fn new(syntax: &'static Parameters) -> Self {
+        Self {
+            syntax,
+            expect: Expect::Parameter,
+            has_any: false,
+            num_sought: 0,
+        }
+    }
+
+    /// Reads on. Returns the bytes used, and `Ok` when the call is whole.
+    pub(super) fn read(
+        &mut self,
+        text: &str,
+        tool: &Tool,
+        out: &mut Output,
+    ) -> (usize, Scanned<()>) {
+        let mut at = 0;
+        loop {
+            let mut cursor = Cursor::new(&text[at..]);
+            let step = match self.expect {
+                Expect::Parameter => self.read_parameter(&mut cursor, tool, out),
+                Expect::Value(types) => self.read_value(&mut cursor, types, out),
+                Expect::String { is_begun } => self.read_string(&mut cursor, is_begun, out),
+            };
+            at += cursor.at;
+            match step {
+                Ok(true) => return (at, Ok(())),
+                Ok(false) => {}
+                Err(why) => return (at, Err(why)),
+            }
+        }
+    }
+
+    /// The text has ended: a value that was kept is given.
+    pub(super) fn finish(&mut self, rest: &str, out: &mut Output) {
+        match self.expect {
+            Expect::Parameter => {}
+            Expect::Value(types) => {
+                let value = self.unpadded(rest);
+                out.arguments(&types.json(value));
+            }
+            Expect::String { is_begun } => {
+                let rest = if is_begun {
+                    rest
+                } else {
+                    self.unpadded_start(rest)
+                };
+                out.escaped_arguments(rest);
+            }
+        }
+    }
+
+    /// Up to a parameter's value, or the call's end (true).
+    fn read_parameter(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        tool: &Tool,
+        out: &mut Output,
+    ) -> Scanned<bool> {
+        let mut ahead = *cursor;
+        ahead.space();
+        if ahead.maybe(self.syntax.close)? {
+            out.arguments(if self.has_any { "}" } else { "{}" });
+            *cursor = ahead;
+            return Ok(true);
+        }
+        let header = self.read_header(&mut ahead)?;
+        let types = match header.is_json {
+            Some(true) => Types::OTHERS | Types::STRING,
+            Some(false) => Types::STRING,
+            None => tool.types(header.name),
+        };
+        out.arguments(if self.has_any { ", \"" } else { "{\"" });
+        out.escaped_arguments(header.name);
+        out.arguments("\": ");
+        self.has_any = true;
+        self.num_sought = 0;
+        self.expect = if types.is_text() {
+            out.arguments("\"");
+            Expect::String { is_begun: false }
+        } else {
+            Expect::Value(types)
+        };
+        *cursor = ahead;
+        Ok(false)
+    }
+
+    fn read_header<'a>(&self, cursor: &mut Cursor<'a>) -> Scanned<Header<'a>> {
+        let mut is_open = false;
+        for open in self.syntax.opens {
+            if cursor.maybe(open)? {
+                is_open = true;
+                break;
+            }
+        }
+        if !is_open {
+            return Err(Stop::Fail);
+        }
+        let rest = cursor.rest();
+        let len = rest.find(self.syntax.name_close).ok_or(Stop::Wait)?;
+        cursor.at += len + self.syntax.name_close.len();
+        if !self.syntax.value_open.is_empty() {
+            cursor.space();
+            cursor.literal(self.syntax.value_open)?;
+        }
+        let header = &rest[..len];
+        let (name, attributes) = header
+            .trim()
+            .trim_start_matches('"')
+            .split_once('"')
+            .unwrap_or((header, ""));
+        let is_json = attributes
+            .contains("string=")
+            .then(|| attributes.contains("\"false\""));
+        let name = name.trim();
+        Ok(Header { name, is_json })
+    }
+
+    /// A value that is not only a string: whole, or not at all.
+    fn read_value(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        types: Types,
+        out: &mut Output,
+    ) -> Scanned<bool> {
+        let rest = cursor.rest();
+        let Some(len) = self.seek_close(rest, MAX_VALUE_BYTES) else {
+            if rest.len() < MAX_VALUE_BYTES {
+                return Err(Stop::Wait);
+            }
+            out.arguments("\"");
+            self.expect = Expect::String { is_begun: false };
+            return Ok(false);
+        };
+        out.arguments(&types.json(self.unpadded(&rest[..len])));
+        cursor.at += len + self.syntax.value_close.len();
+        self.expect = Expect::Parameter;
+        Ok(false)
+    }
+
+    /// What of a string has come, but for what may be its end.
+    fn read_string(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        is_begun: bool,
+        out: &mut Output,
+    ) -> Scanned<bool> {
+        let rest = cursor.rest();
+        let start = if is_begun {
+            rest
+        } else {
+            self.unpadded_start(rest)
+        };
+        if start.is_empty() {
+            return Err(Stop::Wait);
+        }
+        let close = self.syntax.value_close;
+        if let Some(len) = start.find(close) {
+            let value = &start[..len];
+            let value = value
+                .strip_suffix('\n')
+                .filter(|_| self.syntax.is_padded)
+                .unwrap_or(value);
+            out.escaped_arguments(value);
+            out.arguments("\"");
+            cursor.at += rest.len() - start.len() + len + close.len();
+            self.expect = Expect::Parameter;
+            return Ok(false);
+        }
+        let mut safe = &start[..start.len() - partial_len(start, close)];
+        if self.syntax.is_padded {
+            safe = safe.strip_suffix('\n').unwrap_or(safe);
+        }
+        if !safe.is_empty() {
+            out.escaped_arguments(safe);
+            cursor.at += rest.len() - start.len() + safe.len();
+            self.expect = Expect::String { is_begun: true };
+        }
+        Err(Stop::Wait)
+    }
+
+    /// Where `value_close` begins, within `limit` bytes. What was sought in vain is not sought again.
+    fn seek_close(&mut self, text: &str, limit: usize) -> Option<usize> {
+        let close = self.syntax.value_close;
+        let from = (0..=self.num_sought.min(text.len()))
+            .rev()
+            .find(|at| text.is_char_boundary(*at))?;
+        let found = text[from..].find(close).map(|len| from + len);
+        self.num_sought = text.len().saturating_sub(close.len());
+        found.filter(|len| len + close.len() <= limit)
+    }
+
+    fn unpadded_start<'a>(&self, text: &'a str) -> &'a str {
+        text.strip_prefix('\n')
+            .filter(|_| self.syntax.is_padded)
+            .unwrap_or(text)
+    }
+
+    fn unpadded<'a>(&self, text: &'a str) -> &'a str {
+        let text = self.unpadded_start(text);
+        text.strip_suffix('\n')
+            .filter(|_| self.syntax.is_padded)
+            .unwrap_or(text)
+    }
+}

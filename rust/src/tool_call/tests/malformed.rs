@@ -1,0 +1,150 @@
+//! What is no call is text, and nothing of it is lost.
+
+use serde_json::json;
+
+use super::{calls, parse};
+
+#[test]
+fn what_does_not_become_a_call_stays_text() {
+    let texts = [
+        ("hermes", "<tool_call>\nnot json\n</tool_call>"),
+        (
+            "hermes",
+            "<tool_call>\n{\"name\": \"unknown_tool\", \"arguments\": {}}\n</tool_call>",
+        ),
+        ("hermes", "<tool_call>\n{\"name\": \"get_ti"),
+        ("hermes", "a < b and <tool"),
+        ("mistral", "[TOOL_CALLS] [1, 2]"),
+        ("mistral", "[TOOL_CALLS]get_weather[ARGS]oops"),
+        ("llama3_json", "{\"answer\": 42, \"name\": \"get_time\"}"),
+        ("llama3_json", "  \n "),
+        ("pythonic", "[get_weather(\"Paris\")]"),
+        ("pythonic", "[unknown_tool(a=1)]"),
+        (
+            "qwen3_coder",
+            "<tool_call>\n<function=unknown_tool>\n</function>\n</tool_call>",
+        ),
+        ("glm45", "<tool_call>get_weather and more</tool_call>"),
+        (
+            "kimi_k2",
+            "<|tool_calls_section_begin|><|tool_call_begin|>functions.unknown_tool:0<|tool_call_argument_begin|>{}",
+        ),
+        ("deepseek_v31", "<｜tool▁calls▁begin｜><｜tool▁calls▁end｜>"),
+    ];
+    for (format, text) in texts {
+        let fold = parse(format, &[text]);
+        assert_eq!(
+            (fold.text.as_str(), fold.tool_calls.len()),
+            (text, 0),
+            "{format}"
+        );
+    }
+}
+
+#[test]
+fn a_call_behind_a_broken_one_is_found() {
+    let output =
+        "<tool_call>oops<tool_call>{\"name\": \"get_time\", \"arguments\": {}}</tool_call>";
+    let fold = parse("hermes", &[output]);
+    assert_eq!(fold.text, "<tool_call>oops");
+    assert_eq!(calls(&fold), json!([["get_time", {}]]));
+}
+
+#[test]
+fn an_unknown_tool_behind_a_known_one_is_text() {
+    let output = "[get_time(), unknown_tool(a=1)]";
+    let fold = parse("pythonic", &[output]);
+    assert_eq!(fold.text, ", unknown_tool(a=1)]");
+    assert_eq!(calls(&fold), json!([["get_time", {}]]));
+}
+
+#[test]
+fn arguments_that_are_cut_off_end_where_they_are_cut() {
+    for (format, output, arguments) in [
+        (
+            "hermes",
+            "<tool_call>{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Par",
+            "{\"city\": \"Par",
+        ),
+        (
+            "qwen3_coder",
+            "<function=get_weather><parameter=city>\nPar",
+            "{\"city\": \"Par",
+        ),
+        (
+            "qwen3_coder",
+            "<function=get_weather><parameter=days>\n12",
+            "{\"days\": 12",
+        ),
+        ("pythonic", "[get_weather(city=\"Par", "{\"city\": \"Par"),
+        (
+            "gemma4",
+            "<|tool_call>call:get_weather{city:<|\"|>Par<|",
+            "{\"city\": \"Par<|",
+        ),
+    ] {
+        let fold = parse(format, &[output]);
+        assert_eq!(fold.tool_calls[0].arguments, arguments, "{format}");
+        assert_eq!(fold.text, "", "{format}");
+    }
+}
+
+#[test]
+fn a_frame_whose_end_is_cut_off_leaves_no_text() {
+    for output in [
+        "<tool_call>{\"name\": \"get_time\", \"arguments\": {}}\n</tool_",
+        "<tool_call>{\"name\": \"get_time\", \"arguments\": {}}",
+        "<tool_call>{\"name\": \"get_time\", \"arguments\": {}}</tool_call>\n",
+    ] {
+        let fold = parse("hermes", &[output]);
+        assert_eq!(
+            (fold.text.as_str(), calls(&fold)),
+            ("", json!([["get_time", {}]]))
+        );
+    }
+}
+
+#[test]
+fn arguments_that_break_off_are_followed_by_text() {
+    let fold = parse("pythonic", &["[get_weather(city=\"Paris\" oops)]"]);
+    assert_eq!(fold.tool_calls[0].arguments, "{\"city\": \"Paris\"");
+    assert_eq!(fold.text, " oops)]");
+}
+
+#[test]
+fn a_head_is_held_within_a_bound() {
+    let long = format!(
+        "<tool_call>{{\"arguments\": {{\"city\": \"{}\"}}, ",
+        "x".repeat(20_000)
+    );
+    let fold = parse("hermes", &[&long, "\"name\": \"get_weather\"}</tool_call>"]);
+    assert_eq!(fold.tool_calls.len(), 0);
+    assert!(fold.text.starts_with("<tool_call>{\"arguments\""));
+    assert_eq!(
+        fold.text.len(),
+        long.len() + "\"name\": \"get_weather\"}</tool_call>".len()
+    );
+}
+
+#[test]
+fn deep_nesting_ends_a_call() {
+    let output = format!("[search(query={})]", "[".repeat(100_000));
+    let fold = parse("pythonic", &[&output]);
+    assert!(fold.tool_calls[0].arguments.len() < 200);
+    let hermes = format!(
+        "<tool_call>{{\"name\": \"search\", \"arguments\": {}",
+        "{".repeat(100_000)
+    );
+    assert_eq!(
+        parse("hermes", &[&hermes]).tool_calls[0].arguments.len(),
+        100_000
+    );
+}
+
+#[test]
+fn more_calls_than_the_bound_are_text() {
+    let output = "<function=get_time></function>".repeat(300);
+    let fold = parse("qwen3_xml", &[&output]);
+    assert_eq!(fold.tool_calls.len(), 256);
+    assert_eq!(fold.text.matches("<function=get_time>").count(), 44);
+}
