@@ -26,7 +26,6 @@ _NAMES = {
     "reasoning_effort": "output_config.effort",
     "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
     "continue_final_message": "messages",
-    "thinking_token_budget": "thinking.budget_tokens",
 }
 #: A chat knows no more than "xhigh".
 _EFFORTS = {"max": "xhigh"}
@@ -146,7 +145,9 @@ class MessagesRequest(GenerationBody, _Prompt):
             "stream": request.stream,
         }
         request._chat = to_chat(MessagesChat, fields, request.model_extra or {}, limits, names=_NAMES)
-        return Parsed(request, request._chat.warnings)
+        has_budget = request.thinking is not None and request.thinking.budget_tokens is not None
+        # A thought ends by itself, at the latest with max_tokens.
+        return Parsed(request, request._chat.warnings + (["thinking.budget_tokens"] if has_budget else []))
 
     @property
     def chat(self) -> MessagesChat:
@@ -206,7 +207,6 @@ def _chat_thinking(thinking: Thinking | None) -> dict[str, Any]:
         return {"enable_thinking": False, "include_reasoning": False}
     return {
         "enable_thinking": True,
-        "thinking_token_budget": thinking.budget_tokens,
         "include_reasoning": False if thinking.display == "omitted" else None,
     }
 
