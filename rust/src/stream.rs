@@ -188,7 +188,10 @@ impl Stream {
         Taken {
             read,
             status: self.status.unwrap_or(0),
-            receipt: self.status.map(|_| self.receipt()),
+            receipt: self.status.map(|_| Receipt {
+                record: self.frames.take_record(),
+                ..self.receipt()
+            }),
         }
     }
 
@@ -209,6 +212,7 @@ impl Stream {
                 .map(|first| first - self.opening.arrival),
             finish_reason: self.choices.first().and_then(|choice| choice.reason),
             error: self.error.clone(),
+            record: None,
         }
     }
 
