@@ -226,7 +226,7 @@ class Receipt:
     #: From `arrival` to the first token of any choice; None where none came.
     @property
     def time_to_first_token_s(self) -> float | None: ...
-    #: Of the first choice: "stop", "length", "abort" (the client left) or "error".
+    #: Of the first choice: "stop", "length", "tool_calls", "abort" (the client left) or "error".
     @property
     def finish_reason(self) -> str | None: ...
     #: The row of the error table that it failed of.
@@ -477,7 +477,7 @@ def parse_output(
     that there are not and on tools that are no JSON array."""
 
 def tool_grammar(
-    format: str,
+    format: str,  # noqa: A002 - as everywhere
     tools: bytes,
     *,
     vocabulary: Vocabulary,

@@ -180,6 +180,10 @@ class Settings(BaseModel):
     strict: Literal["on", "off"] = Field(
         default="off", description="refuse fields of a request that nothing acts on, instead of a warning"
     )
+    grammar_threads: int = Field(
+        default=2, ge=1, le=64, description="threads that compile grammars, and as many that compute their masks"
+    )
+
     api_key: ApiKeys = Field(
         default_factory=list, description="accepted API key, may be repeated; none: no authentication"
     )

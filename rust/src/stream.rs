@@ -101,8 +101,8 @@ impl Stream {
         }
         let (choice, frames) = (&mut self.choices[index], &mut self.frames);
         let keeps_tokens = choice.keeps_tokens();
-        let stop_id = ids.iter().rev().find_map(|id| u32::try_from(*id).ok());
-        let stop_id = stop_id.filter(|_| end == Some(FinishReason::Stop));
+        let is_stop = end == Some(FinishReason::Stop);
+        let stop_id = is_stop.then(|| last_id(ids)).flatten();
         let num_hidden = usize::from(stop_id.is_some() && !self.opening.output.includes_stop);
         let mut num_seen = 0;
         for (place, id) in ids.iter().enumerate() {
@@ -293,6 +293,10 @@ impl Stream {
         }
         total
     }
+}
+
+fn last_id(ids: &[i32]) -> Option<u32> {
+    ids.iter().rev().find_map(|id| u32::try_from(*id).ok())
 }
 
 #[cfg(test)]

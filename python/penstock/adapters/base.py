@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -19,7 +20,7 @@ from penstock.adapters.token_engine import generate
 from penstock.adapters.token_prompts import is_quick, read_token_prompts, template_options, unread_options
 from penstock.errors import ApiError
 from penstock.generation import Prompt, SamplingDefaults, SamplingParams
-from penstock.prompt import PromptEncoder, ThoughtMarkers, thought_markers
+from penstock.prompt import PromptEncoder, ThoughtMarkers, bad_word_ids, thought_markers
 from penstock.protocol import ChatCompletionRequest
 
 __all__ = ["InferenceEngineAdapter", "ReturnSample", "TokenEngineAdapter"]
@@ -156,6 +157,11 @@ class TokenEngineAdapter(InferenceEngineAdapter, Engine):
         if request.has_tools and request.tool_use.is_enforced and not self.abilities.json:
             unread.append("tools.strict")
         return unread
+
+    def read_sampling(self, sampling: SamplingParams) -> SamplingParams:
+        words = bad_word_ids(self.prompt.tokenizer, sampling.bad_words)
+        self.prompt.check_vocabulary([token for word in words for token in word], param="bad_words")
+        return replace(sampling, bad_words=(), bad_word_ids=words)
 
     def check_ids(self, ids: Sequence[int], *, param: str) -> None:
         self.prompt.check_vocabulary(ids, param=param)

@@ -25,6 +25,7 @@ from penstock.protocol.messages import ChatMessage, FunctionCall, ToolCall
 from penstock.protocol.models import ModelFormats, ModelList, ModelObject, ModelSamplingDefaults, capabilities_of
 from penstock.protocol.responses import ResponsesChat, ResponsesRequest
 from penstock.protocol.sampling import sampling_params
+from penstock.protocol.structured import StructuredOutput, structured_output
 from penstock.protocol.tokenize import DetokenizeRequest, TokenizeRequest
 from penstock.protocol.tool_use import ToolUse
 from penstock.protocol.tools import (
@@ -75,6 +76,7 @@ __all__ = [
     "ResponsesChat",
     "ResponsesRequest",
     "StreamOptions",
+    "StructuredOutput",
     "TokenizeRequest",
     "ToolCall",
     "ToolDefinition",
@@ -89,4 +91,5 @@ __all__ = [
     "parse_completion",
     "parse_tool_call",
     "sampling_params",
+    "structured_output",
 ]

@@ -40,7 +40,6 @@ UNDECLARED: dict[str, Any] = {
     "tools": None,
     "tool_choice": None,
     "parallel_tool_calls": None,
-    "response_format": None,
     "reasoning_effort": None,
     "best_of": None,
     "echo": None,
@@ -137,6 +136,7 @@ class GenerationFields(GenerationBody):
         adds_special_tokens: whether a prompt gets the tokenizer's special tokens where the client says nothing.
         logit_bias: added to the logits of these tokens; allowed_token_ids: no others are drawn.
         bad_words: texts that the answer may not hold.
+        response_format, structured_outputs: the form that the answer must have (`structured`), OpenAI's and vLLM's.
         truncate_prompt_tokens: only so many of a prompt's last tokens are read; -1: as many as leave room.
     """
 
@@ -163,6 +163,8 @@ class GenerationFields(GenerationBody):
     logit_bias: dict[TokenId, Bias] | None = Field(None, max_length=MAX_LOGIT_BIAS)
     allowed_token_ids: TokenIds | None = Field(None, max_length=MAX_ALLOWED_TOKEN_IDS)
     bad_words: Annotated[list[BadWord], FAIL_FAST] | None = Field(None, max_length=MAX_BAD_WORDS)
+    response_format: dict[str, Any] | None = None
+    structured_outputs: dict[str, Any] | None = None
     seed: int | None = Field(None, ge=-_INT64_MAX - 1, le=_INT64_MAX)
     include_stop_str_in_output: bool | None = None
     skip_special_tokens: bool | None = None

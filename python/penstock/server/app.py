@@ -108,7 +108,7 @@ class PenstockServer(ApiHandlers):
         _check_ids(model.engine, sampling)
         try:
             return await generate(
-                request, raw_request, model=model, sampling=sampling, pool=self.pool,
+                request, raw_request, model=model, sampling=sampling, pool=self.pool, grammar_pool=self.grammar_pool,
                 reasoning_field=self.settings.reasoning_field,
             )  # fmt: skip
         except ApiError as error:

@@ -143,6 +143,7 @@ class BaseInferenceApiServer(ABC):
         self.limits = self._make_limits()
         self.tools = ToolRegistry(timeout_s=tool_timeout)
         self.pool = WorkerPool(chosen.tokenizer_threads, max_jobs=_MAX_POOL_JOBS)
+        self.grammar_pool = WorkerPool(chosen.grammar_threads, max_jobs=_MAX_POOL_JOBS, name="grammar", jobs="grammars")
         self.documents = self._make_documents(enable_auth_ui=enable_auth_ui) if chosen.docs == "on" else None
         self.access_log = AccessLog()
         self.start_time = time.time()
@@ -321,6 +322,7 @@ class BaseInferenceApiServer(ABC):
         self.begin_drain()
         await self.drain(0.0)
         self.pool.shut_down()
+        self.grammar_pool.shut_down()
         self.tools.shut_down()
         await asyncio.to_thread(self.access_log.stop)
         await self.on_shutdown()

@@ -124,7 +124,7 @@ fn push_spelling(id: u32, details: &Details<'_>, out: &mut Vec<u8>) {
 
 fn push_logprob(logprob: f32, out: &mut Vec<u8>) {
     if logprob > LEAST_LOGPROB {
-        out.extend_from_slice(logprob.to_string().as_bytes());
+        out.extend_from_slice(format!("{logprob:?}").as_bytes());
     } else {
         out.extend_from_slice(b"-9999.0"); // NaN too
     }
