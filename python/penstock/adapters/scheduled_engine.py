@@ -45,7 +45,7 @@ class ScheduledEngine(TokenEngineAdapter):
     def model_name(self) -> str:
         return self._model_name
 
-    @property
+    @cached_property
     def abilities(self) -> Abilities:  # type: ignore[override]  # as of the base
         return replace(super().abilities, json=True)
 
