@@ -32,9 +32,14 @@ async def constraint(
     Raises:
         ApiError: a form that cannot be enforced, or two at once.
     """
-    if engine.reads_extra or not engine.abilities.json:
+    form, budget, is_enforced = structured_output(request), None, False
+    if isinstance(request, ChatCompletionRequest):
+        budget, is_enforced = request.thinking_token_budget, request.tool_use.is_enforced
+    if (form is None and budget is None and not is_enforced) or engine.reads_extra:
+        return None
+    if not engine.abilities.json:
         return None  # the door has refused what the engine does not act on
-    form, calls = structured_output(request), _calls(request, engine)
+    calls = _calls(request, engine)
     if form is not None and calls is not None and calls.param == "tool_choice":
         raise ApiError(
             "invalid_value", f"'{form.param}' cannot be given where a tool must be called.", param=form.param
@@ -42,7 +47,6 @@ async def constraint(
     if form is not None and (either := _calls_or(form, request, engine)) is not None:
         form = either
     form = form or calls
-    budget = request.thinking_token_budget if isinstance(request, ChatCompletionRequest) else None
     thought = _thought(engine, is_thinking=is_thinking, max_tokens=budget, is_form_whole=form is not calls)
     if form is None and (budget is None or thought is None):
         return None
