@@ -161,6 +161,14 @@ class Settings(BaseModel):
     head_timeout_s: float = Field(
         default=30.0, gt=0, description="time a new connection has to send its first request's head"
     )
+    response_store: Path | None = Field(
+        default=None, description="SQLite file that keeps the answers of /v1/responses; default: in memory"
+    )
+    response_store_size: Size = Field(
+        default=64 * 1024 * 1024,
+        ge=4096,
+        description="bytes of answers that are kept, the longest unused go first (suffixes K, M, G)",
+    )
     drain_timeout_s: float = Field(default=30.0, ge=0, description="time that streams get to finish after SIGTERM")
     restart: int = Field(
         default=0, ge=0, le=100, description="how often within ten minutes a worker that was killed is started again"

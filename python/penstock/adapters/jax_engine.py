@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from penstock._core import Hub, Metrics, ModelMetrics
+from penstock.abilities import Abilities
 from penstock.adapters.scheduled_engine import ScheduledEngine
 from penstock.checkpoint import Checkpoint, inspect_checkpoint
 from penstock.config import Settings, load_settings
@@ -48,6 +50,10 @@ class JaxEngine(ScheduledEngine):
         self._checkpoint = checkpoint
         self._runner: JaxRunner | None = None
         self._num_compiles_counted = 0
+
+    @property
+    def abilities(self) -> Abilities:  # type: ignore[override]  # as the base has it
+        return replace(super().abilities, logprobs=True, penalties=True, logit_bias=True)
 
     @classmethod
     def load(cls, folder: str | Path, *, metrics: Metrics | None = None, **settings: Any) -> Self:

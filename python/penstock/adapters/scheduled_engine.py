@@ -104,7 +104,7 @@ class ScheduledEngine(TokenEngineAdapter):
         scheduler = self._thread.scheduler
         num_running, num_waiting, num_pages_in_use = scheduler.gauges if scheduler is not None else (0, 0, 0)
         return EngineStatus(
-            state=self._thread.state,
+            state=self.state,
             detail=self._thread.detail,
             num_running=num_running,
             num_waiting=num_waiting,

@@ -74,7 +74,7 @@ def _draw(
         scaled = scale(logits, params["temperature"])
         drawn = scaled + gumbel(params["rng_key"], positions, logits.shape[1])
         if keep is not None:
-            drawn = jnp.where(keep(scaled), drawn, -jnp.inf)
+            drawn = jnp.where(keep(scaled) | jnp.isnan(scaled), drawn, -jnp.inf)  # to be seen in the peaks
         return jnp.where(is_greedy[:, None], logits, drawn)
 
     if not is_dynamic:

@@ -115,7 +115,16 @@ Bias = Annotated[float, Field(ge=-MAX_BIAS, le=MAX_BIAS)]
 NumLogprobs = Annotated[int, Field(ge=0, le=MAX_LOGPROBS)]
 
 
-class GenerationFields(WireModel):
+class GenerationBody(WireModel):
+    """The body of an endpoint that generates: it has a door of its own."""
+
+    @classmethod
+    def parse(cls, body: bytes, limits: Limits) -> Parsed[Self]:
+        """The door of this endpoint. Raises ApiError, with `param`, on anything wrong."""
+        raise NotImplementedError(f"{cls.__name__} has no door of its own")
+
+
+class GenerationFields(GenerationBody):
     """The fields of /v1/chat/completions and /v1/completions that Penstock acts on, but for the prompt itself. Which of
     them an engine acts on is said by its `Abilities`; `fields` refuses the others.
 
@@ -174,11 +183,6 @@ class GenerationFields(WireModel):
                 raise
             return copy(UNDECLARED[name])
 
-    @classmethod
-    def parse(cls, body: bytes, limits: Limits) -> Parsed[Self]:
-        """The door of this endpoint. Raises ApiError, with `param`, on anything wrong."""
-        raise NotImplementedError(f"{cls.__name__} has no door of its own")
-
     @property
     def include_usage(self) -> bool:
         return self.stream_options is not None and bool(self.stream_options.include_usage)
@@ -217,6 +221,11 @@ class GenerationFields(WireModel):
     ) -> dict[str, Any]:
         """Those of `OutputOptions` by which tool calls and thoughts are read from the model's text."""
         return {}
+
+    @property
+    def assumed(self) -> frozenset[str]:
+        """Fields that the client has not given itself: where nothing reads them, it need not be told."""
+        return frozenset()
 
     @property
     def wants_special_tokens(self) -> bool:
@@ -276,7 +285,7 @@ class Limits:
     is_strict: bool = False
 
 
-RequestT = TypeVar("RequestT", bound=GenerationFields)
+RequestT = TypeVar("RequestT", bound=GenerationBody)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,7 @@ from penstock.protocol import (
     CompletionRequest,
     FinishReasonName,
     FunctionCallFormat,
+    GenerationBody,
     GenerationFields,
     Limits,
     ModelList,
@@ -238,7 +239,7 @@ class BaseInferenceApiServer(ABC):
         """
         if self.is_draining:
             raise ApiError("draining", "The server is shutting down.")
-        if issubclass(model, GenerationFields):
+        if issubclass(model, GenerationBody):
             self._check_has_room()
         return await read_body(model, request, limits=self.limits, pool=self.pool)
 

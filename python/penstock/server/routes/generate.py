@@ -35,7 +35,9 @@ async def generate(
     engine.check_sampling(sampling)
     quick = engine.is_quick(request)
     prompts = engine.read_prompts(request) if quick else await pool.run(engine.read_prompts, request)
-    raw_request.warnings += engine.unread_options(request)
+    if sampling.bad_words:
+        sampling = await pool.run(engine.read_sampling, sampling)
+    raw_request.warnings += [name for name in engine.unread_options(request) if name not in request.assumed]
     grammar = await constraint(request, engine, is_thinking=prompts[0].is_thinking, pool=grammar_pool)
     max_tokens = new_token_limit(engine, prompts, wanted=sampling.max_tokens, default=request.default_max_tokens)
     asked = request.new_token_limit
