@@ -133,17 +133,8 @@ impl PyGrammarRows {
         let row_keys: Vec<u64> = read_buffer(row_keys, "row_keys")?;
         let wait = seconds(wait_s)?;
         let taken = py.detach(|| self.inner.take_ready(&row_keys, wait));
-        let indices: Vec<u8> = taken
-            .indices
-            .iter()
-            .flat_map(|each| each.to_ne_bytes())
-            .collect();
-        let masks: Vec<u8> = taken
-            .masks
-            .iter()
-            .flat_map(|each| each.to_ne_bytes())
-            .collect();
-        let (indices, masks) = (PyBytes::new(py, &indices), PyBytes::new(py, &masks));
+        let indices = words_as_bytes(py, taken.indices.iter().map(|each| each.to_ne_bytes()))?;
+        let masks = words_as_bytes(py, taken.masks.iter().map(|each| each.to_ne_bytes()))?;
         Ok((indices, masks, taken.complete, taken.failed))
     }
 
@@ -154,6 +145,19 @@ impl PyGrammarRows {
     fn __len__(&self) -> usize {
         self.inner.len()
     }
+}
+
+/// Written where Python will read them: masks are kilobytes for each row.
+fn words_as_bytes<'py>(
+    py: Python<'py>,
+    words: impl ExactSizeIterator<Item = [u8; 4]>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    PyBytes::new_with(py, words.len() * 4, |bytes| {
+        for (place, word) in bytes.chunks_exact_mut(4).zip(words) {
+            place.copy_from_slice(&word);
+        }
+        Ok(())
+    })
 }
 
 fn seconds(value: f64) -> PyResult<Duration> {

@@ -32,25 +32,25 @@ async def constraint(
     Raises:
         ApiError: a form that cannot be enforced, or two at once.
     """
-    if engine.reads_extra or not engine.abilities.json:
-        return None  # the door has refused what the engine does not act on
-    form, calls = structured_output(request), _calls(request, engine)
-    if form is not None and calls is not None and calls.param == "tool_choice":
-        raise ApiError(
-            "invalid_value", f"'{form.param}' cannot be given where a tool must be called.", param=form.param
-        )
-    if form is not None and (either := _calls_or(form, request, engine)) is not None:
-        form = either
-    form = form or calls
-    budget = request.thinking_token_budget if isinstance(request, ChatCompletionRequest) else None
-    thought = _thought(engine, is_thinking=is_thinking, max_tokens=budget, is_form_whole=form is not calls)
-    if form is None and (budget is None or thought is None):
+    form, budget, is_enforced = structured_output(request), None, False
+    if isinstance(request, ChatCompletionRequest):
+        budget, is_enforced = request.thinking_token_budget, request.tool_use.is_enforced
+    if (form is None and budget is None and not is_enforced) or engine.reads_extra:
         return None
-    return await pool.run(_compile, engine, form, thought)
+    if not engine.abilities.json:
+        return None  # the door has refused what the engine does not act on
+    return await pool.run(_held_to, request, engine, form, budget, is_thinking)
 
 
-def _compile(engine: Engine, form: StructuredOutput | None, thought: ThoughtBefore | None) -> GrammarSpec:
-    return engine.compile_grammar(form, thought, param="thinking_token_budget")
+def _held_to(
+    request: PromptRequest, engine: Engine, form: StructuredOutput | None, budget: int | None, is_thinking: bool | None
+) -> GrammarSpec | None:
+    calls = _calls(request, engine)
+    whole = calls if form is None else _form_beside(calls, form, request, engine)
+    thought = _thought(engine, is_thinking=is_thinking, max_tokens=budget, knows_thoughts=whole is calls)
+    if whole is None and (budget is None or thought is None):
+        return None
+    return engine.compile_grammar(whole, thought, param="thinking_token_budget")
 
 
 def _calls(request: PromptRequest, engine: Engine) -> StructuredOutput | None:
@@ -65,14 +65,26 @@ def _calls(request: PromptRequest, engine: Engine) -> StructuredOutput | None:
     return StructuredOutput("lark", text, param)
 
 
+def _form_beside(
+    calls: StructuredOutput | None, form: StructuredOutput, request: PromptRequest, engine: Engine
+) -> StructuredOutput:
+    """The form of the answer where tools may be called, too."""
+    if calls is not None and calls.param == "tool_choice":
+        problem = f"'{form.param}' cannot be given where a tool must be called."
+        raise ApiError("invalid_value", problem, param=form.param)
+    return _calls_or(form, request, engine) or form
+
+
 def _calls_or(form: StructuredOutput, request: PromptRequest, engine: Engine) -> StructuredOutput | None:
     """A JSON answer, or calls of the tools that are offered beside it; None where there is no such choice. An agent's
     model looks things up first and answers in the given form at last."""
     if not isinstance(request, ChatCompletionRequest) or not request.tool_use.functions:
         return None
-    format_name, schema = engine.formats.tool, _SCHEMAS.get(form.kind, form.text)
-    if format_name is None or form.kind not in {"json_schema", "json_object"} or not ToolFormat(format_name).markers:
-        return None  # where a call is JSON and nothing else, it could not be told from the answer
+    format_name, schema = engine.formats.tool or "", _SCHEMAS.get(form.kind, form.text)
+    if format_name in {"", "harmony"} or form.kind not in {"json_schema", "json_object"}:
+        return None  # harmony's calls go another channel, which a form of the answer closes
+    if not ToolFormat(format_name).markers:
+        return None  # a call that is JSON and nothing else could not be told from the answer
     use = request.tool_use
     tools = to_json([{"type": "function", "function": _as_strict(each)} for each in use.functions])
     calls = engine.tool_grammar(tools, required=True, name=None, parallel=use.is_parallel, param="tools")
@@ -90,7 +102,7 @@ def _as_strict(function: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _thought(
-    engine: Engine, *, is_thinking: bool | None, max_tokens: int | None, is_form_whole: bool
+    engine: Engine, *, is_thinking: bool | None, max_tokens: int | None, knows_thoughts: bool
 ) -> ThoughtBefore | None:
     """What may come before the constraint, which is the whole answer unless it knows thoughts itself."""
     reasoning = engine.formats.reasoning
@@ -98,6 +110,6 @@ def _thought(
         return None
     markers = markers_of(reasoning)
     if markers is None:  # harmony, whose grammars of calls know its channels
-        return ThoughtBefore(None, _HARMONY_FINAL, max_tokens) if is_form_whole else None
+        return ThoughtBefore(None, _HARMONY_FINAL, max_tokens) if not knows_thoughts else None
     begin, end = markers
     return ThoughtBefore(None if is_thinking else begin, end, max_tokens)
