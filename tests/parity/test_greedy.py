@@ -53,8 +53,8 @@ def test_after_others_were_dropped_in_its_slot_and_pages(name: str, load_golden)
 
 
 def test_the_accelerators_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Fixed trip counts, pages of 64 and every variant of the sampler, as on a GPU, but on the CPU and in float32. The block table
-    is one block: jax 0.10.2 computes its sums wrongly unless `compiler_options` are those of the CPU."""
+    """Fixed trip counts, pages of 64 and every variant of the sampler, as on a GPU, but on the CPU and in float32. The
+    block table is one block: jax 0.10.2 computes its sums wrongly unless `compiler_options` are those of the CPU."""
     options = PLATFORMS["cpu"].compiler_options
     platform = replace(PLATFORMS["gpu"], dtype="float32", tokens_per_dispatch=1, compiler_options=options)
     monkeypatch.setitem(PLATFORMS, "cpu", platform)
