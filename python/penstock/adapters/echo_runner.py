@@ -14,6 +14,7 @@ import numpy as np
 from penstock.engine.interface import END_LENGTH, END_STOP, Capacity, Join, StepOutput, StepPlan, Yields
 from penstock.engine.row_parameters import ROW_LAYOUT
 
+_TOKEN = Yields.TOKEN
 _MAX_TOKENS = ROW_LAYOUT.slices["max_tokens"].start
 
 #: From row keys, uint64 [B], how many of them are wanted and how many seconds they may be waited for, to which of them
@@ -72,7 +73,7 @@ class EchoRunner:
         self._limits = np.zeros(self.capacity.num_slots, np.int32)
 
     def dispatch(self, plan: StepPlan) -> EchoStep:
-        if any(span.yields > Yields.TOKEN for span in plan.spans):
+        if any(span.yields > _TOKEN for span in plan.spans):
             raise NotImplementedError("The echo engine gives tokens only.")
         return EchoStep(self, plan)
 
@@ -151,7 +152,7 @@ class EchoStep:
             may_have = runner.wait_for_rows(plan.row_keys, is_joined=False)
             return runner.next_tokens(slots, may_have, plan.tokens_per_dispatch, masks=masks)
         runner.join(plan.joins)
-        new_slots = [span.slot for span in plan.spans if Yields.TOKEN in span.yields]
+        new_slots = [span.slot for span in plan.spans if span.yields == _TOKEN]
         num_new = len(new_slots)
         of_new, of_rest = (None, None) if masks is None else (masks[:num_new], masks[num_new:])
         first = runner.next_tokens(np.array(new_slots, np.int32), True, masks=of_new)

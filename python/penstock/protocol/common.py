@@ -184,17 +184,19 @@ class GenerationFields(WireModel):
             reasoning_field: what its thinking is called.
             is_thinking: as of `Prompt`.
         """
-        return OutputOptions(
-            logprobs=sampling.logprobs,
-            echo=self.is_echoed,
-            include_stop_str=sampling.include_stop_str_in_output,
-            skip_special_tokens=sampling.skip_special_tokens,
-            return_token_ids=bool(self.return_token_ids),
-            continuous_usage=self.include_usage
-            and bool(self.stream_options and self.stream_options.continuous_usage_stats),
-            system_fingerprint=system_fingerprint,
-            num_best=sampling.n if (sampling.best_of or 0) > sampling.n else None,
-            **self.reading_options(tool_format, reasoning_format, reasoning_field, is_thinking),
+        best_of, stream = sampling.best_of, self.stream_options
+        return OutputOptions.of(
+            {
+                "logprobs": sampling.logprobs,
+                "echo": self.is_echoed,
+                "include_stop_str": sampling.include_stop_str_in_output,
+                "skip_special_tokens": sampling.skip_special_tokens,
+                "return_token_ids": bool(self.return_token_ids),
+                "continuous_usage": stream is not None and bool(stream.include_usage and stream.continuous_usage_stats),
+                "system_fingerprint": system_fingerprint,
+                "num_best": sampling.n if best_of is not None and best_of > sampling.n else None,
+                **self.reading_options(tool_format, reasoning_format, reasoning_field, is_thinking),
+            }
         )
 
     def reading_options(
@@ -260,7 +262,7 @@ class Limits:
 RequestT = TypeVar("RequestT", bound=GenerationFields)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Parsed(Generic[RequestT]):
     """A request that has passed the door, and the names of its fields that nothing acts on."""
 
