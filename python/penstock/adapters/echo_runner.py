@@ -91,7 +91,7 @@ class EchoRunner:
         masks: np.ndarray | None = None,
     ) -> StepOutput:
         """The next tokens of each row that may have some, up to its limit."""
-        made, limits = self._num_made[slots], self._limits[slots]
+        made, limits = self._num_made.take(slots), self._limits.take(slots)
         gets = np.minimum(limits - made, num_tokens) * may_have  # int32 [B]: how many
         columns = np.arange(num_tokens, dtype=np.int32)
         ids = self._tokens.take(made[:, None] + columns, mode="wrap")
@@ -100,7 +100,7 @@ class EchoRunner:
         if gets.min(initial=num_tokens) < num_tokens:
             ids[columns >= gets[:, None]] = -1
         made += gets
-        self._num_made[slots] = made
+        self._num_made.put(slots, made)
         ends = np.zeros(len(slots), np.uint8)
         is_over = made >= limits
         if is_over.any():
