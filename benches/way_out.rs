@@ -44,6 +44,7 @@ fn opening(stop: &[&str], is_streamed: bool) -> Opening {
         dialect: Dialect::Chat,
         is_streamed,
         num_choices: 1,
+        choices_per_prompt: 1,
         include_usage: false,
         stop: stop.iter().map(ToString::to_string).collect(),
         prompt_tokens: 10,

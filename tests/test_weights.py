@@ -106,3 +106,11 @@ def test_each_file_is_opened_once_however_many_tensors_it_holds(
     monkeypatch.setattr("penstock.weights.safe_open", open_and_count)
     load(DATA / name)
     assert len(opened) == len(set(opened)) == num_files
+
+
+def test_a_leaf_is_taken_without_a_copy():
+    """On CPU the device reads the memory that the leaf was assembled in: its mapping is chosen for how it is read."""
+    leaf = LeafSpec("down", (96, 64), 1, (64,), is_projection=True)
+    host = assemble(leaf, [np.ones((64, 96), np.float32)], dtype=np.float32)
+    on_device = jax.device_put(host, jax.devices("cpu")[0])
+    assert on_device.unsafe_buffer_pointer() == host.ctypes.data

@@ -36,11 +36,13 @@ __all__ = [
     "error_body",
     "error_kind",
     "error_kinds",
+    "error_status",
     "json_excess",
     "key_digest",
     "keys_equal",
     "mint_id",
     "parse_output",
+    "tool_grammar",
 ]
 
 __version__: str
@@ -53,10 +55,21 @@ def error_kind(name: str) -> tuple[int, str, str | None]:
 def error_kinds() -> list[str]:
     """The names of all rows, in the table's order."""
 
+def error_status(name: str, shape: str) -> int:
+    """The HTTP status of a row where an endpoint's errors have that shape: Anthropic's tells a full queue by 529.
+    KeyError on `name` and `shape`."""
+
 def error_body(
-    name: str, message: str, *, param: str | None = None, request_id: str | None = None, timestamp: float = 0.0
+    name: str,
+    message: str,
+    *,
+    param: str | None = None,
+    request_id: str | None = None,
+    timestamp: float = 0.0,
+    shape: str = "openai",
 ) -> bytes:
-    """`{"error": {"message", "type", "param", "code"}, "request_id", "timestamp"}` as JSON. KeyError on `name`."""
+    """`{"error": {"message", "type", "param", "code"}, "request_id", "timestamp"}` as JSON; where `shape` is
+    "anthropic", `{"type": "error", "error": {"type", "message"}, "request_id"}`. KeyError on `name` and `shape`."""
 
 # ---- the shape of JSON bodies
 
@@ -84,11 +97,13 @@ class Router:
         cors_origins: list[str] = ...,
         max_body_bytes: int = ...,
         max_headers: int = ...,
+        error_shapes: list[str] = ...,
     ) -> Router:
         """`endpoints`: (path template, methods, whether it takes a JSON body) in order, as ("/v1/models/{model_id}",
-        ["GET"], False); a parameter that ends a template takes the rest of the path, slashes included. Literal
-        templates win over templates with parameters; methods may be written in any case. `cors_origins`: empty turns
-        CORS off; "*" allows any origin, and then never credentials."""
+        ["GET"], False); a parameter that ends a template, and behind which no other goes on, takes the rest of the
+        path, slashes included. Literal templates win over templates with parameters; methods may be written in any
+        case. `cors_origins`: empty turns CORS off; "*" allows any origin, and then never credentials. `error_shapes`:
+        of the endpoints' refusals, in order, "openai" or "anthropic"; default: all "openai". KeyError on another."""
 
     def read(self, scope: dict[str, Any]) -> RequestHead:
         """Reads an ASGI HTTP scope in one call. Never raises on what a client sent: a head that must be refused
@@ -180,18 +195,23 @@ class Opening:
         stop_token_ids: list[int] = ...,
         keep_alive_s: float | None = None,
         prompts: list[tuple[list[int], str | None]] = ...,
+        choices_per_prompt: int | None = None,
         output: Any = None,
     ) -> Opening:
-        """`dialect`: the API it speaks: "chat" (chat.completion and its chunks), "completions" (text_completion), or
+        """`dialect`: the API it speaks: "chat" (chat.completion and its chunks), "completions" (text_completion),
+        "responses" (response and its events), "messages" (Anthropic's message and its events), or
         "deltas": no wire at all, for `Hub.take_deltas`. `is_streamed`: events as the tokens come, else one body at the
-        end. `num_choices`: prompts times n. `prompt_tokens`: of all prompts together, for usage. `max_tokens`: per
-        choice, for metrics. `arrival`: when the request came. `stop`: stop strings; empty ones are ignored.
-        `stop_token_ids`: stop tokens beside the model's own, to be named where one ended a choice. `prompts`: ids and
-        text (None: what the ids say) of each, where `output` asks for `echo` or `return_token_ids`; else empty.
-        `output`: a `penstock.output_options.OutputOptions`, or None for one as it is by default.
-        `keep_alive_s`: a stream that sent nothing for so long gets a comment; None: never.
-        ValueError when `dialect` is none of these, `num_choices` not 1 to 2**CHOICE_BITS or `keep_alive_s` not
-        positive."""
+        end. `num_choices`: of all prompts together; `choices_per_prompt`: of each, None: there is one prompt.
+        `prompt_tokens`: of all prompts together, for usage. `max_tokens`: per choice, for metrics. `arrival`: when the
+        request came. `stop`: stop strings; empty ones are ignored. `stop_token_ids`: stop tokens beside the model's
+        own, to be named where one ended a choice. `prompts`: ids and text (None: what the ids say) of each, where
+        `output` asks for `echo` or `return_token_ids`; else empty. `output`: a
+        `penstock.output_options.OutputOptions`, or None for one as it is by default. `keep_alive_s`: a stream that
+        sent nothing for so long gets a comment; None: never. `dialect_options` of `output` are, of "responses":
+        {"response": an object whose members every response object repeats, "reasoning_as_summary": bool, "keeps":
+        whether the receipt has the final response}.
+        ValueError when `dialect` is none of these, `num_choices` not 1 to 2**CHOICE_BITS, `keep_alive_s` not positive,
+        or a format of `output` unknown."""
 
 @final
 class Receipt:
@@ -206,9 +226,12 @@ class Receipt:
     #: From `arrival` to the first token of any choice; None where none came.
     @property
     def time_to_first_token_s(self) -> float | None: ...
-    #: Of the first choice: "stop", "length", "abort" (the client left) or "error".
+    #: Of the first choice: "stop", "length", "tool_calls", "abort" (the client left) or "error".
     @property
     def finish_reason(self) -> str | None: ...
+    #: The answer, where it was asked to be kept: of the receipt that comes with the stream's end only.
+    @property
+    def record(self) -> bytes | None: ...
     #: The row of the error table that it failed of.
     @property
     def error(self) -> str | None: ...
@@ -243,9 +266,22 @@ class Hub:
         string), by a slow reader, or whose stream is gone: the scheduler frees those. Detached from the GIL. The three
         numbers set the engine's gauges. ValueError when the columns do not fit each other."""
 
-    def push_text(self, row_key: int, text: str, *, num_tokens: int, end: int = 0) -> bool:
-        """Text from a foreign engine, through the same stop strings, events and counters. True if the engine must stop:
-        ended by text or a slow reader, or nobody is there to take it."""
+    def push_text(
+        self,
+        row_key: int,
+        text: str,
+        *,
+        num_tokens: int,
+        end: int = 0,
+        reasoning: str = ...,
+        tool_calls: list[tuple[int, tuple[str, str] | None, str]] = ...,
+        logprobs: list[tuple[bytes, float, list[tuple[bytes, float]]]] = ...,
+    ) -> bool:
+        """What a foreign engine gives of a choice, through the same stop strings, events and counters: `reasoning`,
+        then `text`, then pieces of tool calls (index; id and name where a call begins; arguments), all from
+        `num_tokens` tokens. `logprobs`: of those tokens, each its bytes, its log probability and the likeliest ones in
+        its place. Reasoning and calls fail a stream of completions. True if the engine must stop: ended by text or a
+        slow reader, or nobody is there to take it. ValueError where there are more `logprobs` than tokens."""
 
     def fail(self, stream_key: int, kind: str, message: str, *, param: str | None = None) -> bool:
         """Ends a stream with an error (a row of the error table): an error frame and [DONE], or the plain answer's
@@ -265,10 +301,12 @@ class Hub:
 
     def take_deltas(
         self, stream_key: int
-    ) -> tuple[list[tuple[int, str, int, str | None]], int, tuple[str, str, str | None] | None]:
-        """`take` for a stream that was opened with the dialect "deltas": rows of (choice, new text, new tokens, finish
-        reason or None), the status, and the error that ended it (row of the error table, message, param). The tokens
-        of a choice's rows add up to all that it cost. ValueError when the stream speaks another dialect."""
+    ) -> tuple[list[tuple[int, str, str, int, str | None, int, str]], int, tuple[str, str, str | None] | None]:
+        """`take` for a stream that was opened with the dialect "deltas": rows of (choice, kind, new text, new tokens,
+        finish reason or None, which tool call, its id), the status, and the error that ended it (row of the error
+        table, message, param). Kinds: "text", "reasoning", "tool_call" (the text is its tool's name) and
+        "tool_arguments"; the last two columns are those of calls. The tokens of a choice's rows add up to all that it
+        cost. ValueError when the stream speaks another dialect."""
 
     def take_ready(self) -> list[int]:
         """Keys of the streams that got something to take since the last call, each once."""
@@ -438,3 +476,19 @@ def parse_output(
 
     `tools`: the request's tools, a JSON array; without them and a format no call is looked for. ValueError on formats
     that there are not and on tools that are no JSON array."""
+
+def tool_grammar(
+    format: str,  # noqa: A002 - as everywhere
+    tools: bytes,
+    *,
+    vocabulary: Vocabulary,
+    required: bool = False,
+    name: str | None = None,
+    parallel: bool = True,
+) -> str:
+    """The grammar, in Lark, of an answer that calls tools as the models of this format write it.
+
+    `tools`: the request's tools, a JSON array. `required`: at least one must be called; `name`: this one must. Where
+    neither is said, text is free up to a call, and only strict tools' arguments are held to their schemas. `parallel`:
+    more than one call may be made. `vocabulary`: of the model, for its special tokens. ValueError, in one sentence,
+    where a schema asks for what cannot be enforced in this format, and on a tool or format that there is not."""

@@ -9,6 +9,8 @@ from enum import StrEnum
 from operator import attrgetter
 from typing import Any, Self
 
+from penstock.abilities import Abilities
+
 #: Stop tokens of one sequence: the model's own and a request's.
 MAX_STOP_IDS = 16
 MAX_STOP_IDS_OF_A_REQUEST = 4
@@ -23,8 +25,6 @@ MAX_BAD_WORD_TOKENS = 16
 #: Presence and frequency penalties (OpenAI's reference), and the repetition penalty.
 MIN_PENALTY, MAX_PENALTY = -2.0, 2.0
 MIN_REPETITION_PENALTY, MAX_REPETITION_PENALTY = 0.01, 100.0
-#: Of one position, in `logprobs` and `prompt_logprobs`.
-MAX_LOGPROBS = 20
 #: Choices that may be computed of one prompt.
 MAX_BEST_OF = 128
 
@@ -187,6 +187,16 @@ class SamplingParams(ForeignSamplingParams):
     def is_greedy(self) -> bool:
         return self.temperature == 0.0
 
+    def beyond(self, abilities: Abilities) -> list[str]:
+        """Names of those that ask for something that an engine with `abilities` does not do."""
+        if _dependent_values(self) == _DEPENDENT_NEUTRAL:  # nearly every request
+            return []
+        return [
+            name
+            for name, ability in _NEEDS.items()
+            if not getattr(abilities, ability) and getattr(self, name) != _default_of(self.__dataclass_fields__[name])
+        ]
+
     @property
     def num_computed(self) -> int:
         """Choices of each prompt that the engine computes."""
@@ -211,6 +221,14 @@ _OUTSIDE = frozenset({
 _FOREIGN = [each.name for each in fields(ForeignSamplingParams) if each.name not in _OUTSIDE]
 _NEUTRAL = tuple(_default_of(each) for each in fields(ForeignSamplingParams) if each.name not in _OUTSIDE)
 _foreign_values = attrgetter(*_FOREIGN)
+#: What an engine does only where it says so, and the ability.
+_NEEDS = {
+    **dict.fromkeys(("presence_penalty", "frequency_penalty", "repetition_penalty"), "penalties"),
+    **dict.fromkeys(("logit_bias", "allowed_token_ids", "bad_words", "bad_word_ids"), "logit_bias"),
+    **dict.fromkeys(("logprobs", "prompt_logprobs", "best_of"), "logprobs"),
+}
+_dependent_values = attrgetter(*_NEEDS)
+_DEPENDENT_NEUTRAL = tuple(_default_of(SamplingParams.__dataclass_fields__[name]) for name in _NEEDS)
 _NEVER_NONE = dict.fromkeys(each.name for each in fields(SamplingParams) if _default_of(each) is not None)
 _never_none_values = attrgetter(*_NEVER_NONE)
 _TUPLES = dict.fromkeys(each.name for each in fields(SamplingParams) if type(each.default) is tuple)
@@ -225,7 +243,7 @@ class Prompt:
 
     Attributes:
         ids: token ids, shorter than the model's context.
-        text: for an engine that reads text.
+        text: for an engine that reads text; or as the client wrote it, where the answer shows it again.
         is_thinking: whether the answer begins within a thought: True where the prompt has opened one, False where it
             has closed one, so that none will come; None where it says nothing.
     """

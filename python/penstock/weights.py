@@ -2,10 +2,18 @@
 
 The host holds one leaf beside what is already on the device, so its peak stays near one matrix; the stacks of norms
 and biases are small. numpy knows bfloat16 by ml_dtypes.
+
+A leaf lies in memory of its own mapping, on huge pages where the kernel gives them. On CPU jax takes it as it is,
+without a copy (it begins on a page), and reads it every step: a matrix product goes down its columns, so with pages of
+4 KB nearly every row is another entry of the TLB (88M parameters in float32, 8 rows: 113 ms of CPU a step, 107 with
+huge pages).
 """
 
 from __future__ import annotations
 
+import contextlib
+import math
+import mmap
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -71,11 +79,20 @@ def weight_shapes(spec: DecoderSpec, *, dtype: Any) -> dict[str, Any]:
 
 def assemble(leaf: LeafSpec, tensors: list[np.ndarray], *, dtype: Any) -> np.ndarray:
     """A leaf from its tensors as stored, `leaf.stored_shapes` of them."""
-    out = np.empty(leaf.shape, dtype)
+    out = mapped_empty(leaf.shape, dtype)
     starts = np.cumsum(leaf.parts[:-1])
     for number, (place, tensor) in enumerate(zip(np.split(out, starts, leaf.axis), _parts(leaf, tensors), strict=True)):
         place[...] = (tensor.T if leaf.is_projection else tensor).reshape(leaf.part_shape(number))
     return out
+
+
+def mapped_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """`numpy.empty` in a mapping of its own, on huge pages where the kernel has and gives them (Linux)."""
+    num_numbers = math.prod(shape)
+    memory = mmap.mmap(-1, max(num_numbers * np.dtype(dtype).itemsize, 1))
+    with contextlib.suppress(AttributeError, OSError):
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(memory, dtype, count=num_numbers).reshape(shape)
 
 
 def _parts(leaf: LeafSpec, tensors: list[np.ndarray]) -> list[np.ndarray]:

@@ -3,12 +3,19 @@
 //! A new API is a file with an [`EventWriter`] and a row of the table. Knows no stage and no clock.
 
 mod chat;
+mod choice_end;
 mod completions;
 mod deltas;
 mod escape;
 mod logprobs;
+mod messages;
 mod openai;
+mod responses;
+mod runs;
+#[cfg(test)]
+mod testing;
 
+use std::borrow::Cow;
 use std::fmt::Debug;
 use std::ops::Range;
 
@@ -30,6 +37,10 @@ pub enum Dialect {
     Chat,
     /// `text_completion`.
     Completions,
+    /// `response` and its events.
+    Responses,
+    /// Anthropic's `message` and its events.
+    Messages,
     /// No wire: records for a caller in this process.
     Deltas,
 }
@@ -45,6 +56,8 @@ pub struct Identity<'a> {
     pub created: u64,
     /// Whether a usage event ends a stream.
     pub include_usage: bool,
+    /// Of all its prompts.
+    pub prompt_tokens: u64,
     /// How the answer is to look.
     pub output: &'a OutputOptions,
 }
@@ -71,6 +84,15 @@ pub struct Details<'a> {
     pub vocabulary: &'a Vocabulary,
     /// What the response has cost so far, of this choice alone.
     pub usage: Usage,
+}
+
+impl<'a> Details<'a> {
+    /// The bytes of a token.
+    #[must_use]
+    pub fn bytes(&self, id: u32) -> Cow<'a, [u8]> {
+        let spelling = self.tokens.and_then(|table| table.spelling(id));
+        spelling.map_or_else(|| self.vocabulary.bytes(id), Cow::Borrowed)
+    }
 }
 
 /// A prompt that the answer tells of.
@@ -204,6 +226,11 @@ pub trait EventWriter: Debug + Send {
         );
     }
 
+    /// The answer that was written, where the request asked to have it kept: once, at its end.
+    fn take_record(&mut self) -> Option<Vec<u8>> {
+        None
+    }
+
     /// What keeps a silent stream alive; empty where nothing does.
     fn ping(&self) -> &'static [u8] {
         sse::PING
@@ -212,7 +239,13 @@ pub trait EventWriter: Debug + Send {
 
 impl Dialect {
     /// All of them.
-    pub const ALL: &'static [Self] = &[Self::Chat, Self::Completions, Self::Deltas];
+    pub const ALL: &'static [Self] = &[
+        Self::Chat,
+        Self::Completions,
+        Self::Responses,
+        Self::Messages,
+        Self::Deltas,
+    ];
 
     /// As it is named in an opening.
     #[must_use]
@@ -220,6 +253,8 @@ impl Dialect {
         match self {
             Self::Chat => "chat",
             Self::Completions => "completions",
+            Self::Responses => "responses",
+            Self::Messages => "messages",
             Self::Deltas => "deltas",
         }
     }
@@ -231,12 +266,20 @@ impl Dialect {
         all.find(|dialect| dialect.name() == name)
     }
 
+    /// Whether it tells reasoning and tool calls apart from text.
+    #[must_use]
+    pub const fn is_structured(self) -> bool {
+        !matches!(self, Self::Completions)
+    }
+
     /// Prepares the writer of one stream.
     #[must_use]
     pub fn writer(self, of: &Identity<'_>) -> Box<dyn EventWriter> {
         match self {
             Self::Chat => Box::new(chat::ChatWriter::new(of)),
             Self::Completions => Box::new(completions::CompletionsWriter::new(of)),
+            Self::Responses => Box::new(responses::ResponsesWriter::new(of)),
+            Self::Messages => Box::new(messages::MessagesWriter::new(of)),
             Self::Deltas => Box::new(deltas::DeltasWriter),
         }
     }

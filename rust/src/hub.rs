@@ -13,7 +13,9 @@ use crate::error::ErrorKind;
 use crate::finish_reason::FinishReason;
 use crate::metrics::{Counter, Gauge, Histogram, ModelMetrics};
 use crate::opening::Opening;
-use crate::stream::{LogprobRows, PromptColumns, Receipt, Row, Step, Stream, Taken, count_ids};
+use crate::stream::{
+    LogprobRows, PromptColumns, Receipt, Row, Sample, Step, Stream, Taken, count_ids,
+};
 use crate::vocabulary::Vocabulary;
 pub use table::CHOICE_BITS;
 use table::{OpenStream, ReadyList, Table, choice_of};
@@ -135,26 +137,19 @@ impl Hub {
         freed
     }
 
-    /// Text of a foreign engine. True if the engine must stop: ended by a stop string or a slow reader, or nobody is
+    /// What a foreign engine gives. True if the engine must stop: ended by a stop string or a slow reader, or nobody is
     /// there to take it.
-    pub fn push_text(
-        &self,
-        row_key: u64,
-        text: &str,
-        num_tokens: u32,
-        end: Option<FinishReason>,
-        now: f64,
-    ) -> bool {
+    pub fn push_sample(&self, row_key: u64, sample: &Sample, now: f64) -> bool {
         let mut step = Step::new(&self.vocabulary, &self.metrics, now);
         let is_freed = if let Some(open) = self.table.find(row_key) {
             let push = |stream: &mut Stream, step: &mut Step<'_>| {
-                stream.push_text(choice_of(row_key), text, num_tokens, end, step)
+                stream.push_sample(choice_of(row_key), sample, step)
             };
             let pushed = self.push_into(&open, &mut step, push);
             self.ready.add(pushed.is_ready.then_some(open));
             pushed.is_freed
         } else {
-            step.waste(num_tokens as usize);
+            step.waste(sample.num_tokens as usize);
             true
         };
         self.count_tokens(&step);

@@ -16,8 +16,10 @@ pub struct Opening {
     pub created: u64,
     /// Frames as the tokens come, else one body at the end.
     pub is_streamed: bool,
-    /// Prompts times `n`.
+    /// Of all prompts together.
     pub num_choices: u32,
+    /// Of each prompt.
+    pub choices_per_prompt: u32,
     /// Whether a usage event ends the stream; plain answers always have it.
     pub include_usage: bool,
     /// Stop strings; empty ones are ignored.
@@ -60,6 +62,7 @@ impl Opening {
             model: &self.model,
             created: self.created,
             include_usage: self.include_usage,
+            prompt_tokens: u64::from(self.prompt_tokens),
             output: &self.output,
         }
     }
@@ -67,13 +70,12 @@ impl Opening {
     /// The prompt that a choice continues, where the answer tells of it.
     #[must_use]
     pub fn prompt_of(&self, choice: usize) -> Option<&ShownPrompt> {
-        let choices_per_prompt = self.choices_per_prompt();
-        self.prompts.get(choice / choices_per_prompt)
+        self.prompts.get(self.prompt_index(choice))
     }
 
-    /// `n`, where the prompts are known; else the number of choices.
+    /// Which prompt a choice continues.
     #[must_use]
-    pub fn choices_per_prompt(&self) -> usize {
-        (self.num_choices as usize / self.prompts.len().max(1)).max(1)
+    pub fn prompt_index(&self, choice: usize) -> usize {
+        choice / self.choices_per_prompt.max(1) as usize
     }
 }

@@ -7,30 +7,33 @@ mod best;
 mod choice;
 mod columns;
 mod echo;
+mod ending;
 mod frames;
 mod receipt;
+mod sample;
 mod shown;
+mod stages;
 mod step;
 
 use std::sync::Arc;
 
-use crate::dialect::{Dialect, Failure, Prompt, Usage};
+use crate::dialect::{Dialect, Usage};
 use crate::error::ErrorKind;
 use crate::finish_reason::FinishReason;
-use crate::metrics::{Counter, ModelMetrics, RequestSizes};
 use crate::opening::Opening;
-use crate::stage::End;
 use crate::stop::StopStrings;
 use crate::vocabulary::Vocabulary;
-use choice::{Choice, ShownSpecials};
+use choice::Choice;
 pub use columns::{LogprobRows, PromptColumns};
-use echo::Echo;
+use echo::{Echo, echoes, prompt_of};
 use frames::Frames;
 pub use receipt::{Receipt, StreamError, Taken};
+pub use sample::{CallPiece, Sample};
+use stages::ShownSpecials;
 pub use step::{Row, Step, count_ids};
 
-const ENGINE_FAILED: &str =
-    "The engine failed on this request: the model gave values that are not numbers.";
+const NOT_TEXT: &str =
+    "The engine gave reasoning or a tool call, which a text completion cannot show.";
 
 /// One HTTP response in the making.
 #[derive(Debug)]
@@ -61,7 +64,7 @@ impl Stream {
         let echoes = echoes(&opening, vocabulary);
         let specials = ShownSpecials::new(&opening, vocabulary);
         let choice = |index| {
-            let echo = echoes.get(index / opening.choices_per_prompt());
+            let echo = echoes.get(opening.prompt_index(index));
             let num_prompt_chars = echo.map_or(0, |echo: &Echo| echo.num_chars);
             Choice::new(
                 index,
@@ -98,8 +101,8 @@ impl Stream {
         }
         let (choice, frames) = (&mut self.choices[index], &mut self.frames);
         let keeps_tokens = choice.keeps_tokens();
-        let stop_id = ids.iter().rev().find_map(|id| u32::try_from(*id).ok());
-        let stop_id = stop_id.filter(|_| end == Some(FinishReason::Stop));
+        let is_stop = end == Some(FinishReason::Stop);
+        let stop_id = is_stop.then(|| last_id(ids)).flatten();
         let num_hidden = usize::from(stop_id.is_some() && !self.opening.output.includes_stop);
         let mut num_seen = 0;
         for (place, id) in ids.iter().enumerate() {
@@ -125,32 +128,30 @@ impl Stream {
 
     /// Takes the log probabilities of a prompt's tokens, where the answer tells them.
     pub fn take_prompt_columns(&mut self, index: usize, columns: &PromptColumns<'_>) {
-        let prompt = index / self.opening.choices_per_prompt();
+        let prompt = self.opening.prompt_index(index);
         if let Some(echo) = self.echoes.get_mut(prompt) {
             echo.take(columns);
         }
     }
 
-    /// Takes text of a foreign engine. True if a stop string ended it or there is nobody to take it.
-    pub fn push_text(
-        &mut self,
-        index: usize,
-        text: &str,
-        num_tokens: u32,
-        end: Option<FinishReason>,
-        step: &mut Step<'_>,
-    ) -> bool {
-        let has_something = num_tokens > 0 || !text.is_empty() || end.is_some();
-        if !self.begin(index, num_tokens as usize, has_something, step) {
+    /// Takes what a foreign engine gives. True if a stop string ended it or there is nobody to take it.
+    pub fn push_sample(&mut self, index: usize, sample: &Sample, step: &mut Step<'_>) -> bool {
+        let num_tokens = sample.num_tokens as usize;
+        if !self.begin(index, num_tokens, !sample.is_empty(), step) {
             return self.has_nobody(index);
         }
-        let flow =
-            self.choices[index].push_text(text, num_tokens, step.vocabulary, &mut self.frames);
+        if sample.is_structured() && !self.dialect().is_structured() {
+            let (kind, now) = (ErrorKind::EngineError, step.now);
+            self.fail(kind, NOT_TEXT, None, step.metrics, now);
+            return true;
+        }
+        let (choice, frames) = (&mut self.choices[index], &mut self.frames);
+        let flow = choice.push_sample(sample, step.vocabulary, frames);
         if let Some(end) = flow.break_value() {
             self.end_choice(index, end, None, step);
             return true;
         }
-        self.maybe_end(index, end, None, step);
+        self.maybe_end(index, sample.end, None, step);
         false
     }
 
@@ -163,64 +164,6 @@ impl Stream {
         };
         choice.times.scheduled = Some(now);
         choice.shown.num_cached_tokens = num_cached_tokens;
-    }
-
-    /// Ends the stream with an error. False if it had ended.
-    pub fn fail(
-        &mut self,
-        kind: ErrorKind,
-        message: &str,
-        param: Option<&str>,
-        metrics: &ModelMetrics,
-        now: f64,
-    ) -> bool {
-        if self.status.is_some() {
-            return false;
-        }
-        self.abandon(FinishReason::Error, metrics, now);
-        let failure = Failure {
-            kind,
-            message,
-            param,
-            request_id: &self.opening.request_id,
-            timestamp: self.unix_time(now),
-        };
-        if self.opening.is_streamed {
-            self.frames
-                .write(|writer, out| writer.push_error(&failure, out));
-        } else {
-            self.frames
-                .write(|writer, out| writer.push_error_body(&failure, out));
-        }
-        self.error = Some(StreamError {
-            kind,
-            message: message.to_owned(),
-            param: param.map(str::to_owned),
-        });
-        self.close(kind.status(), metrics);
-        true
-    }
-
-    /// The client is gone. False if the stream had ended.
-    pub fn cancel(&mut self, metrics: &ModelMetrics, now: f64) -> bool {
-        if self.status.is_some() {
-            return false;
-        }
-        self.abandon(FinishReason::Abort, metrics, now);
-        metrics.add(Counter::CancelledRequests, 1);
-        metrics.add(Counter::TokensWasted, self.usage().completion_tokens);
-        self.close(ErrorKind::ClientClosed.status(), metrics);
-        true
-    }
-
-    /// Ends the stream if its reader left more than `max_bytes` unread. True if it did.
-    pub fn end_if_unread(&mut self, max_bytes: usize, metrics: &ModelMetrics, now: f64) -> bool {
-        let num_unread = self.num_unread();
-        num_unread > max_bytes && self.frames.is_streamed && {
-            let message =
-                format!("The client left {num_unread} bytes unread; the limit is {max_bytes}.");
-            self.fail(ErrorKind::SlowReader, &message, None, metrics, now)
-        }
     }
 
     /// Appends a sign of life if nothing was written for the opening's `keep_alive_s`, and all that was is taken. True
@@ -245,7 +188,10 @@ impl Stream {
         Taken {
             read,
             status: self.status.unwrap_or(0),
-            receipt: self.status.map(|_| self.receipt()),
+            receipt: self.status.map(|_| Receipt {
+                record: self.frames.take_record(),
+                ..self.receipt()
+            }),
         }
     }
 
@@ -266,6 +212,7 @@ impl Stream {
                 .map(|first| first - self.opening.arrival),
             finish_reason: self.choices.first().and_then(|choice| choice.reason),
             error: self.error.clone(),
+            record: None,
         }
     }
 
@@ -326,85 +273,12 @@ impl Stream {
 
     /// A choice's first events. Its prompt has been computed, so all that is known of it has come.
     fn begin_choice(&mut self, index: usize, vocabulary: &Vocabulary) {
-        let prompt = index / self.opening.choices_per_prompt();
+        let prompt = self.opening.prompt_index(index);
         if let Some(echo) = self.echoes.get_mut(prompt) {
             echo.complete();
         }
         let prompt = prompt_of(index, &self.opening, &self.echoes);
         self.choices[index].begin(prompt.as_ref(), vocabulary, &mut self.frames);
-    }
-
-    /// Ends a choice if the engine did. `stop_id`: the token that stopped it.
-    fn maybe_end(
-        &mut self,
-        index: usize,
-        end: Option<FinishReason>,
-        stop_id: Option<u32>,
-        step: &mut Step<'_>,
-    ) {
-        let Some(end) = end else { return };
-        if end == FinishReason::Error {
-            self.fail(
-                ErrorKind::EngineError,
-                ENGINE_FAILED,
-                None,
-                step.metrics,
-                step.now,
-            );
-            return;
-        }
-        let flow = self.choices[index].flush(step.vocabulary, &mut self.frames);
-        let end = flow.break_value().unwrap_or(end.into());
-        let stop_id = stop_id.filter(|id| self.opening.stop_token_ids.contains(id));
-        self.end_choice(index, end, stop_id, step);
-    }
-
-    fn end_choice(&mut self, index: usize, end: End, stop_id: Option<u32>, step: &mut Step<'_>) {
-        self.choices[index].end(end, stop_id, step, &mut self.frames);
-        self.num_ended += 1;
-        if self.num_ended == self.choices.len() {
-            self.end(step.vocabulary, step.metrics);
-        }
-    }
-
-    /// All choices have ended.
-    fn end(&mut self, vocabulary: &Vocabulary, metrics: &ModelMetrics) {
-        let usage = self.usage();
-        if self.opening.is_streamed {
-            self.frames.write(|writer, out| writer.push_end(usage, out));
-        } else {
-            let outcome = |choice: &usize| {
-                let prompt = prompt_of(*choice, &self.opening, &self.echoes);
-                self.choices[*choice].outcome(prompt, vocabulary)
-            };
-            let shown = best::shown(&self.choices, &self.opening);
-            let mut outcomes = shown.iter().filter_map(outcome);
-            self.frames
-                .write(|writer, out| writer.push_body(&mut outcomes, usage, out));
-        }
-        self.close(200, metrics);
-    }
-
-    /// Counts the choices that will not get to their end.
-    fn abandon(&mut self, reason: FinishReason, metrics: &ModelMetrics, now: f64) {
-        for choice in self.choices.iter_mut().filter(|choice| !choice.has_ended()) {
-            choice.count_end(reason, metrics, now);
-        }
-    }
-
-    fn close(&mut self, status: u16, metrics: &ModelMetrics) {
-        self.status = Some(status);
-        let longest = self
-            .choices
-            .iter()
-            .map(|choice| choice.shown.num_tokens)
-            .max();
-        metrics.finish_request(&RequestSizes {
-            prompt_tokens: self.opening.prompt_tokens,
-            num_choices: self.opening.num_choices,
-            max_tokens: self.opening.max_tokens,
-            max_generation_tokens: longest.unwrap_or(0),
-        });
     }
 
     fn usage(&self) -> Usage {
@@ -419,34 +293,10 @@ impl Stream {
         }
         total
     }
-
-    /// Unix seconds at `now`, from the stream's own birth: no second clock.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "Unix seconds are exact in an f64"
-    )]
-    fn unix_time(&self, now: f64) -> f64 {
-        self.opening.created as f64 + (now - self.opened)
-    }
 }
 
-/// The prompts that stand before their answers.
-fn echoes(opening: &Opening, vocabulary: &Vocabulary) -> Vec<Echo> {
-    let num_top = opening.output.logprobs;
-    let prompts = opening.prompts.iter().filter(|_| opening.echoes_prompts);
-    prompts
-        .map(|prompt| Echo::new(prompt, num_top, vocabulary))
-        .collect()
-}
-
-/// What the answer tells of the prompt that a choice continues.
-fn prompt_of<'a>(index: usize, opening: &'a Opening, echoes: &'a [Echo]) -> Option<Prompt<'a>> {
-    let echo = echoes.get(index / opening.choices_per_prompt());
-    opening.prompt_of(index).map(|prompt| Prompt {
-        ids: &prompt.ids,
-        text: echo.map(|echo| echo.text.as_str()),
-        tokens: echo.and_then(|echo| echo.table.as_ref()),
-    })
+fn last_id(ids: &[i32]) -> Option<u32> {
+    ids.iter().rev().find_map(|id| u32::try_from(*id).ok())
 }
 
 #[cfg(test)]

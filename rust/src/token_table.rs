@@ -27,6 +27,17 @@ pub struct TopLogprob {
     pub logprob: f32,
 }
 
+/// A token of an engine that tells bytes in place of ids.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SpelledToken {
+    /// What it stands for.
+    pub bytes: Vec<u8>,
+    /// As `TokenRow::logprob`.
+    pub logprob: f32,
+    /// The likeliest tokens in its place: bytes and log probability, the likeliest first.
+    pub top: Vec<(Vec<u8>, f32)>,
+}
+
 /// Rows of consecutive tokens.
 #[derive(Debug, Default)]
 pub struct TokenTable {
@@ -36,7 +47,12 @@ pub struct TokenTable {
     /// `num_top` of each row, the likeliest first.
     top: Vec<TopLogprob>,
     num_top: usize,
+    /// How tokens are spelled whose ids are places in this list: those of an engine that tells no ids.
+    spellings: Vec<Box<[u8]>>,
 }
+
+/// The id of a token of which nothing is known.
+const UNKNOWN: u32 = u32::MAX;
 
 impl TokenTable {
     /// A table without rows, whose rows will have `num_top` likeliest tokens each.
@@ -59,6 +75,45 @@ impl TokenTable {
         self.top.resize(self.rows.len() * self.num_top, none);
     }
 
+    /// Adds a token that is known by its bytes alone, with its likeliest ones.
+    pub fn push_spelled(&mut self, token: &SpelledToken, text_offset: u32) {
+        let row = TokenRow {
+            id: self.spell(&token.bytes),
+            text_offset,
+            logprob: Some(token.logprob),
+        };
+        let spelled = token.top.iter().take(self.num_top);
+        let top = spelled.map(|(bytes, logprob)| (bytes, *logprob));
+        let top: Vec<TopLogprob> = top
+            .map(|(bytes, logprob)| TopLogprob {
+                id: self.spell(bytes),
+                logprob,
+            })
+            .collect();
+        self.push(row, top);
+    }
+
+    /// Adds a token of which nothing is known: no row of it is given.
+    pub fn push_unknown(&mut self) {
+        let row = TokenRow {
+            id: UNKNOWN,
+            text_offset: 0,
+            logprob: None,
+        };
+        self.push(row, []);
+    }
+
+    /// The bytes of an id, where the table and no vocabulary knows them.
+    #[must_use]
+    pub fn spelling(&self, id: u32) -> Option<&[u8]> {
+        self.spellings.get(id as usize).map(|bytes| &**bytes)
+    }
+
+    fn spell(&mut self, bytes: &[u8]) -> u32 {
+        self.spellings.push(bytes.into());
+        u32::try_from(self.spellings.len() - 1).unwrap_or(UNKNOWN)
+    }
+
     /// The rows of `tokens`, as far as they are kept, each with its likeliest tokens.
     pub fn rows(
         &self,
@@ -68,7 +123,8 @@ impl TokenTable {
         let (start, end) = (at(tokens.start), at(tokens.end));
         let top = move |row: usize| &self.top[row * self.num_top..(row + 1) * self.num_top];
         let rows = self.rows[start..end].iter();
-        rows.zip(start..).map(move |(row, index)| (row, top(index)))
+        let rows = rows.zip(start..).filter(|(row, _)| row.id != UNKNOWN);
+        rows.map(move |(row, index)| (row, top(index)))
     }
 
     /// Rows that are kept.
@@ -89,6 +145,9 @@ impl TokenTable {
         self.rows.drain(..num_told);
         self.top.drain(..num_told * self.num_top);
         self.first = self.first.max(token);
+        if self.rows.is_empty() {
+            self.spellings.clear();
+        }
     }
 }
 

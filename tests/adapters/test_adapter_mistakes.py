@@ -88,12 +88,28 @@ async def aborts() -> Any:
     return [ReturnSample(0, "one", 1, "abort")]
 
 
-async def calls_a_tool() -> Any:
+async def call_without_function() -> Any:
     return [ReturnSample(0, "", 1, "stop", tool_calls=[{"id": "a"}])]
 
 
-async def reasons() -> Any:
-    return [ReturnSample(0, "", 1, "stop", reasoning="because")]
+async def call_without_name() -> Any:
+    return [ReturnSample(0, "", 1, "stop", tool_calls=[{"id": "a", "function": {"arguments": "{}"}}])]
+
+
+async def calls_out_of_order() -> Any:
+    return [ReturnSample(0, "", 1, "stop", tool_calls=[{"index": 1, "function": {"name": "f", "arguments": "{}"}}])]
+
+
+async def arguments_as_object() -> Any:
+    return [ReturnSample(0, "", 1, "stop", tool_calls=[{"function": {"name": "f", "arguments": {}}}])]
+
+
+async def logprobs_without_tokens() -> Any:
+    return [ReturnSample(0, "a", 1, "stop", logprobs={"content": [{"logprob": -1.0}]})]
+
+
+async def more_logprobs_than_tokens() -> Any:
+    return [ReturnSample(0, "a", 0, "stop", logprobs=[{"token": "a", "logprob": -1.0}])]
 
 
 def is_sync() -> Any:
@@ -119,8 +135,12 @@ def is_sync_generator() -> Any:
         (no_count, "num_tokens must be an integer"),
         (unknown_reason, "finish reason 'eos' is none of 'stop', 'length'"),
         (aborts, "ended a choice by 'abort'"),
-        (calls_a_tool, "holds a tool call ('tool_calls'), which answers cannot show yet"),
-        (reasons, "holds reasoning"),
+        (call_without_function, "tool call is not an object with a 'function'"),
+        (call_without_name, "a tool call begins without a name"),
+        (calls_out_of_order, "do not count up from 0 by their 'index'"),
+        (arguments_as_object, "arguments are not a string of JSON"),
+        (logprobs_without_tokens, "not an object with 'token' and 'logprob'"),
+        (more_logprobs_than_tokens, "not a list of at most num_tokens tokens"),
         (is_sync, "must be an 'async def', but its call returned a value of type 'list'"),
         (is_sync_generator, "must be an 'async def', but its call returned a value of type 'generator'"),
     ],

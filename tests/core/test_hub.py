@@ -213,13 +213,13 @@ def test_deltas_have_every_token_that_the_wire_counts(ids: list[int], stop: list
     frames, _, receipt = hub.take(wire)
     *some, usage, _ = events(frames)
     counted = usage["usage"]["completion_tokens"]
-    assert "".join(text for _, text, _, _ in rows) == text_of(frames) == cut(vocabulary.decode(ids), stop)
-    assert sum(num_tokens for *_, num_tokens, _ in rows) == counted
-    assert [reason for *_, reason in rows if reason] == [some[-1]["choices"][0]["finish_reason"]]
+    assert "".join(row[2] for row in rows) == text_of(frames) == cut(vocabulary.decode(ids), stop)
+    assert sum(row[3] for row in rows) == counted
+    assert [row[4] for row in rows if row[4]] == [some[-1]["choices"][0]["finish_reason"]]
     assert receipt is not None
     assert receipt.completion_tokens == counted
     whole, status, error = hub.take_deltas(plain)
-    assert (whole, status, error) == ([(0, text_of(frames), counted, rows[-1][3])], 200, None)
+    assert (whole, status, error) == ([(0, "text", text_of(frames), counted, rows[-1][4], 0, "")], 200, None)
 
 
 def test_deltas_tell_an_error_in_its_own_words() -> None:
@@ -228,7 +228,7 @@ def test_deltas_tell_an_error_in_its_own_words() -> None:
     hub.push_text(key, "a", num_tokens=1)
     hub.fail(key, "context_length_exceeded", "too long", param="prompt")
     deltas, status, error = hub.take_deltas(key)
-    assert (deltas, status) == ([(0, "a", 1, None)], 400)
+    assert (deltas, status) == ([(0, "text", "a", 1, None, 0, "")], 400)
     assert error == ("context_length_exceeded", "too long", "prompt")
     wire = open_stream(hub)
     with pytest.raises(ValueError, match="completions"):

@@ -52,7 +52,7 @@ def test_a_second_start_compiles_nothing_and_computes_the_same(
     with caplog.at_level(logging.INFO, logger="penstock.engine"):
         second = JaxRunner.load(checkpoint, options, on_progress=lambda _: None)
     assert first.num_compiles_after_ready == before
-    assert sum(": read in" in message for message in caplog.messages) == 12
+    assert sum(": read in" in message for message in caplog.messages) == 13
     driver = Driver(second)
     prompts = read_prompts(golden_folder("qwen3"))
     lives = [driver.start(prompt.ids, max_new=24) for prompt in prompts]
@@ -60,7 +60,7 @@ def test_a_second_start_compiles_nothing_and_computes_the_same(
 
 
 def test_a_program_is_found_again_by_what_it_is(stored: Path, checkpoint: Checkpoint):
-    caches, _ = open_store(stored, checkpoint).load(FRESH)()
+    caches, _, _ = open_store(stored, checkpoint).load(FRESH)()
     assert len(caches) == 3
     assert open_store(stored, checkpoint, max_num_seqs=3).load(FRESH) is None
     assert open_store(stored, checkpoint).load(ProgramKey("decode", 1)) is None

@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from driving import NO_SLOTS, Driver, Live
+from driving import Driver, Live
 from golden import golden_folder, read_prompts
 from numpy_reference import Reference
 from rules_twin import changed_logits
@@ -216,4 +216,3 @@ def test_a_span_without_a_token_takes_no_mask(runner: JaxRunner, prompts):
         (Join(3, Driver.params(max_new=9)),), (span,), (table,), np.array([old.slot], np.int32), masks=masks_of([77])
     )
     assert runner.dispatch(plan).fetch().ids.tolist() == [[77]]
-    assert len(NO_SLOTS) == 0

@@ -66,7 +66,7 @@ def rows_with(num_rows: int, *, stop_ids: tuple[int, ...] = (), **sampling):
 
 def draw(logits, rows, positions, *, is_dynamic: bool = False):
     """Tokens of rows without rules."""
-    return sample(logits, rows, positions, is_dynamic=is_dynamic)
+    return sample(logits, rows, positions, is_dynamic=is_dynamic)[0]
 
 
 @pytest.mark.parametrize("top_p", [1.0, 0.8])
@@ -108,10 +108,10 @@ def test_noise_does_not_depend_on_the_batch():
 
 def test_greedy_takes_the_first_of_equal_tokens():
     logits = jnp.array([[0.0, 2.0, 2.0], [-1.0, -3.0, -2.0]])
-    assert argmax(logits).tolist() == [1, 0]
+    assert argmax(logits)[0].tolist() == [1, 0]
     rows = rows_with(2, temperature=0.0, top_p=1.0)
     assert draw(logits, rows, jnp.zeros(2, jnp.int32)).tolist() == [1, 0]
-    assert sample_plain(logits, rows, jnp.zeros(2, jnp.int32)).tolist() == [1, 0]
+    assert sample_plain(logits, rows, jnp.zeros(2, jnp.int32))[0].tolist() == [1, 0]
 
 
 #: The hash words that round to 2**32 as a float32, the first that does not, and the smallest.
@@ -143,7 +143,7 @@ def test_temperatures_near_zero_take_the_best_token(temperature: float):
         got = draw(jnp.asarray(logits), rows, jnp.arange(64))
         np.testing.assert_array_equal(got, logits.argmax(axis=1))
     rows = rows_with(64, temperature=temperature)
-    np.testing.assert_array_equal(sample_plain(jnp.asarray(logits), rows, jnp.arange(64)), logits.argmax(axis=1))
+    np.testing.assert_array_equal(sample_plain(jnp.asarray(logits), rows, jnp.arange(64))[0], logits.argmax(axis=1))
     assert not np.isnan(scale(jnp.asarray(logits), rows["temperature"])).any()
 
 
@@ -158,7 +158,17 @@ def test_the_plain_sampler_draws_what_the_whole_one_draws():
     logits = jnp.asarray(np.random.default_rng(4).standard_normal((512, VOCAB)).astype(np.float32) * 2)
     rows = rows_with(512, temperature=1.1)
     positions = jnp.arange(512)
-    np.testing.assert_array_equal(sample_plain(logits, rows, positions), draw(logits, rows, positions))
+    np.testing.assert_array_equal(sample_plain(logits, rows, positions)[0], draw(logits, rows, positions))
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("is_dynamic", [False, True])
+def test_peaks_tell_rows_that_are_not_numbers_and_rows_of_which_nothing_is_left(temperature: float, is_dynamic: bool):
+    logits = jnp.zeros((3, VOCAB)).at[0, 7].set(jnp.nan).at[1].set(-jnp.inf)
+    rows, positions = rows_with(3, temperature=temperature), jnp.arange(3)
+    for find in (sample, sample_plain):
+        peaks = np.asarray(find(logits, rows, positions, is_dynamic=is_dynamic)[1])
+        assert (np.isnan(peaks).tolist(), np.isneginf(peaks).tolist()) == ([True, False, False], [False, True, False])
 
 
 def test_min_tokens_takes_stop_tokens_from_rows_that_have_made_too_few():

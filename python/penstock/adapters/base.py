@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -16,10 +17,10 @@ from penstock.abilities import Abilities
 from penstock.adapters.engine import Engine, PromptRequest
 from penstock.adapters.sample import ReturnSample
 from penstock.adapters.token_engine import generate
-from penstock.adapters.token_prompts import is_quick, read_token_prompts, unread_options
+from penstock.adapters.token_prompts import is_quick, read_token_prompts, template_options, unread_options
 from penstock.errors import ApiError
 from penstock.generation import Prompt, SamplingDefaults, SamplingParams
-from penstock.prompt import PromptEncoder, ThoughtMarkers, thought_markers
+from penstock.prompt import PromptEncoder, ThoughtMarkers, bad_word_ids, thought_markers
 from penstock.protocol import ChatCompletionRequest
 
 __all__ = ["InferenceEngineAdapter", "ReturnSample", "TokenEngineAdapter"]
@@ -113,11 +114,35 @@ class TokenEngineAdapter(InferenceEngineAdapter, Engine):
     def count_tokens(self, content: str | list[dict[str, Any]]) -> int:
         return self.prompt.count(content) if isinstance(content, str) else len(self.prompt.encode_chat(content))
 
+    def count_prompt(self, request: ChatCompletionRequest) -> int:
+        return len(self.tokenize_chat(request, add_special_tokens=request.wants_special_tokens))
+
+    def tokenize_text(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        return self.prompt.tokenize(text, add_special_tokens=add_special_tokens)
+
+    def tokenize_chat(self, request: ChatCompletionRequest, *, add_special_tokens: bool) -> list[int]:
+        text = self.prompt.render_chat(request.messages, **template_options(request))
+        return self.prompt.tokenize(text, add_special_tokens=add_special_tokens)
+
+    def detokenize(self, ids: list[int]) -> str:
+        if not ids:
+            return ""
+        self.prompt.check_vocabulary(ids, param="tokens")
+        return self.prompt.vocabulary.decode(ids, skip_special=False)
+
+    def token_names(self, ids: Sequence[int]) -> list[str]:
+        return [self.prompt.tokenizer.id_to_token(each) or "" for each in ids]
+
     def is_quick(self, request: PromptRequest) -> bool:
         return is_quick(request)
 
     def read_prompts(self, request: PromptRequest) -> tuple[Prompt, ...]:
-        if isinstance(request, ChatCompletionRequest) and request.tool_use.is_required and not self.abilities.json:
+        if (
+            isinstance(request, ChatCompletionRequest)
+            and request.has_tools
+            and request.tool_use.is_required
+            and not self.abilities.json
+        ):
             raise ApiError("unsupported_parameter", "'tool_choice' cannot require a call yet.", param="tool_choice")
         return read_token_prompts(self.prompt, request, self._thought_markers)
 
@@ -129,9 +154,14 @@ class TokenEngineAdapter(InferenceEngineAdapter, Engine):
         if not isinstance(request, ChatCompletionRequest):
             return []
         unread = unread_options(request, self.prompt.template_variables)
-        if request.tool_use.is_enforced and not self.abilities.json:
+        if request.has_tools and request.tool_use.is_enforced and not self.abilities.json:
             unread.append("tools.strict")
         return unread
+
+    def read_sampling(self, sampling: SamplingParams) -> SamplingParams:
+        words = bad_word_ids(self.prompt.tokenizer, sampling.bad_words)
+        self.prompt.check_vocabulary([token for word in words for token in word], param="bad_words")
+        return replace(sampling, bad_words=(), bad_word_ids=words)
 
     def check_ids(self, ids: Sequence[int], *, param: str) -> None:
         self.prompt.check_vocabulary(ids, param=param)

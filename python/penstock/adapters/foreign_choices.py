@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from math import inf
 
 from penstock import _core
+from penstock.adapters.foreign_pieces import read_calls, read_logprobs
 from penstock.adapters.foreign_samples import AdapterFaultError
 from penstock.adapters.sample import ReturnSample
 from penstock.generation import FinishReason, GenerationRequest
@@ -13,7 +14,12 @@ from penstock.generation import FinishReason, GenerationRequest
 #: From (new tokens, their limit, text) to a finish reason.
 DetermineFinishReason = Callable[[int, float, str], str]
 
-_ENDS = {FinishReason.STOP.value: _core.END_STOP, FinishReason.LENGTH.value: _core.END_LENGTH}
+#: A choice that stops after it has called a tool ends for its calls, whichever of the two words an adapter takes.
+_ENDS = {
+    FinishReason.STOP.value: _core.END_STOP,
+    FinishReason.LENGTH.value: _core.END_LENGTH,
+    FinishReason.TOOL_CALLS.value: _core.END_STOP,
+}
 _FAILURES = {FinishReason.ABORT.value, FinishReason.ERROR.value}
 
 
@@ -32,6 +38,7 @@ class ForeignChoices:
         self._determine_finish_reason = determine_finish_reason
         self._texts: list[list[str]] = [[] for _ in range(request.num_choices)]
         self._num_tokens = [0] * request.num_choices
+        self._calls: list[set[int]] = [set() for _ in range(request.num_choices)]  # of each choice, which have begun
         self._open = set(range(request.num_choices))
         for choice in self._open:
             hub.mark_scheduled(request.stream_key | choice)
@@ -51,7 +58,7 @@ class ForeignChoices:
                 continue
             self._texts[index].append(sample.text)
             self._num_tokens[index] += sample.num_tokens
-            self._push(index, sample.text, sample.num_tokens, sample.finish_reason)
+            self._push(sample)
 
     def finish(self) -> None:
         """The adapter has no more. Raises AdapterFaultError where it gave nothing for a choice."""
@@ -63,11 +70,19 @@ class ForeignChoices:
                     f" {self._request.num_choices} (prompts times n)"
                 )
             text = "".join(self._texts[index])
-            self._push(index, "", 0, self._determine_finish_reason(self._num_tokens[index], limit, text))
+            reason = self._determine_finish_reason(self._num_tokens[index], limit, text)
+            self._push(ReturnSample(index, "", 0, reason))
 
-    def _push(self, index: int, text: str, num_tokens: int, finish_reason: str | None) -> None:
-        end = _core.END_NONE if finish_reason is None else _end_of(finish_reason)
-        if self._hub.push_text(self._request.stream_key | index, text, num_tokens=num_tokens, end=end) or end:
+    def _push(self, sample: ReturnSample) -> None:
+        index, row_key = sample.index, self._request.stream_key | sample.index
+        end = _core.END_NONE if sample.finish_reason is None else _end_of(sample.finish_reason)
+        calls = read_calls(sample.tool_calls or (), self._calls[index])
+        logprobs = read_logprobs(sample.logprobs or (), num_tokens=sample.num_tokens)
+        is_over = self._hub.push_text(
+            row_key, sample.text, num_tokens=sample.num_tokens, end=end,
+            reasoning=sample.reasoning or "", tool_calls=calls, logprobs=logprobs,
+        )  # fmt: skip
+        if is_over or end:
             self._open.discard(index)
 
 

@@ -13,7 +13,6 @@ from penstock.adapters.sample import ReturnSample
 from penstock.errors import ApiError
 
 _MAX_TOKENS_OF_A_SAMPLE = 2**31 - 1
-_NOT_SHOWN = {"tool_calls": "a tool call", "reasoning": "reasoning", "logprobs": "logprobs"}
 
 
 class AdapterFaultError(ApiError):
@@ -60,9 +59,10 @@ def _check(sample: ReturnSample) -> None:
     num_tokens: Any = sample.num_tokens
     if type(num_tokens) is not int or not 0 <= num_tokens <= _MAX_TOKENS_OF_A_SAMPLE:
         raise AdapterFaultError("a ReturnSample's num_tokens must be an integer of at least 0")
-    for name, words in _NOT_SHOWN.items():
-        if getattr(sample, name) is not None:
-            raise AdapterFaultError(f"a ReturnSample holds {words} ('{name}'), which answers cannot show yet")
+    if not isinstance(sample.reasoning, str | None):
+        raise AdapterFaultError(f"a ReturnSample's reasoning is {_kind(sample.reasoning)}, not a string")
+    if not isinstance(sample.tool_calls, list | tuple | None):
+        raise AdapterFaultError(f"a ReturnSample's tool_calls are {_kind(sample.tool_calls)}, not a list")
 
 
 def _kind(value: Any) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from penstock._core import Hub, Metrics, ModelMetrics
+from penstock.abilities import Abilities
 from penstock.adapters.scheduled_engine import ScheduledEngine
 from penstock.checkpoint import Checkpoint, inspect_checkpoint
 from penstock.config import Settings, load_settings
@@ -43,10 +45,15 @@ class JaxEngine(ScheduledEngine):
         self.max_model_len = min(
             settings.max_model_len or checkpoint.max_position_embeddings, checkpoint.max_position_embeddings
         )
+        self.stop_ids, self.num_logits = checkpoint.stop_ids, checkpoint.vocab_size
         self._settings = settings
         self._checkpoint = checkpoint
         self._runner: JaxRunner | None = None
         self._num_compiles_counted = 0
+
+    @property
+    def abilities(self) -> Abilities:  # type: ignore[override]  # as the base has it
+        return replace(super().abilities, logprobs=True, penalties=True, logit_bias=True)
 
     @classmethod
     def load(cls, folder: str | Path, *, metrics: Metrics | None = None, **settings: Any) -> Self:
@@ -122,8 +129,9 @@ class JaxEngine(ScheduledEngine):
         return Scheduler(
             runner,
             self.hub,
-            stop_ids=self._checkpoint.stop_ids,
+            stop_ids=self.stop_ids,
             max_queued_requests=self._settings.max_queued_requests,
+            num_grammar_threads=self._settings.grammar_threads,
         )
 
     def _options(self) -> EngineOptions:

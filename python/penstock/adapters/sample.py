@@ -11,17 +11,15 @@ from typing import Any
 class ReturnSample:
     """One choice as an adapter hands it over: a delta when streamed, the whole text when not.
 
-    The last three are there for engines that have them; until answers can show them, a sample that has one ends its
-    request with an error that says so.
-
     Attributes:
         index: prompt index times n plus choice index.
         text: new text since the last sample of this index (streamed) or all of it.
         num_tokens: new tokens since the last sample (streamed) or all of them.
-        finish_reason: "stop", "length" or None while it goes on; "abort" or "error" fails the request.
-        tool_calls: OpenAI's objects, or their deltas.
-        reasoning: new text of the reasoning.
-        logprobs: of the new tokens, in OpenAI's shape.
+        finish_reason: "stop", "length", "tool_calls" or None while it goes on; "abort" or "error" fails the request.
+        tool_calls: OpenAI's objects, or their deltas. In a chat alone, as reasoning is.
+        reasoning: new text of the reasoning, told before the text.
+        logprobs: of the new tokens, as chats tell them: `{"content": [...]}`, or the list alone. Told where the request
+            asks for them.
     """
 
     index: int

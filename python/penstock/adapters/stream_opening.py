@@ -7,19 +7,22 @@ from collections.abc import Sequence
 
 from penstock import _core
 from penstock.adapters.engine import Engine
-from penstock.generation import GenerationRequest, Prompt, SamplingParams
+from penstock.errors import ApiError
+from penstock.generation import GenerationRequest, GrammarSpec, Prompt, SamplingParams
 from penstock.output_options import PLAIN_OUTPUT, OutputOptions
 from penstock.prompt import clamp_max_tokens
 
 #: What a hub can be told of a limit.
 _MAX_TOKENS_SHOWN = 2**32 - 1
+#: Of the prompts of one request; each is some 40 bytes of its answer.
+_MAX_PROMPT_LOGPROBS = 2_000_000
 
 
 def open_stream(
     engine: Engine, prompts: tuple[Prompt, ...], sampling: SamplingParams, *,
     dialect: str, response_id: str, model_name: str, request_id: str, arrival: float, is_streamed: bool,
     include_usage: bool = False, keep_alive_s: float | None = None, api_key_id: str = "",
-    output: OutputOptions = PLAIN_OUTPUT,
+    output: OutputOptions = PLAIN_OUTPUT, grammar: GrammarSpec | None = None,
 ) -> int:  # fmt: skip
     """The key of a stream that the engine works for. To be followed (`Outlets.follow`) before the loop's next turn.
 
@@ -30,14 +33,16 @@ def open_stream(
         arrival: when the request came, in seconds of `time.monotonic()`.
         api_key_id: whose request it is.
         output: how the answer is to look.
+        grammar: what may be written.
 
     Raises:
-        ApiError: the engine takes no work; no stream is left then.
+        ApiError: the engine takes no work, or the answer would be too large; no stream is left then.
     """
+    _check_size(prompts, sampling, output)
     opening = _core.Opening(
         dialect=dialect, response_id=response_id, model=model_name, created=int(time.time()), is_streamed=is_streamed,
-        num_choices=len(prompts) * sampling.n, include_usage=include_usage, stop=list(sampling.stop),
-        stop_token_ids=list(sampling.stop_token_ids),
+        num_choices=len(prompts) * sampling.num_computed, choices_per_prompt=sampling.num_computed,
+        include_usage=include_usage, stop=list(sampling.stop), stop_token_ids=list(sampling.stop_token_ids),
         prompt_tokens=sum(prompt.num_tokens for prompt in prompts),
         max_tokens=min(sampling.max_tokens or 0, _MAX_TOKENS_SHOWN), keep_alive_s=keep_alive_s,
         request_id=request_id, arrival=arrival, prompts=_shown_prompts(prompts, output),
@@ -45,9 +50,10 @@ def open_stream(
     )  # fmt: skip
     stream_key = engine.hub.open(opening)
     try:
-        engine.submit(
-            GenerationRequest(stream_key, prompts, sampling, request_id, api_key_id=api_key_id, is_streamed=is_streamed)
+        request = GenerationRequest(
+            stream_key, prompts, sampling, request_id, api_key_id=api_key_id, is_streamed=is_streamed, grammar=grammar
         )
+        engine.submit(request)
     except BaseException:
         engine.hub.withdraw(stream_key)
         raise
@@ -55,10 +61,23 @@ def open_stream(
 
 
 def _shown_prompts(prompts: tuple[Prompt, ...], output: OutputOptions) -> list[tuple[list[int], str | None]]:
-    """The prompts themselves, where the answer tells of them."""
+    """The prompts themselves, where the answer tells of them. One without ids belongs to an engine that shows it
+    itself."""
     if not (output.echo or output.return_token_ids):
         return []
-    return [(list(prompt.ids or ()), prompt.text) for prompt in prompts]
+    return [(list(prompt.ids), prompt.text) for prompt in prompts if prompt.ids is not None]
+
+
+def _check_size(prompts: tuple[Prompt, ...], sampling: SamplingParams, output: OutputOptions) -> None:
+    if not output.echo or output.logprobs is None:
+        return
+    num_logprobs = sum(prompt.num_tokens for prompt in prompts) * sampling.n * (output.logprobs + 1)
+    if num_logprobs > _MAX_PROMPT_LOGPROBS:
+        problem = (
+            f"The prompts, 'n' and 'logprobs' ask for {num_logprobs} log-probabilities of prompts; the limit is"
+            f" {_MAX_PROMPT_LOGPROBS}."
+        )
+        raise ApiError("invalid_value", problem, param="logprobs")
 
 
 def new_token_limit(

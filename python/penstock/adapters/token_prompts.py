@@ -46,7 +46,17 @@ def read_token_prompts(
     num_last = _num_last(encoder, request)
     if isinstance(request, ChatCompletionRequest):
         return (_read_chat(encoder, request, markers, num_last),)
-    return tuple(Prompt.of_ids(_encode(encoder, prompt, request, num_last)) for prompt in request.prompts)
+    return tuple(_read_text(encoder, prompt, request, num_last) for prompt in request.prompts)
+
+
+def _read_text(
+    encoder: PromptEncoder, prompt: str | list[int], request: CompletionRequest, num_last: int | None
+) -> Prompt:
+    """A prompt that is to be shown again is kept as it was written, unless it was cut."""
+    ids = _encode(encoder, prompt, request, num_last)
+    is_whole = num_last is None or len(ids) < num_last
+    text = prompt if request.is_echoed and is_whole and isinstance(prompt, str) else None
+    return Prompt(len(ids), ids=ids, text=text)
 
 
 def _read_chat(
@@ -92,13 +102,15 @@ def template_options(request: ChatCompletionRequest) -> dict[str, Any]:
     """The keyword arguments of `PromptEncoder.render_chat` that a request sets."""
     continues = bool(request.continue_final_message)
     adds = request.add_generation_prompt
-    tools = request.tool_use.shown
-    return ({"tools": tools} if tools else {}) | {
+    options = {
         "documents": request.documents,
         "add_generation_prompt": not continues if adds is None else adds,
         "continue_final_message": continues,
         "template_kwargs": request.template_kwargs or None,
     }
+    if request.has_tools:
+        options["tools"] = request.tool_use.shown
+    return options
 
 
 #: What a request may say of thinking -> the template's variables for it.

@@ -21,10 +21,10 @@ def logprob_words(logits: jax.Array, ids: jax.Array) -> jax.Array:
     0, which nobody reads."""
     with jax.named_scope("logprobs"):
         num_top = min(NUM_TOP_LOGPROBS, logits.shape[1])
-        total = jax.nn.logsumexp(logits, axis=1, keepdims=True)
         own = jnp.take_along_axis(logits, jnp.maximum(ids, 0)[:, None], axis=1)
         ranks = 1 + jnp.sum(logits > own, axis=1, keepdims=True, dtype=jnp.int32)
         top, top_ids = jax.lax.top_k(logits, num_top)
+        total = top[:, :1] + jnp.log(jnp.sum(jnp.exp(logits - top[:, :1]), axis=1, keepdims=True))
         missing = ((0, 0), (0, NUM_TOP_LOGPROBS - num_top))
         top_ids = jnp.pad(top_ids.astype(jnp.int32), missing, constant_values=-1)
         top = jnp.pad(top - total, missing, constant_values=-jnp.inf)

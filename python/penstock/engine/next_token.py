@@ -47,8 +47,8 @@ def next_tokens(
     """
     params = unpack_rows(rows.params)
     with jax.named_scope("sample"):
-        chosen, columns = _choose(scores, params, rows, rules, variant=variant, is_dynamic=is_dynamic)
-    is_broken, has_none = jnp.any(jnp.isnan(scores), axis=1), chosen < 0
+        chosen, peaks, columns = _choose(scores, params, rows, rules, variant=variant, is_dynamic=is_dynamic)
+    is_broken, has_none = jnp.isnan(peaks), peaks == -jnp.inf
     wants_none = params["max_tokens"] <= 0  # the prompt alone
     num_generated = rows.num_generated + 1
     ends = jnp.where(num_generated >= params["max_tokens"], END_LENGTH, END_NONE)
@@ -73,28 +73,29 @@ def next_tokens(
 
 def _choose(
     scores: jax.Array, params: RowParams, rows: SlotState, rules: RowRules, *, variant: Variant, is_dynamic: bool
-) -> tuple[jax.Array, jax.Array | None]:
-    """Ids, int32 [B], -1 where nothing is left; and their logprobs, of the whole sampler."""
+) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+    """Ids and peaks of `sampling.sample`, and logprobs of the whole sampler."""
     positions, num_generated = rows.position + 1, rows.num_generated
     if variant is Variant.PLAIN:
-        return sampling.sample_plain(scores, params, positions), None
+        return *sampling.sample_plain(scores, params, positions), None
     if variant is Variant.FILTERED:
         allowed = ban_stops(scores, params, num_generated)
-        return sampling.sample(allowed, params, positions, is_dynamic=is_dynamic), None
+        return *sampling.sample(allowed, params, positions, is_dynamic=is_dynamic), None
 
-    def whole() -> tuple[jax.Array, jax.Array]:
+    def whole() -> tuple[jax.Array, jax.Array, jax.Array]:
         changed = apply_rules(scores, params, num_generated, rules, is_dynamic=is_dynamic)
-        chosen = sampling.sample(changed, params, positions, is_dynamic=is_dynamic)
-        return chosen, _columns(scores, params, rows, chosen, is_dynamic=is_dynamic)
+        chosen, peaks = sampling.sample(changed, params, positions, is_dynamic=is_dynamic)
+        return chosen, peaks, _columns(scores, params, rows, chosen, is_dynamic=is_dynamic)
+
+    def plain() -> tuple[jax.Array, jax.Array, jax.Array]:
+        return *sampling.sample_plain(scores, params, positions, is_dynamic=True), no_words(len(positions))
 
     if not is_dynamic:
         return whole()
-    # A branch of its own for batches that need little: what the other one does keeps a copy of the logits, even where
-    # branches leave all of it out.
+    # A branch of its own for batches that need little: the other one keeps a copy of the logits, even where branches
+    # in it leave all out.
     is_plain = jnp.all(_is_plain(params, num_generated)) & ~rules.has_masks
-    found: tuple[jax.Array, jax.Array] = jax.lax.cond(
-        is_plain, lambda: (sampling.sample_few(scores, params, positions), no_words(len(positions))), whole
-    )
+    found: tuple[jax.Array, jax.Array, jax.Array] = jax.lax.cond(is_plain, plain, whole)
     return found
 
 

@@ -30,12 +30,17 @@ class Platform:
     tokens_per_dispatch: int
     pipeline_depth: int
     max_prefill_tokens: int
-    compiler_options: tuple[tuple[str, str], ...] = ()
+    compiler_options: tuple[tuple[str, str | int], ...] = ()
 
 
 #: jax 0.10.2 hands sums of products to a CPU library that gets some of them wrong (decode attention over a block table
 #: of one block was off by its own size; 0.11.2 is right). Matrix products keep it: without it they are no faster.
-_CPU_OPTIONS = (("xla_cpu_experimental_ynn_fusion_type", "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"),)
+#: Level 2 of LLVM compiles in 0.95 of the time of the default, 3, and decodes long contexts faster (8 rows of 1800
+#: positions: 190 ms a step against 213).
+_CPU_OPTIONS = (
+    ("xla_cpu_experimental_ynn_fusion_type", "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"),
+    ("xla_backend_optimization_level", 2),
+)
 
 PLATFORMS = {
     "cpu": Platform("float32", GatherAttention(16, 64, is_dynamic=True), True, 1, 1, 128, _CPU_OPTIONS),

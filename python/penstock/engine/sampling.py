@@ -9,6 +9,8 @@ slot.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
@@ -20,13 +22,17 @@ _MIN_TEMPERATURE = 2.0**-126
 _BELOW_ONE = 1.0 - 2.0**-24
 
 
-def argmax(x: jax.Array) -> jax.Array:
-    """The first index of the maximum, [B, V] → int32 [B]; five times faster on CPU than `jnp.argmax`."""
+def argmax(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The first index of the maximum, [B, V] → int32 [B], and the maximum, [B]: NaN where there is a NaN. Five times
+    faster on CPU than `jnp.argmax`."""
     indices = jax.lax.broadcasted_iota(jnp.int32, x.shape, 1)
-    return jnp.min(jnp.where(x == jnp.max(x, axis=1, keepdims=True), indices, x.shape[1] - 1), axis=1)
+    peaks = jnp.max(x, axis=1)
+    return jnp.min(jnp.where(x == peaks[:, None], indices, x.shape[1] - 1), axis=1), peaks
 
 
-def sample(logits: jax.Array, params: RowParams, positions: jax.Array, *, is_dynamic: bool) -> jax.Array:
+def sample(
+    logits: jax.Array, params: RowParams, positions: jax.Array, *, is_dynamic: bool
+) -> tuple[jax.Array, jax.Array]:
     """A token for each row: the best where its temperature is 0, else one drawn by its parameters.
 
     Args:
@@ -35,40 +41,55 @@ def sample(logits: jax.Array, params: RowParams, positions: jax.Array, *, is_dyn
         is_dynamic: leave out what no row asks for, by branches that depend on data (see `GatherAttention`).
 
     Returns:
-        int32 [B]; -1 where every logit is -inf.
+        int32 [B], and float32 [B]: NaN where a logit is not a number, -inf where all are -inf.
     """
+
+    def keep(scaled: jax.Array) -> jax.Array:
+        filters = {name: params[name] for name in ("top_k", "top_p", "min_p")}
+        return keep_mask(scaled, **filters, is_dynamic=is_dynamic)
+
+    return _draw(logits, params, positions, keep=keep, is_dynamic=is_dynamic)
+
+
+def sample_plain(
+    logits: jax.Array, params: RowParams, positions: jax.Array, *, is_dynamic: bool = False
+) -> tuple[jax.Array, jax.Array]:
+    """What `sample` gives for rows with a temperature and nothing else."""
+    return _draw(logits, params, positions, keep=None, is_dynamic=is_dynamic)
+
+
+def _draw(
+    logits: jax.Array,
+    params: RowParams,
+    positions: jax.Array,
+    *,
+    keep: Callable[[jax.Array], jax.Array] | None,
+    is_dynamic: bool,
+) -> tuple[jax.Array, jax.Array]:
+    """Greedy rows by their logits, the others by noisy ones; `keep`: from logits after temperature to the tokens that
+    may be drawn."""
     is_greedy = params["temperature"] <= 0
 
-    def draw() -> jax.Array:
+    def noisy() -> jax.Array:
         scaled = scale(logits, params["temperature"])
-        kept = keep_mask(
-            scaled, top_k=params["top_k"], top_p=params["top_p"], min_p=params["min_p"], is_dynamic=is_dynamic
-        )
-        return argmax(jnp.where(kept, scaled + gumbel(params["rng_key"], positions, logits.shape[1]), -jnp.inf))
+        drawn = scaled + gumbel(params["rng_key"], positions, logits.shape[1])
+        if keep is not None:
+            drawn = jnp.where(keep(scaled) | jnp.isnan(scaled), drawn, -jnp.inf)  # to be seen in the peaks
+        return jnp.where(is_greedy[:, None], logits, drawn)
 
-    best = argmax(logits)
-    drawn = jax.lax.cond(jnp.all(is_greedy), lambda: best, draw) if is_dynamic else draw()
-    has_none = jnp.max(logits, axis=1) == -jnp.inf
-    return jnp.where(has_none, -1, jnp.where(is_greedy, best, drawn))
-
-
-def sample_plain(logits: jax.Array, params: RowParams, positions: jax.Array) -> jax.Array:
-    """What `sample` gives for rows with a temperature and nothing else, in two passes over the logits."""
-    is_greedy = params["temperature"] <= 0
-    noisy = scale(logits, params["temperature"]) + gumbel(params["rng_key"], positions, logits.shape[1])
-    return argmax(jnp.where(is_greedy[:, None], logits, noisy))
-
-
-def sample_few(logits: jax.Array, params: RowParams, positions: jax.Array) -> jax.Array:
-    """As `sample_plain`; without noise where all rows are greedy, by a branch on data."""
-    all_greedy = jnp.all(params["temperature"] <= 0)
-    drawn: jax.Array = jax.lax.cond(all_greedy, lambda: argmax(logits), lambda: sample_plain(logits, params, positions))
-    return drawn
+    if not is_dynamic:
+        return argmax(noisy())
+    # Each branch has its own argmax: a branch that gave the logits would copy them.
+    found: tuple[jax.Array, jax.Array] = jax.lax.cond(
+        jnp.all(is_greedy), lambda: argmax(logits), lambda: argmax(noisy())
+    )
+    return found
 
 
 def scale(logits: jax.Array, temperature: jax.Array) -> jax.Array:
     """Logits over temperature, [B, V], moved so that the best is 0: however small the temperature, it stays finite."""
-    lowered = logits - jnp.max(logits, axis=1, keepdims=True)
+    peaks = jnp.max(logits, axis=1, keepdims=True)
+    lowered = logits - jnp.where(peaks == -jnp.inf, 0.0, peaks)
     scaled: jax.Array = lowered / jnp.maximum(temperature, _MIN_TEMPERATURE)[:, None]
     return scaled
 
@@ -86,10 +107,11 @@ def keep_mask(
     order = _ordered_bits(scaled)
     has_top_k = (top_k > 0) & (top_k < vocab_size)
     ones = jnp.ones_like(scaled)
-    best = jnp.max(order, axis=1)  # rounded sums may miss a mass, and a threshold then lies above every token
+    peaks = jnp.max(scaled, axis=1, keepdims=True)
+    best = _ordered_bits(peaks)[:, 0]  # rounded sums may miss a mass, and a threshold then lies above every token
     kth = _threshold(order, ones, top_k.astype(jnp.float32), _num_passes(has_top_k, is_dynamic=is_dynamic))
     kept = order >= jnp.where(has_top_k, jnp.minimum(kth, best), 0)[:, None]
-    weights = jnp.where(kept, jnp.exp(scaled - jnp.max(scaled, axis=1, keepdims=True)), 0.0)  # of the likeliest: 1
+    weights = jnp.where(kept, jnp.exp(scaled - peaks), 0.0)  # of the likeliest: 1
     has_top_p = top_p < 1
     mass = top_p * jnp.sum(weights, axis=1)
     nucleus = _threshold(order, weights, mass, _num_passes(has_top_p, is_dynamic=is_dynamic))

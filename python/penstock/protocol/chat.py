@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import ConfigDict, Field, JsonValue, ValidationError
 from pydantic_core import to_json
 
-from penstock.protocol.common import FAIL_FAST, GenerationFields, Limits, NumLogprobs, Parsed
+from penstock.protocol.common import FAIL_FAST, INT32_MAX, GenerationFields, Limits, NumLogprobs, Parsed
 from penstock.protocol.fields import NOT_BUILT_IN_CHAT, check_fields
 from penstock.protocol.messages import ChatMessage, template_messages
 from penstock.protocol.parse import check_generation, invalid, read, read_limits
@@ -39,6 +39,7 @@ class ChatCompletionRequest(GenerationFields):
         enable_thinking: for the template.
         chat_template_kwargs: variables for the template, as {"enable_thinking": false}; they win over the two above.
         include_reasoning: false leaves thoughts out of the answer; separate_reasoning: false leaves them in its text.
+        thinking_token_budget: after so many tokens a thought is closed.
         continue_final_message: the answer goes on where the last message stops; needs add_generation_prompt false.
     """
 
@@ -59,6 +60,7 @@ class ChatCompletionRequest(GenerationFields):
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
     enable_thinking: bool | None = None
     include_reasoning: bool | None = None
+    thinking_token_budget: int | None = Field(None, ge=0, le=INT32_MAX)
     separate_reasoning: bool | None = None
     chat_template_kwargs: dict[str, Any] | None = None
     documents: Annotated[list[dict[str, Any]], FAIL_FAST] | None = None
@@ -87,8 +89,9 @@ class ChatCompletionRequest(GenerationFields):
             raise invalid("continue_final_message", "cannot be true together with 'add_generation_prompt'")
         if self.top_logprobs and not self.logprobs:
             raise invalid("top_logprobs", "needs 'logprobs' to be true")
-        _ = self.tool_use
-        template_messages(self.messages, limits.content_parts)
+        if self.tools or self.tool_choice or self.functions or self.function_call:
+            _ = self.tool_use  # read now, so that what is wrong is refused
+        self.messages = template_messages(self.messages, limits.content_parts)
         return Parsed(self, warnings)
 
     @property
@@ -99,7 +102,7 @@ class ChatCompletionRequest(GenerationFields):
         self, tool_format: str | None, reasoning_format: str | None, reasoning_field: str, is_thinking: bool | None
     ) -> dict[str, Any]:
         options: dict[str, Any] = {}
-        if tool_format is not None and self.tool_use.functions:
+        if tool_format is not None and self.has_tools:
             options = {
                 "tool_format": tool_format,
                 "tools": self.tool_use.to_json(),
@@ -114,13 +117,18 @@ class ChatCompletionRequest(GenerationFields):
             }
         return options
 
+    @property
+    def has_tools(self) -> bool:
+        """Whether there is something that the model may call."""
+        return bool(self.tools or self.functions) and bool(self.tool_use.functions)
+
     @cached_property
     def tool_use(self) -> ToolUse:
         """What the model may call. Raises ApiError on tools and choices that do not go together."""
-        if self.functions:
+        if self.functions or self.function_call:
             if self.tools:
                 raise invalid("functions", "cannot be given together with 'tools'")
-            return read_function_use(self.functions, self.function_call)
+            return read_function_use(self.functions or [], self.function_call)
         return read_tool_use(self.tools, self.tool_choice, parallel=self.parallel_tool_calls)
 
     @cached_property

@@ -9,11 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Discriminator, FailFast, Field, Tag
 
-from penstock.generation import MAX_STOP_IDS_OF_A_REQUEST, SamplingParams
+from penstock.generation import (
+    MAX_BAD_WORDS,
+    MAX_BIAS,
+    MAX_LOGIT_BIAS,
+    MAX_PENALTY,
+    MAX_REPETITION_PENALTY,
+    MAX_STOP_IDS_OF_A_REQUEST,
+    MIN_PENALTY,
+    MIN_REPETITION_PENALTY,
+    SamplingParams,
+)
 from penstock.output_options import MAX_LOGPROBS, OutputOptions
 
 STRICT = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
@@ -29,7 +40,6 @@ UNDECLARED: dict[str, Any] = {
     "tools": None,
     "tool_choice": None,
     "parallel_tool_calls": None,
-    "response_format": None,
     "reasoning_effort": None,
     "best_of": None,
     "echo": None,
@@ -38,9 +48,7 @@ UNDECLARED: dict[str, Any] = {
     "metadata": None,
 }
 
-MAX_LOGIT_BIAS = 1024
 MAX_ALLOWED_TOKEN_IDS = 16_384
-MAX_BAD_WORDS = 64
 MAX_BAD_WORD_CHARS = 256
 
 INT32_MAX = 2**31 - 1
@@ -103,10 +111,20 @@ class StreamOptions(WireModel):
 TokenId = Annotated[int, Field(ge=0, le=INT32_MAX)]
 TokenIds = Annotated[list[TokenId], FAIL_FAST]
 BadWord = Annotated[str, Field(min_length=1, max_length=MAX_BAD_WORD_CHARS)]
+Bias = Annotated[float, Field(ge=-MAX_BIAS, le=MAX_BIAS)]
 NumLogprobs = Annotated[int, Field(ge=0, le=MAX_LOGPROBS)]
 
 
-class GenerationFields(WireModel):
+class GenerationBody(WireModel):
+    """The body of an endpoint that generates: it has a door of its own."""
+
+    @classmethod
+    def parse(cls, body: bytes, limits: Limits) -> Parsed[Self]:
+        """The door of this endpoint. Raises ApiError, with `param`, on anything wrong."""
+        raise NotImplementedError(f"{cls.__name__} has no door of its own")
+
+
+class GenerationFields(GenerationBody):
     """The fields of /v1/chat/completions and /v1/completions that Penstock acts on, but for the prompt itself. Which of
     them an engine acts on is said by its `Abilities`; `fields` refuses the others.
 
@@ -118,6 +136,7 @@ class GenerationFields(WireModel):
         adds_special_tokens: whether a prompt gets the tokenizer's special tokens where the client says nothing.
         logit_bias: added to the logits of these tokens; allowed_token_ids: no others are drawn.
         bad_words: texts that the answer may not hold.
+        response_format, structured_outputs: the form that the answer must have (`structured`), OpenAI's and vLLM's.
         truncate_prompt_tokens: only so many of a prompt's last tokens are read; -1: as many as leave room.
     """
 
@@ -138,12 +157,14 @@ class GenerationFields(WireModel):
     top_p: float | None = Field(None, ge=0, le=1)
     top_k: int | None = Field(None, ge=-1, le=INT32_MAX)
     min_p: float | None = Field(None, ge=0, le=1)
-    presence_penalty: float | None = Field(0.0, ge=-2, le=2)
-    frequency_penalty: float | None = Field(0.0, ge=-2, le=2)
-    repetition_penalty: float | None = Field(1.0, ge=0.01, le=100)
-    logit_bias: dict[TokenId, Annotated[float, Field(ge=-100, le=100)]] | None = Field(None, max_length=MAX_LOGIT_BIAS)
+    presence_penalty: float | None = Field(0.0, ge=MIN_PENALTY, le=MAX_PENALTY)
+    frequency_penalty: float | None = Field(0.0, ge=MIN_PENALTY, le=MAX_PENALTY)
+    repetition_penalty: float | None = Field(1.0, ge=MIN_REPETITION_PENALTY, le=MAX_REPETITION_PENALTY)
+    logit_bias: dict[TokenId, Bias] | None = Field(None, max_length=MAX_LOGIT_BIAS)
     allowed_token_ids: TokenIds | None = Field(None, max_length=MAX_ALLOWED_TOKEN_IDS)
     bad_words: Annotated[list[BadWord], FAIL_FAST] | None = Field(None, max_length=MAX_BAD_WORDS)
+    response_format: dict[str, Any] | None = None
+    structured_outputs: dict[str, Any] | None = None
     seed: int | None = Field(None, ge=-_INT64_MAX - 1, le=_INT64_MAX)
     include_stop_str_in_output: bool | None = None
     skip_special_tokens: bool | None = None
@@ -162,11 +183,6 @@ class GenerationFields(WireModel):
                 raise
             return copy(UNDECLARED[name])
 
-    @classmethod
-    def parse(cls, body: bytes, limits: Limits) -> Parsed[Self]:
-        """The door of this endpoint. Raises ApiError, with `param`, on anything wrong."""
-        raise NotImplementedError(f"{cls.__name__} has no door of its own")
-
     @property
     def include_usage(self) -> bool:
         return self.stream_options is not None and bool(self.stream_options.include_usage)
@@ -184,26 +200,32 @@ class GenerationFields(WireModel):
             reasoning_field: what its thinking is called.
             is_thinking: as of `Prompt`.
         """
-        best_of, stream = sampling.best_of, self.stream_options
-        return OutputOptions.of(
-            {
-                "logprobs": sampling.logprobs,
-                "echo": self.is_echoed,
-                "include_stop_str": sampling.include_stop_str_in_output,
-                "skip_special_tokens": sampling.skip_special_tokens,
-                "return_token_ids": bool(self.return_token_ids),
-                "continuous_usage": stream is not None and bool(stream.include_usage and stream.continuous_usage_stats),
-                "system_fingerprint": system_fingerprint,
-                "num_best": sampling.n if best_of is not None and best_of > sampling.n else None,
-                **self.reading_options(tool_format, reasoning_format, reasoning_field, is_thinking),
-            }
-        )
+        stream_options = self.stream_options
+        options: dict[str, Any] = {
+            "logprobs": sampling.logprobs,
+            "include_stop_str": sampling.include_stop_str_in_output,
+            "skip_special_tokens": sampling.skip_special_tokens,
+            "echo": self.is_echoed,
+            "return_token_ids": bool(self.return_token_ids),
+            "continuous_usage": self.include_usage and bool(stream_options and stream_options.continuous_usage_stats),
+            "system_fingerprint": system_fingerprint,
+            "num_best": sampling.n if (sampling.best_of or 0) > sampling.n else None,
+        }
+        reading = self.reading_options(tool_format, reasoning_format, reasoning_field, is_thinking)
+        if "tools" in reading:  # as large as a client likes: nothing to keep
+            return OutputOptions(**options, **reading)
+        return _same_options(**options, **reading)
 
     def reading_options(
         self, tool_format: str | None, reasoning_format: str | None, reasoning_field: str, is_thinking: bool | None
     ) -> dict[str, Any]:
         """Those of `OutputOptions` by which tool calls and thoughts are read from the model's text."""
         return {}
+
+    @property
+    def assumed(self) -> frozenset[str]:
+        """Fields that the client has not given itself: where nothing reads them, it need not be told."""
+        return frozenset()
 
     @property
     def wants_special_tokens(self) -> bool:
@@ -235,6 +257,10 @@ class GenerationFields(WireModel):
         return self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
 
 
+#: Nearly all requests to a model ask for the same, and options take longer to be made than to be found.
+_same_options = lru_cache(maxsize=64)(OutputOptions)
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What one request may ask for.
@@ -259,7 +285,7 @@ class Limits:
     is_strict: bool = False
 
 
-RequestT = TypeVar("RequestT", bound=GenerationFields)
+RequestT = TypeVar("RequestT", bound=GenerationBody)
 
 
 @dataclass(slots=True, eq=False)

@@ -6,8 +6,9 @@ from typing import Annotated, Any, ClassVar, Self, cast
 
 from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, JsonValue, Tag, WithJsonSchema
 
+from penstock.generation import MAX_BEST_OF
 from penstock.output_options import MAX_LOGPROBS
-from penstock.protocol.common import FAIL_FAST, INT32_MAX, GenerationFields, Limits, NumLogprobs, Parsed
+from penstock.protocol.common import FAIL_FAST, GenerationFields, Limits, NumLogprobs, Parsed
 from penstock.protocol.fields import NOT_BUILT_IN_COMPLETIONS, check_fields
 from penstock.protocol.parse import check_generation, check_ids, invalid, read, read_limits
 
@@ -70,7 +71,7 @@ class CompletionRequest(GenerationFields):
     prompt: Prompt
     logprobs: Annotated[NumLogprobs | None, BeforeValidator(_false_is_none), _NUMBER_OR_FALSE] = None
     echo: bool | None = None
-    best_of: int | None = Field(None, ge=1, le=INT32_MAX)
+    best_of: int | None = Field(None, ge=1, le=MAX_BEST_OF)
 
     @classmethod
     def parse(cls, body: bytes, limits: Limits) -> Parsed[Self]:

@@ -24,7 +24,7 @@ from penstock.engine.interface import BlockTableChange, Capacity, Join, Span, St
 from penstock.engine.row_parameters import pack_row
 from penstock.engine.token_rules import WITH_RULES, RowUse
 from penstock.errors import ApiError
-from penstock.generation import MAX_STOP_IDS
+from penstock.generation import MAX_BAD_WORD_TOKENS, MAX_BAD_WORDS, MAX_LOGIT_BIAS, MAX_STOP_IDS
 from penstock.scheduler.batch import Batch
 from penstock.scheduler.constraints import Constraints
 from penstock.scheduler.page_pool import PagePool
@@ -110,6 +110,7 @@ class Planner:
         if len(self.stop_ids_of(request.sampling)) > MAX_STOP_IDS:
             message = f"At most {MAX_STOP_IDS} stop tokens, the model's own included."
             raise ApiError("invalid_request", message, param="stop_token_ids")
+        _check_rules(request.sampling)
 
     def admit(self) -> None:
         """Gives slots and pages to the choices that waited longest, as far as both go."""
@@ -307,3 +308,13 @@ class Planner:
         begun = [s for generation in self._begun.values() for s in generation.sequences.values()]
         assert {id(s) for s in begun} == {id(s) for s in sequences}, "a sequence without its generation"
         assert all(s.num_to_prefill for s in self._prefilling.values()), "a prompt that waits for no span"
+
+
+def _check_rules(sampling: SamplingParams) -> None:
+    """Refuses rules for single tokens beyond what a slot has room for."""
+    if len(sampling.logit_bias) > MAX_LOGIT_BIAS:
+        raise ApiError("invalid_value", f"At most {MAX_LOGIT_BIAS} tokens can be biased.", param="logit_bias")
+    words = sampling.bad_word_ids
+    if len(words) > 2 * MAX_BAD_WORDS or not all(0 < len(word) <= MAX_BAD_WORD_TOKENS for word in words):
+        message = f"At most {2 * MAX_BAD_WORDS} sequences of 1 to {MAX_BAD_WORD_TOKENS} tokens can be bad words."
+        raise ApiError("invalid_value", message, param="bad_words")

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 use super::output_options::PyOutputOptions;
 use crate::dialect::Dialect;
@@ -23,7 +24,7 @@ impl PyOpening {
     #[new]
     #[pyo3(signature = (*, dialect, response_id, model, created, is_streamed, num_choices, prompt_tokens, max_tokens,
         request_id, arrival, include_usage = false, stop = Vec::new(), stop_token_ids = Vec::new(), keep_alive_s = None,
-        prompts = Vec::new(), output = None))]
+        prompts = Vec::new(), choices_per_prompt = None, output = None))]
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     fn new(
         dialect: &str,
@@ -41,6 +42,7 @@ impl PyOpening {
         stop_token_ids: Vec<u32>,
         keep_alive_s: Option<f64>,
         prompts: Vec<(Vec<u32>, Option<String>)>,
+        choices_per_prompt: Option<u32>,
         output: Option<PyOutputOptions>,
     ) -> PyResult<Self> {
         let output = output.unwrap_or_default();
@@ -51,6 +53,7 @@ impl PyOpening {
             created,
             is_streamed,
             num_choices: check_num_choices(num_choices)?,
+            choices_per_prompt: choices_per_prompt.unwrap_or(num_choices),
             include_usage,
             stop,
             stop_token_ids,
@@ -129,6 +132,12 @@ impl PyReceipt {
     #[getter]
     fn finish_reason(&self) -> Option<&'static str> {
         self.inner.finish_reason.map(FinishReason::name)
+    }
+
+    #[getter]
+    fn record<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        let record = self.inner.record.as_deref();
+        record.map(|record| PyBytes::new(py, record))
     }
 
     #[getter]

@@ -12,11 +12,14 @@ use super::columns::{Logprobs, PromptLogprobs};
 use super::metrics::PyModelMetrics;
 use super::opening::{PyOpening, PyReceipt};
 use super::vocabulary::PyVocabulary;
+use crate::delta::Kind;
 use crate::dialect::{Dialect, Record, records};
 use crate::error::ErrorKind;
 use crate::finish_reason::FinishReason;
 use crate::hub::{CHOICE_BITS, EngineGauges, Hub, Rows};
 use crate::sse;
+use crate::stream::{CallPiece, Sample};
+use crate::token_table::SpelledToken;
 
 const END_NONE: u8 = 0;
 const END_STOP: u8 = 1;
@@ -117,11 +120,31 @@ impl PyHub {
         Ok(py.detach(|| self.inner.push_step(rows, gauges, self.clock.now())))
     }
 
-    #[pyo3(signature = (row_key, text, *, num_tokens, end = 0))]
-    fn push_text(&self, row_key: u64, text: &str, num_tokens: u32, end: u8) -> PyResult<bool> {
-        Ok(self
-            .inner
-            .push_text(row_key, text, num_tokens, read_end(end)?, self.clock.now()))
+    #[pyo3(signature = (row_key, text, *, num_tokens, end = 0, reasoning = String::new(), tool_calls = Vec::new(),
+        logprobs = Vec::new()))]
+    #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
+    fn push_text(
+        &self,
+        row_key: u64,
+        text: String,
+        num_tokens: u32,
+        end: u8,
+        reasoning: String,
+        tool_calls: Vec<PyCallPiece>,
+        logprobs: Vec<PySpelledToken>,
+    ) -> PyResult<bool> {
+        let sample = Sample {
+            reasoning,
+            text,
+            calls: tool_calls.into_iter().map(call_piece).collect(),
+            logprobs: logprobs.into_iter().map(spelled_token).collect(),
+            num_tokens,
+            end: read_end(end)?,
+        };
+        if sample.logprobs.len() > num_tokens as usize {
+            return Err(PyValueError::new_err("more logprobs than num_tokens"));
+        }
+        Ok(self.inner.push_sample(row_key, &sample, self.clock.now()))
     }
 
     #[pyo3(signature = (stream_key, kind, message, *, param = None))]
@@ -255,20 +278,58 @@ fn check_rows(num_keys: usize, num_ids: usize, num_ends: usize) -> PyResult<()> 
     Err(PyValueError::new_err(message))
 }
 
-/// A record of the dialect "deltas": index, text, number of tokens, reason.
-type PyDelta = (u32, String, u32, Option<&'static str>);
+/// A piece of a tool call: its index, its id and name where it begins, the next piece of its arguments.
+type PyCallPiece = (u32, Option<(String, String)>, String);
+/// A token: its bytes, its log probability, the likeliest tokens in its place.
+type PySpelledToken = (Vec<u8>, f32, Vec<(Vec<u8>, f32)>);
+
+fn call_piece((index, begins, arguments): PyCallPiece) -> CallPiece {
+    CallPiece {
+        index,
+        begins,
+        arguments,
+    }
+}
+
+fn spelled_token((bytes, logprob, top): PySpelledToken) -> SpelledToken {
+    SpelledToken {
+        bytes,
+        logprob,
+        top,
+    }
+}
+
+/// A record of the dialect "deltas": index, kind, text, number of tokens, reason; of a tool call also its place and id.
+type PyDelta = (
+    u32,
+    &'static str,
+    String,
+    u32,
+    Option<&'static str>,
+    u32,
+    String,
+);
 /// A row of the error table, message, param.
 type PyStreamError = (&'static str, String, Option<String>);
 
 fn own(record: Record<'_>) -> PyDelta {
+    let (kind, call, id) = match record.kind {
+        Kind::Text => ("text", 0, ""),
+        Kind::Reasoning => ("reasoning", 0, ""),
+        Kind::ToolCall { index, id } => ("tool_call", index, id),
+        Kind::ToolArguments { index } => ("tool_arguments", index, ""),
+    };
     let reason = record.reason.map(FinishReason::name);
-    let Record {
-        index,
+    let (text, id) = (record.text.to_owned(), id.to_owned());
+    (
+        record.index,
+        kind,
         text,
-        num_tokens,
-        ..
-    } = record;
-    (index, text.to_owned(), num_tokens, reason)
+        record.num_tokens,
+        reason,
+        call,
+        id,
+    )
 }
 
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -8,7 +8,10 @@ use pyo3::prelude::*;
 use crate::delta::{Delta, Fold, Kind};
 use crate::reasoning::{self, ReasoningFormat};
 use crate::stage::Chain;
-use crate::tool_call::{ToolFormat, ToolSchemas};
+use crate::tool_call::{self, ToolChoice, ToolFormat, ToolSchemas};
+use crate::vocabulary::{Piece, Vocabulary};
+
+use super::vocabulary::PyVocabulary;
 
 /// A format of tool calls.
 #[pyclass(name = "ToolFormat", module = "penstock._core", frozen)]
@@ -127,6 +130,36 @@ fn parse_output(
     Ok((fold.text, fold.reasoning, calls.collect()))
 }
 
+/// The Lark grammar of an answer that calls these tools.
+#[pyfunction]
+#[pyo3(signature = (format, tools, *, vocabulary, required = false, name = None, parallel = true))]
+fn tool_grammar(
+    py: Python<'_>,
+    format: &str,
+    tools: &[u8],
+    vocabulary: &PyVocabulary,
+    required: bool,
+    name: Option<&str>,
+    parallel: bool,
+) -> PyResult<String> {
+    let (format, tools) = (tool_format(format)?, schemas(tools)?);
+    let choice = match name {
+        Some(name) => ToolChoice::Named(name),
+        None if required => ToolChoice::Required,
+        None => ToolChoice::Auto,
+    };
+    let special = |text: &str| special_id(&vocabulary.inner, text);
+    py.detach(|| tool_call::grammar(format, &tools, choice, parallel, &special))
+        .map_err(|refusal| PyValueError::new_err(refusal.to_string()))
+}
+
+/// The special token of that text.
+fn special_id(vocabulary: &Vocabulary, text: &str) -> Option<u32> {
+    let ids = 0..u32::try_from(vocabulary.len()).unwrap_or(u32::MAX);
+    let mut special = ids.filter(|id| vocabulary.is_special(*id));
+    special.find(|id| matches!(vocabulary.piece(*id, false), Piece::Text(name) if name == text))
+}
+
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("TOOL_FORMATS", ToolFormat::names().collect::<Vec<_>>())?;
     module.add(
@@ -135,5 +168,6 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     )?;
     module.add_class::<PyToolFormat>()?;
     module.add_class::<PyReasoningFormat>()?;
-    module.add_function(wrap_pyfunction!(parse_output, module)?)
+    module.add_function(wrap_pyfunction!(parse_output, module)?)?;
+    module.add_function(wrap_pyfunction!(tool_grammar, module)?)
 }

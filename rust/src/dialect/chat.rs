@@ -3,9 +3,10 @@
 //! Source: `OpenAI`'s API reference, "Chat completions". `reasoning_content` and `reasoning`,
 //! `token_ids`, `prompt_token_ids` and `stop_reason` are vLLM's.
 
+use super::choice_end::LogprobStyle;
 use super::escape::push_escaped;
 use super::logprobs::push_list;
-use super::openai::{LogprobStyle, Parts, push_number};
+use super::openai::{Parts, push_number};
 use super::{Details, Ending, EventWriter, Identity, Outcome, Prompt, Usage};
 use crate::delta::{Delta, Fold, FoldedCall, Kind};
 
@@ -121,7 +122,7 @@ impl EventWriter for ChatWriter {
         self.parts
             .push_body("chat.completion", &mut choices, push_choice, usage, out);
         if let Some(prompt) = prompt {
-            self.parts.push_prompt_ids(prompt.ids, out);
+            self.parts.choice_end.push_prompt_ids(prompt.ids, out);
         }
         out.push(b'}');
     }

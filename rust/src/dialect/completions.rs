@@ -2,8 +2,9 @@
 //!
 //! Source: `OpenAI`'s API reference, "Completions (legacy)"; `token_ids`, `prompt_token_ids` and `stop_reason` are vLLM's.
 
+use super::choice_end::LogprobStyle;
 use super::escape::push_escaped;
-use super::openai::{LogprobStyle, Parts};
+use super::openai::Parts;
 use super::{Details, Ending, EventWriter, Identity, Outcome, Prompt, Usage};
 use crate::delta::Delta;
 

@@ -5,10 +5,10 @@
 //!
 //! Source: `OpenAI`'s API reference, "The chat completion object" and "The completion object".
 
+use super::Details;
 use super::escape::push_escaped;
 use super::openai::push_number;
 use crate::token_table::{LEAST_LOGPROB, TokenRow, TopLogprob};
-use crate::vocabulary::Vocabulary;
 
 /// A token and the likeliest ones in its place.
 pub(super) type Row<'a> = (&'a TokenRow, &'a [TopLogprob]);
@@ -16,25 +16,34 @@ pub(super) type Row<'a> = (&'a TokenRow, &'a [TopLogprob]);
 /// Chat's: `{"content":[…],"refusal":null}`.
 pub(super) fn push_chat<'a>(
     rows: impl Iterator<Item = Row<'a>>,
-    vocabulary: &Vocabulary,
+    details: &Details<'_>,
     out: &mut Vec<u8>,
 ) {
     out.extend_from_slice(b"{\"content\":[");
+    push_tokens(rows, details, out);
+    out.extend_from_slice(b"],\"refusal\":null}");
+}
+
+/// The objects of such a list, with commas between them.
+pub(super) fn push_tokens<'a>(
+    rows: impl Iterator<Item = Row<'a>>,
+    details: &Details<'_>,
+    out: &mut Vec<u8>,
+) {
     push_list(rows, out, |(row, top), out| {
-        push_chat_token(row.id, row.logprob, vocabulary, out);
+        push_chat_token(row.id, row.logprob, details, out);
         out.extend_from_slice(b",\"top_logprobs\":[");
         push_list(top.iter(), out, |other, out| {
-            push_chat_token(other.id, Some(other.logprob), vocabulary, out);
+            push_chat_token(other.id, Some(other.logprob), details, out);
             out.push(b'}');
         });
         out.extend_from_slice(b"]}");
     });
-    out.extend_from_slice(b"],\"refusal\":null}");
 }
 
 /// A token's object, left open.
-fn push_chat_token(id: u32, logprob: Option<f32>, vocabulary: &Vocabulary, out: &mut Vec<u8>) {
-    let bytes = vocabulary.bytes(id);
+fn push_chat_token(id: u32, logprob: Option<f32>, details: &Details<'_>, out: &mut Vec<u8>) {
+    let bytes = details.bytes(id);
     out.extend_from_slice(b"{\"token\":\"");
     push_escaped(&String::from_utf8_lossy(&bytes), out);
     out.extend_from_slice(b"\",\"logprob\":");
@@ -50,12 +59,12 @@ fn push_chat_token(id: u32, logprob: Option<f32>, vocabulary: &Vocabulary, out: 
 /// place include the token that stands there. A place that has no log probabilities, as a prompt's first, has null.
 pub(super) fn push_completions<'a>(
     rows: impl Iterator<Item = Row<'a>> + Clone,
-    vocabulary: &Vocabulary,
+    details: &Details<'_>,
     out: &mut Vec<u8>,
 ) {
     out.extend_from_slice(b"{\"tokens\":[");
     push_list(rows.clone(), out, |(row, _), out| {
-        push_spelling(row.id, vocabulary, out);
+        push_spelling(row.id, details, out);
     });
     out.extend_from_slice(b"],\"token_logprobs\":[");
     push_list(rows.clone(), out, |(row, _), out| match row.logprob {
@@ -63,7 +72,7 @@ pub(super) fn push_completions<'a>(
         None => out.extend_from_slice(b"null"),
     });
     out.extend_from_slice(b"],\"top_logprobs\":[");
-    push_list(rows.clone(), out, |row, out| push_top(row, vocabulary, out));
+    push_list(rows.clone(), out, |row, out| push_top(row, details, out));
     out.extend_from_slice(b"],\"text_offset\":[");
     push_list(rows, out, |(row, _), out| {
         push_number(row.text_offset as usize, out);
@@ -72,7 +81,7 @@ pub(super) fn push_completions<'a>(
 }
 
 /// An object from spelling to log probability. Of tokens that are spelled alike only the likeliest is in it.
-fn push_top((row, top): Row<'_>, vocabulary: &Vocabulary, out: &mut Vec<u8>) {
+fn push_top((row, top): Row<'_>, details: &Details<'_>, out: &mut Vec<u8>) {
     let Some(logprob) = row.logprob else {
         return out.extend_from_slice(b"null");
     };
@@ -84,14 +93,14 @@ fn push_top((row, top): Row<'_>, vocabulary: &Vocabulary, out: &mut Vec<u8>) {
     let all = top.iter().chain((!is_in_top).then_some(&itself));
     let mut told: Vec<TopLogprob> = Vec::with_capacity(top.len() + 1);
     for one in all {
-        let bytes = vocabulary.bytes(one.id);
-        if told.iter().all(|it| vocabulary.bytes(it.id) != bytes) {
+        let bytes = details.bytes(one.id);
+        if told.iter().all(|it| details.bytes(it.id) != bytes) {
             told.push(*one);
         }
     }
     out.push(b'{');
     push_list(told.iter(), out, |one, out| {
-        push_spelling(one.id, vocabulary, out);
+        push_spelling(one.id, details, out);
         out.push(b':');
         push_logprob(one.logprob, out);
     });
@@ -99,8 +108,8 @@ fn push_top((row, top): Row<'_>, vocabulary: &Vocabulary, out: &mut Vec<u8>) {
 }
 
 /// A token as a JSON string: its text, or `bytes:\xe2\x82` where its bytes are not whole characters.
-fn push_spelling(id: u32, vocabulary: &Vocabulary, out: &mut Vec<u8>) {
-    let bytes = vocabulary.bytes(id);
+fn push_spelling(id: u32, details: &Details<'_>, out: &mut Vec<u8>) {
+    let bytes = details.bytes(id);
     out.push(b'"');
     if let Ok(text) = std::str::from_utf8(&bytes) {
         push_escaped(text, out);
@@ -115,7 +124,7 @@ fn push_spelling(id: u32, vocabulary: &Vocabulary, out: &mut Vec<u8>) {
 
 fn push_logprob(logprob: f32, out: &mut Vec<u8>) {
     if logprob > LEAST_LOGPROB {
-        out.extend_from_slice(logprob.to_string().as_bytes());
+        out.extend_from_slice(format!("{logprob:?}").as_bytes());
     } else {
         out.extend_from_slice(b"-9999.0"); // NaN too
     }

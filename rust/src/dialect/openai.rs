@@ -2,21 +2,14 @@
 
 use std::ops::Range;
 
+use super::choice_end::{ChoiceEnd, LogprobStyle, Rest};
 use super::escape::push_escaped;
-use super::logprobs::{self, push_list};
-use super::{Details, Ending, Identity, Outcome, Prompt, StopMatch, Usage};
-use crate::finish_reason::FinishReason;
+use super::logprobs::push_list;
+use super::{Details, Ending, Identity, Outcome, Prompt, Usage};
 use crate::sse;
 
 /// The end of most events' choice: no log probabilities were asked for, and only its last event tells a reason.
 const UNFINISHED: &[u8] = b",\"logprobs\":null,\"finish_reason\":null}";
-
-/// How an API writes log probabilities.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LogprobStyle {
-    Chat,
-    Completions,
-}
 
 /// Which events tell usage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,22 +30,7 @@ pub(super) struct Parts {
     /// From the choices' closing bracket to the frame's end.
     tail: &'static [u8],
     usage: UsageEvents,
-    style: LogprobStyle,
-    tells_logprobs: bool,
-    tells_token_ids: bool,
-}
-
-/// What stands behind a choice's text.
-struct Rest<'a> {
-    /// Whose rows come before the tokens' own.
-    prompt: Option<&'a Prompt<'a>>,
-    /// The tokens whose log probabilities are told.
-    ranges: &'a [Range<u32>],
-    /// The tokens whose ids are told.
-    tokens: Range<u32>,
-    details: &'a Details<'a>,
-    reason: Option<FinishReason>,
-    stop: Option<&'a StopMatch>,
+    pub(super) choice_end: ChoiceEnd,
 }
 
 impl Parts {
@@ -71,9 +49,7 @@ impl Parts {
                 true if of.output.has_continuous_usage => UsageEvents::All,
                 true => UsageEvents::Last,
             },
-            style,
-            tells_logprobs: of.output.logprobs.is_some(),
-            tells_token_ids: of.output.returns_token_ids,
+            choice_end: ChoiceEnd::new(of, style),
         };
         let mut head = sse::DATA.to_vec();
         parts.push_start(event_object, &mut head);
@@ -96,10 +72,10 @@ impl Parts {
 
     /// An event that tells a prompt's ids alone, where they were asked for.
     pub(super) fn push_prompt_event(&self, ids: &[u32], out: &mut Vec<u8>) {
-        if self.tells_token_ids {
+        if self.choice_end.tells_token_ids {
             out.extend_from_slice(&self.head);
             out.push(b']');
-            self.push_prompt_ids(ids, out);
+            self.choice_end.push_prompt_ids(ids, out);
             out.push(b'}');
             out.extend_from_slice(sse::END);
         }
@@ -125,7 +101,7 @@ impl Parts {
                 reason: None,
                 stop: None,
             };
-            self.push_rest(&rest, false, out);
+            self.choice_end.push(&rest, false, out);
         }
         self.push_tail(details.usage, out);
     }
@@ -146,7 +122,7 @@ impl Parts {
             reason: Some(ending.reason),
             stop: ending.stop,
         };
-        self.push_rest(&rest, false, out);
+        self.choice_end.push(&rest, false, out);
         self.push_tail(details.usage, out);
     }
 
@@ -165,7 +141,7 @@ impl Parts {
             reason: None,
             stop: None,
         };
-        self.push_rest(&rest, false, out);
+        self.choice_end.push(&rest, false, out);
         self.push_tail(details.usage, out);
     }
 
@@ -179,7 +155,7 @@ impl Parts {
             reason: Some(outcome.reason),
             stop: outcome.stop,
         };
-        self.push_rest(&rest, true, out);
+        self.choice_end.push(&rest, true, out);
     }
 
     /// The usage event, if it was asked for, and the end mark.
@@ -211,15 +187,6 @@ impl Parts {
         push_usage(usage, out);
     }
 
-    /// A field with a prompt's ids, if it was asked for.
-    pub(super) fn push_prompt_ids(&self, ids: &[u32], out: &mut Vec<u8>) {
-        if self.tells_token_ids {
-            out.extend_from_slice(b",\"prompt_token_ids\":[");
-            push_list(ids.iter(), out, |id, out| push_number(*id as usize, out));
-            out.push(b']');
-        }
-    }
-
     /// From the choices' closing bracket to the frame's end.
     pub(super) fn push_tail(&self, usage: Usage, out: &mut Vec<u8>) {
         if self.usage == UsageEvents::All {
@@ -228,57 +195,6 @@ impl Parts {
             out.extend_from_slice(sse::END);
         } else {
             out.extend_from_slice(self.tail);
-        }
-    }
-
-    /// `is_whole`: of a body, which tells log probabilities that were asked for even where there are none.
-    fn push_rest(&self, rest: &Rest<'_>, is_whole: bool, out: &mut Vec<u8>) {
-        out.extend_from_slice(b",\"logprobs\":");
-        self.push_logprobs(rest, is_whole, out);
-        out.extend_from_slice(b",\"finish_reason\":");
-        match rest.reason {
-            Some(reason) => push_string(reason.name(), out),
-            None => out.extend_from_slice(b"null"),
-        }
-        if let Some(stop) = rest.stop {
-            out.extend_from_slice(b",\"stop_reason\":");
-            match stop {
-                StopMatch::String(text) => push_string(text, out),
-                StopMatch::Id(id) => push_number(*id as usize, out),
-            }
-        }
-        if self.tells_token_ids {
-            self.push_token_ids(rest, out);
-        }
-        out.push(b'}');
-    }
-
-    fn push_logprobs(&self, rest: &Rest<'_>, is_whole: bool, out: &mut Vec<u8>) {
-        let (prompt, table) = (rest.prompt.and_then(|it| it.tokens), rest.details.tokens);
-        let own =
-            move |range: Range<u32>| table.into_iter().flat_map(move |it| it.rows(range.clone()));
-        let prompts = prompt.into_iter().flat_map(|it| it.rows(0..u32::MAX));
-        let rows = prompts.chain(rest.ranges.iter().cloned().flat_map(own));
-        if !self.tells_logprobs || (!is_whole && rows.clone().next().is_none()) {
-            return out.extend_from_slice(b"null");
-        }
-        let vocabulary = rest.details.vocabulary;
-        match self.style {
-            LogprobStyle::Chat => logprobs::push_chat(rows, vocabulary, out),
-            LogprobStyle::Completions => logprobs::push_completions(rows, vocabulary, out),
-        }
-    }
-
-    fn push_token_ids(&self, rest: &Rest<'_>, out: &mut Vec<u8>) {
-        let table = rest.details.tokens;
-        let rows = table
-            .into_iter()
-            .flat_map(|it| it.rows(rest.tokens.clone()));
-        out.extend_from_slice(b",\"token_ids\":[");
-        push_list(rows, out, |(row, _), out| push_number(row.id as usize, out));
-        out.push(b']');
-        if let (Some(prompt), LogprobStyle::Completions) = (rest.prompt, self.style) {
-            self.push_prompt_ids(prompt.ids, out);
         }
     }
 
@@ -320,7 +236,7 @@ fn push_usage(usage: Usage, out: &mut Vec<u8>) {
     out.extend_from_slice(json.as_bytes());
 }
 
-fn push_string(text: &str, out: &mut Vec<u8>) {
+pub(super) fn push_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     push_escaped(text, out);
     out.push(b'"');

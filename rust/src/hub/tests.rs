@@ -21,6 +21,7 @@ fn open(hub: &Hub, is_streamed: bool, num_choices: u32) -> u64 {
         dialect: Dialect::Completions,
         is_streamed,
         num_choices,
+        choices_per_prompt: 1,
         include_usage: false,
         stop: vec!["dw".to_owned()],
         prompt_tokens: 3,

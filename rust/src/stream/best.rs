@@ -15,7 +15,7 @@ pub(super) fn shown(choices: &[Choice], opening: &Opening) -> Vec<usize> {
     };
     let mean = |index: &usize| choices[*index].mean_logprob();
     let mut best = Vec::new();
-    for of_prompt in shown.chunks_mut(opening.choices_per_prompt()) {
+    for of_prompt in shown.chunks_mut(opening.choices_per_prompt.max(1) as usize) {
         of_prompt.sort_by(|a, b| mean(b).total_cmp(&mean(a)));
         best.extend(of_prompt.iter().take(num_best as usize));
     }

@@ -5,14 +5,12 @@ use std::sync::Arc;
 
 use crate::delta::{Delta, Kind};
 use crate::detokenize::Detokenizer;
-use crate::dialect::{Dialect, Outcome, Prompt, StopMatch};
+use crate::dialect::{Outcome, Prompt, StopMatch};
 use crate::finish_reason::FinishReason;
 use crate::metrics::{Histogram, ModelMetrics, Timeline};
-use crate::one_call::OneCall;
 use crate::opening::Opening;
-use crate::reasoning;
-use crate::stage::{Chain, End, Flow, Stage};
-use crate::stop::{StopStage, StopStrings};
+use crate::stage::{Chain, End, Flow};
+use crate::stop::StopStrings;
 use crate::token_table::TokenRow;
 use crate::vocabulary::Vocabulary;
 
@@ -20,7 +18,9 @@ use super::Step;
 use super::columns::TokenLogprobs;
 use super::echo::count_chars;
 use super::frames::Frames;
+use super::sample::Sample;
 use super::shown::Shown;
+use super::stages::{ShownSpecials, stages};
 
 #[derive(Debug)]
 pub(super) struct Choice {
@@ -38,48 +38,6 @@ pub(super) struct Choice {
     has_begun: bool,
     pub(super) reason: Option<FinishReason>,
     stop: Option<StopMatch>,
-}
-
-/// Which special tokens are part of the text.
-#[derive(Clone, Debug)]
-pub(super) enum ShownSpecials {
-    /// These, by id: in most streams none.
-    Some(Arc<[u32]>),
-    All,
-}
-
-impl ShownSpecials {
-    pub(super) fn new(opening: &Opening, vocabulary: &Vocabulary) -> Self {
-        if opening.output.shows_special_tokens {
-            return Self::All;
-        }
-        let ids = opening.output.markers();
-        Self::Some(ids.filter_map(|text| vocabulary.special_id(text)).collect())
-    }
-
-    fn has(&self, id: u32) -> bool {
-        match self {
-            Self::Some(ids) => ids.contains(&id),
-            Self::All => true,
-        }
-    }
-}
-
-/// The stages between a choice's text and its events, in order.
-fn stages(opening: &Opening, stops: &Arc<StopStrings>) -> Vec<Box<dyn Stage>> {
-    let mut stages: Vec<Box<dyn Stage>> = Vec::new();
-    if !stops.is_empty() {
-        let stage = StopStage::new(stops.clone(), opening.output.includes_stop);
-        stages.push(Box::new(stage));
-    }
-    if opening.dialect != Dialect::Completions {
-        let (reasoning, tools) = (opening.output.reasoning, opening.output.tools.clone());
-        stages.extend(reasoning::stages(reasoning, tools));
-        if !opening.output.has_parallel_calls {
-            stages.push(Box::new(OneCall));
-        }
-    }
-    stages
 }
 
 impl Choice {
@@ -228,16 +186,40 @@ impl Choice {
         self.shown.num_tokens += 1;
     }
 
-    /// Takes text that came with `num_tokens`. Breaks when it ends the choice.
-    pub(super) fn push_text(
+    /// Takes a foreign engine's pieces. Breaks when their text ends the choice.
+    pub(super) fn push_sample(
         &mut self,
-        text: &str,
-        num_tokens: u32,
+        sample: &Sample,
         vocabulary: &Vocabulary,
         frames: &mut Frames,
     ) -> Flow {
-        self.shown.num_tokens = self.shown.num_tokens.saturating_add(num_tokens);
-        self.pass(text, vocabulary, frames)
+        self.keep_sample(sample);
+        let num_tokens = self.shown.num_tokens.saturating_add(sample.num_tokens);
+        self.shown.num_tokens = num_tokens;
+        let tokens = self.num_tokens_in..num_tokens;
+        let num_tokens_in = &mut self.num_tokens_in;
+        let (chain, shown) = (&mut self.chain, &mut self.shown);
+        sample.push_deltas(tokens, |delta| {
+            *num_tokens_in = delta.tokens.end;
+            chain.push(delta, &mut |delta| shown.add(delta, vocabulary, frames))
+        })
+    }
+
+    /// Keeps what a foreign engine knows of its tokens, where that will be told.
+    fn keep_sample(&mut self, sample: &Sample) {
+        let Some(table) = &mut self.shown.table else {
+            return;
+        };
+        let mut text_offset = self.num_chars;
+        self.num_chars = text_offset.saturating_add(count_chars(&sample.text));
+        for token in &sample.logprobs {
+            table.push_spelled(token, text_offset);
+            let text = String::from_utf8_lossy(&token.bytes);
+            text_offset = text_offset.saturating_add(count_chars(&text));
+        }
+        for _ in sample.logprobs.len()..sample.num_tokens as usize {
+            table.push_unknown();
+        }
     }
 
     /// Shows what was held back. Breaks when that tells a truer reason for the end than the engine's.

@@ -1,3 +1,4 @@
+mod structures;
 mod tokens;
 
 use std::sync::LazyLock;
@@ -7,6 +8,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::dialect::{Record, records};
+use crate::metrics::{Counter, ModelMetrics};
 use crate::output_options::OutputOptions;
 use crate::vocabulary::testing::byte_level;
 
@@ -21,6 +23,7 @@ fn opening(dialect: Dialect, is_streamed: bool) -> Opening {
         dialect,
         is_streamed,
         num_choices: 1,
+        choices_per_prompt: 1,
         include_usage: true,
         stop: Vec::new(),
         prompt_tokens: 7,
@@ -271,6 +274,14 @@ fn an_error_ends_a_stream_with_a_frame_and_a_plain_answer_with_its_body() {
     }
 }
 
+fn text(text: &str, num_tokens: u32) -> Sample {
+    Sample {
+        text: text.to_owned(),
+        num_tokens,
+        ..Sample::default()
+    }
+}
+
 #[test]
 fn a_foreign_engines_text_goes_the_same_way() {
     let mut rig = Rig::new(Opening {
@@ -278,8 +289,8 @@ fn a_foreign_engines_text_goes_the_same_way() {
         ..opening(Dialect::Completions, false)
     });
     let mut step = Step::new(&VOCABULARY, &rig.metrics, 2.0);
-    assert!(!rig.stream.push_text(0, "one\n", 2, None, &mut step));
-    assert!(rig.stream.push_text(0, "\ntwo", 1, None, &mut step));
+    assert!(!rig.stream.push_sample(0, &text("one\n", 2), &mut step));
+    assert!(rig.stream.push_sample(0, &text("\ntwo", 1), &mut step));
     let body: Value = serde_json::from_slice(&rig.take().0).unwrap();
     assert_eq!(
         (
@@ -323,6 +334,7 @@ fn a_receipt_tells_what_the_stream_came_to() {
         time_to_first_token_s: Some(1.5),
         finish_reason: STOP,
         error: None,
+        record: None,
     };
     assert_eq!(rig.stream.take(<[u8]>::len).receipt, Some(receipt));
 }
@@ -363,6 +375,8 @@ type Told = (String, String, u64);
 fn told(dialect: Dialect, is_streamed: bool, bytes: &[u8]) -> Told {
     match (dialect, is_streamed) {
         (Dialect::Deltas, _) => added_up(records(bytes)),
+        (Dialect::Responses, _) => response(bytes, is_streamed),
+        (Dialect::Messages, _) => message(bytes, is_streamed),
         (_, true) => joined(&events(bytes)),
         (_, false) => plain(bytes),
     }
@@ -408,6 +422,57 @@ fn plain(body: &[u8]) -> Told {
         choice["finish_reason"].as_str().unwrap().to_owned(),
         body["usage"]["completion_tokens"].as_u64().unwrap(),
     )
+}
+
+/// The data of events that have names.
+fn named_events(bytes: &[u8]) -> Vec<Value> {
+    let lines = std::str::from_utf8(bytes).unwrap().lines();
+    let data = lines.filter_map(|line| line.strip_prefix("data: "));
+    data.map(|data| serde_json::from_str(data).unwrap())
+        .collect()
+}
+
+fn response(bytes: &[u8], is_streamed: bool) -> Told {
+    let response = if is_streamed {
+        named_events(bytes).pop().unwrap()["response"].take()
+    } else {
+        serde_json::from_slice(bytes).unwrap()
+    };
+    let text = response["output"][0]["content"][0]["text"]
+        .as_str()
+        .unwrap();
+    let reason = match response["status"].as_str() {
+        Some("completed") => "stop",
+        Some("incomplete") => "length",
+        other => panic!("{other:?}"),
+    };
+    let num_tokens = response["usage"]["output_tokens"].as_u64().unwrap();
+    (text.to_owned(), reason.to_owned(), num_tokens)
+}
+
+fn message(bytes: &[u8], is_streamed: bool) -> Told {
+    let (text, end) = if is_streamed {
+        let events = named_events(bytes);
+        let texts = events.iter().filter_map(|it| it["delta"]["text"].as_str());
+        let mut end = events
+            .iter()
+            .find(|it| it["type"] == "message_delta")
+            .unwrap()
+            .clone();
+        end["stop_reason"] = end["delta"]["stop_reason"].take();
+        (texts.collect(), end)
+    } else {
+        let message: Value = serde_json::from_slice(bytes).unwrap();
+        let text = message["content"][0]["text"].as_str().unwrap();
+        (text.to_owned(), message)
+    };
+    let reason = match end["stop_reason"].as_str() {
+        Some("end_turn" | "stop_sequence") => "stop",
+        Some("max_tokens") => "length",
+        other => panic!("{other:?}"),
+    };
+    let num_tokens = end["usage"]["output_tokens"].as_u64().unwrap();
+    (text, reason.to_owned(), num_tokens)
 }
 
 /// Ids that end characters, begin them, break them, and say nothing.
@@ -458,7 +523,7 @@ proptest! {
             let mut rig = Rig::new(Opening { stop: stop.clone(), ..opening(dialect, true) });
             for (text, num_tokens) in &pieces {
                 let mut step = Step::new(&VOCABULARY, &rig.metrics, 2.0);
-                rig.stream.push_text(0, text, *num_tokens, None, &mut step);
+                rig.stream.push_sample(0, &self::text(text, *num_tokens), &mut step);
             }
             rig.push(0, &[], LENGTH);
             outcomes.push(told(dialect, true, &rig.take().0));

@@ -265,3 +265,6 @@ fn triggers(
     }
     (triggers, followed)
 }
+
+#[cfg(test)]
+mod tests;

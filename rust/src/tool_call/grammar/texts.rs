@@ -154,11 +154,7 @@ fn allows_strings(members: &Map<String, Value>) -> bool {
             options.peek().is_none()
                 && !members.contains_key("properties")
                 && !members.contains_key("items")
-                || options.any(|option| {
-                    option
-                        .as_object()
-                        .is_some_and(allows_strings)
-                })
+                || options.any(|option| option.as_object().is_some_and(allows_strings))
         }
     }
 }

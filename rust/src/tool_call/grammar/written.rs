@@ -4,7 +4,8 @@ use super::super::literals::{Literals, PYTHON};
 use super::super::parameters::Parameters;
 use super::super::syntax::{Body, Call, ToolFormat};
 
-/// How calls are written: `lead before head ARGUMENTS tail (between head ARGUMENTS tail)* after`.
+/// How calls are written: `lead before head ARGUMENTS tail (between head ARGUMENTS tail)* after`. Where two of these
+/// may stand, none begins another: llguidance's lexer takes the longest and does not turn back.
 #[derive(Debug)]
 pub(super) struct Written {
     /// Before the block in an answer that must call.
@@ -210,16 +211,18 @@ fn of_arguments(format: &ToolFormat) -> Written {
         "minimax_m2" => Written {
             before: "<minimax:tool_call>\n",
             head: "<invoke name=\"NAME\">\n",
-            between: "\n",
-            after: "\n</minimax:tool_call>",
+            tail: "\n",
+            between: "",
+            after: "</minimax:tool_call>",
             trigger: "<minimax:tool_call>",
             ..written
         },
         "deepseek_v32" => Written {
             before: "<｜DSML｜function_calls>\n",
             head: "<｜DSML｜invoke name=\"NAME\">\n",
-            between: "\n",
-            after: "\n</｜DSML｜function_calls>",
+            tail: "\n",
+            between: "",
+            after: "</｜DSML｜function_calls>",
             trigger: "<｜DSML｜function_calls>",
             ..written
         },
