@@ -78,7 +78,7 @@ fmt: $(DEV)
 	cargo fmt
 
 bench: $(DEV) $(INSTALLED) $(WHEEL) $(VENV)/.bench
-	for bench in front_end engine step life; do $(BIN)/python benches/$$bench.py; done
+	for bench in front_end engine constrained step life; do $(BIN)/python benches/$$bench.py; done
 	cargo bench --locked
 
 wheel: $(WHEEL)
