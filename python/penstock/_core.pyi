@@ -36,6 +36,7 @@ __all__ = [
     "error_body",
     "error_kind",
     "error_kinds",
+    "error_status",
     "json_excess",
     "key_digest",
     "keys_equal",
@@ -54,10 +55,21 @@ def error_kind(name: str) -> tuple[int, str, str | None]:
 def error_kinds() -> list[str]:
     """The names of all rows, in the table's order."""
 
+def error_status(name: str, shape: str) -> int:
+    """The HTTP status of a row where an endpoint's errors have that shape: Anthropic's tells a full queue by 529.
+    KeyError on `name` and `shape`."""
+
 def error_body(
-    name: str, message: str, *, param: str | None = None, request_id: str | None = None, timestamp: float = 0.0
+    name: str,
+    message: str,
+    *,
+    param: str | None = None,
+    request_id: str | None = None,
+    timestamp: float = 0.0,
+    shape: str = "openai",
 ) -> bytes:
-    """`{"error": {"message", "type", "param", "code"}, "request_id", "timestamp"}` as JSON. KeyError on `name`."""
+    """`{"error": {"message", "type", "param", "code"}, "request_id", "timestamp"}` as JSON; where `shape` is
+    "anthropic", `{"type": "error", "error": {"type", "message"}, "request_id"}`. KeyError on `name` and `shape`."""
 
 # ---- the shape of JSON bodies
 
@@ -85,11 +97,13 @@ class Router:
         cors_origins: list[str] = ...,
         max_body_bytes: int = ...,
         max_headers: int = ...,
+        error_shapes: list[str] = ...,
     ) -> Router:
         """`endpoints`: (path template, methods, whether it takes a JSON body) in order, as ("/v1/models/{model_id}",
-        ["GET"], False); a parameter that ends a template takes the rest of the path, slashes included. Literal
-        templates win over templates with parameters; methods may be written in any case. `cors_origins`: empty turns
-        CORS off; "*" allows any origin, and then never credentials."""
+        ["GET"], False); a parameter that ends a template, and behind which no other goes on, takes the rest of the
+        path, slashes included. Literal templates win over templates with parameters; methods may be written in any
+        case. `cors_origins`: empty turns CORS off; "*" allows any origin, and then never credentials. `error_shapes`:
+        of the endpoints' refusals, in order, "openai" or "anthropic"; default: all "openai". KeyError on another."""
 
     def read(self, scope: dict[str, Any]) -> RequestHead:
         """Reads an ASGI HTTP scope in one call. Never raises on what a client sent: a head that must be refused
@@ -184,7 +198,8 @@ class Opening:
         choices_per_prompt: int | None = None,
         output: Any = None,
     ) -> Opening:
-        """`dialect`: the API it speaks: "chat" (chat.completion and its chunks), "completions" (text_completion), or
+        """`dialect`: the API it speaks: "chat" (chat.completion and its chunks), "completions" (text_completion),
+        "responses" (response and its events), "messages" (Anthropic's message and its events), or
         "deltas": no wire at all, for `Hub.take_deltas`. `is_streamed`: events as the tokens come, else one body at the
         end. `num_choices`: of all prompts together; `choices_per_prompt`: of each, None: there is one prompt.
         `prompt_tokens`: of all prompts together, for usage. `max_tokens`: per choice, for metrics. `arrival`: when the
@@ -192,7 +207,9 @@ class Opening:
         own, to be named where one ended a choice. `prompts`: ids and text (None: what the ids say) of each, where
         `output` asks for `echo` or `return_token_ids`; else empty. `output`: a
         `penstock.output_options.OutputOptions`, or None for one as it is by default. `keep_alive_s`: a stream that
-        sent nothing for so long gets a comment; None: never.
+        sent nothing for so long gets a comment; None: never. `dialect_options` of `output` are, of "responses":
+        {"response": an object whose members every response object repeats, "reasoning_as_summary": bool, "keeps":
+        whether the receipt has the final response}.
         ValueError when `dialect` is none of these, `num_choices` not 1 to 2**CHOICE_BITS, `keep_alive_s` not positive,
         or a format of `output` unknown."""
 
@@ -209,9 +226,12 @@ class Receipt:
     #: From `arrival` to the first token of any choice; None where none came.
     @property
     def time_to_first_token_s(self) -> float | None: ...
-    #: Of the first choice: "stop", "length", "abort" (the client left) or "error".
+    #: Of the first choice: "stop", "length", "tool_calls", "abort" (the client left) or "error".
     @property
     def finish_reason(self) -> str | None: ...
+    #: The answer, where it was asked to be kept: of the receipt that comes with the stream's end only.
+    @property
+    def record(self) -> bytes | None: ...
     #: The row of the error table that it failed of.
     @property
     def error(self) -> str | None: ...
@@ -458,7 +478,7 @@ def parse_output(
     that there are not and on tools that are no JSON array."""
 
 def tool_grammar(
-    format: str,
+    format: str,  # noqa: A002 - as everywhere
     tools: bytes,
     *,
     vocabulary: Vocabulary,

@@ -161,6 +161,14 @@ class Settings(BaseModel):
     head_timeout_s: float = Field(
         default=30.0, gt=0, description="time a new connection has to send its first request's head"
     )
+    response_store: Path | None = Field(
+        default=None, description="SQLite file that keeps the answers of /v1/responses; default: in memory"
+    )
+    response_store_size: Size = Field(
+        default=64 * 1024 * 1024,
+        ge=4096,
+        description="bytes of answers that are kept, the longest unused go first (suffixes K, M, G)",
+    )
     drain_timeout_s: float = Field(default=30.0, ge=0, description="time that streams get to finish after SIGTERM")
     restart: int = Field(
         default=0, ge=0, le=100, description="how often within ten minutes a worker that was killed is started again"
@@ -172,6 +180,10 @@ class Settings(BaseModel):
     strict: Literal["on", "off"] = Field(
         default="off", description="refuse fields of a request that nothing acts on, instead of a warning"
     )
+    grammar_threads: int = Field(
+        default=2, ge=1, le=64, description="threads that compile grammars, and as many that compute their masks"
+    )
+
     api_key: ApiKeys = Field(
         default_factory=list, description="accepted API key, may be repeated; none: no authentication"
     )

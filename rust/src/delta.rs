@@ -48,6 +48,24 @@ pub struct Fold {
     pub reasoning: String,
     /// Its tool calls, in order.
     pub tool_calls: Vec<FoldedCall>,
+    /// In which order these came.
+    runs: Vec<Run>,
+}
+
+/// Deltas of one kind that came one after the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Run {
+    part: Part,
+    /// Of the text or the reasoning.
+    num_bytes: usize,
+    tokens: Range<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Text,
+    Reasoning,
+    ToolCall(u32),
 }
 
 /// One whole tool call.
@@ -64,6 +82,7 @@ pub struct FoldedCall {
 impl Fold {
     /// Adds the next delta.
     pub fn add(&mut self, delta: &Delta<'_>) {
+        self.note_run(delta);
         match delta.kind {
             Kind::Text => self.text.push_str(delta.text),
             Kind::Reasoning => self.reasoning.push_str(delta.text),
@@ -76,6 +95,69 @@ impl Fold {
         }
     }
 
+    /// The deltas as if all of one kind that came one after the other had been one.
+    #[must_use]
+    pub fn deltas(&self) -> Vec<Delta<'_>> {
+        let (mut text, mut reasoning) = (self.text.as_str(), self.reasoning.as_str());
+        let mut deltas = Vec::with_capacity(self.runs.len() + self.tool_calls.len());
+        for run in &self.runs {
+            let tokens = run.tokens.clone();
+            let (kind, text) = match run.part {
+                Part::Text => (Kind::Text, take(&mut text, run.num_bytes)),
+                Part::Reasoning => (Kind::Reasoning, take(&mut reasoning, run.num_bytes)),
+                Part::ToolCall(index) => {
+                    deltas.extend(self.call_deltas(index, tokens));
+                    continue;
+                }
+            };
+            deltas.push(Delta { kind, text, tokens });
+        }
+        deltas
+    }
+
+    /// A call's name, then its arguments.
+    fn call_deltas(&self, index: u32, tokens: Range<u32>) -> impl Iterator<Item = Delta<'_>> {
+        let end = tokens.end;
+        self.tool_calls
+            .get(index as usize)
+            .into_iter()
+            .flat_map(move |call| {
+                let (id, name) = (call.id.as_str(), call.name.as_str());
+                let begin = Delta {
+                    kind: Kind::ToolCall { index, id },
+                    text: name,
+                    tokens: tokens.clone(),
+                };
+                let arguments = Delta {
+                    kind: Kind::ToolArguments { index },
+                    text: &call.arguments,
+                    tokens: end..end,
+                };
+                std::iter::once(begin).chain((!call.arguments.is_empty()).then_some(arguments))
+            })
+    }
+
+    fn note_run(&mut self, delta: &Delta<'_>) {
+        let part = match delta.kind {
+            Kind::Text => Part::Text,
+            Kind::Reasoning => Part::Reasoning,
+            Kind::ToolCall { index, .. } | Kind::ToolArguments { index } => Part::ToolCall(index),
+        };
+        let (num_bytes, tokens) = (delta.text.len(), delta.tokens.clone());
+        match self.runs.last_mut().filter(|last| last.part == part) {
+            Some(last) => {
+                last.num_bytes += num_bytes;
+                last.tokens.end = tokens.end;
+            }
+            None if matches!(delta.kind, Kind::ToolArguments { .. }) => {}
+            None => self.runs.push(Run {
+                part,
+                num_bytes,
+                tokens,
+            }),
+        }
+    }
+
     /// The call `index`, which may be the next one.
     fn call(&mut self, index: u32) -> &mut FoldedCall {
         let index = (index as usize).min(self.tool_calls.len());
@@ -84,6 +166,13 @@ impl Fold {
         }
         &mut self.tool_calls[index]
     }
+}
+
+/// The next `num_bytes` of `text`, which were added at once.
+fn take<'a>(text: &mut &'a str, num_bytes: usize) -> &'a str {
+    let (head, tail) = text.split_at_checked(num_bytes).unwrap_or((text, ""));
+    *text = tail;
+    head
 }
 
 #[cfg(test)]
@@ -110,11 +199,40 @@ mod tests {
             name: name.to_owned(),
             arguments: arguments.to_owned(),
         };
-        let whole = Fold {
-            text: "ab".to_owned(),
-            reasoning: "hm".to_owned(),
-            tool_calls: vec![call("x", "f", "{}"), call("y", "g", "")],
-        };
-        assert_eq!(fold, whole);
+        assert_eq!((fold.text.as_str(), fold.reasoning.as_str()), ("ab", "hm"));
+        assert_eq!(fold.tool_calls, [call("x", "f", "{}"), call("y", "g", "")]);
+    }
+
+    #[test]
+    fn the_order_of_what_came_is_kept() {
+        let mut fold = Fold::default();
+        let begin = Kind::ToolCall { index: 0, id: "x" };
+        let deltas = [
+            (Kind::Text, "a"),
+            (Kind::Text, "b"),
+            (Kind::Reasoning, "hm"),
+            (begin, "f"),
+            (Kind::ToolArguments { index: 0 }, "{"),
+            (Kind::ToolArguments { index: 0 }, "}"),
+            (Kind::Text, "c"),
+        ];
+        for (token, (kind, text)) in (0..).zip(deltas) {
+            let tokens = token..token + 1;
+            fold.add(&Delta { kind, text, tokens });
+        }
+        let told: Vec<_> = fold.deltas();
+        let told: Vec<_> = told
+            .iter()
+            .map(|it| (it.kind, it.text, it.tokens.clone()))
+            .collect();
+        let arguments = Kind::ToolArguments { index: 0 };
+        let joined = [
+            (Kind::Text, "ab", 0..2),
+            (Kind::Reasoning, "hm", 2..3),
+            (begin, "f", 3..6),
+            (arguments, "{}", 6..6),
+            (Kind::Text, "c", 6..7),
+        ];
+        assert_eq!(told, joined);
     }
 }

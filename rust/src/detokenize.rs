@@ -184,6 +184,15 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_token_does_not_part_a_character() {
+        let vocabulary = byte_level(&[""]);
+        assert_eq!(
+            pieces(&vocabulary, [0xc2, 256, 0x80]),
+            ["", "", "\u{80}", ""]
+        );
+    }
+
+    #[test]
     fn a_run_of_byte_tokens_waits_for_its_end_or_its_break() {
         let vocabulary = byte_fallback(&["▁x"]);
         assert_eq!(

@@ -8,7 +8,12 @@ mod completions;
 mod deltas;
 mod escape;
 mod logprobs;
+mod messages;
 mod openai;
+mod responses;
+mod runs;
+#[cfg(test)]
+mod testing;
 
 use std::borrow::Cow;
 use std::fmt::Debug;
@@ -32,6 +37,10 @@ pub enum Dialect {
     Chat,
     /// `text_completion`.
     Completions,
+    /// `response` and its events.
+    Responses,
+    /// Anthropic's `message` and its events.
+    Messages,
     /// No wire: records for a caller in this process.
     Deltas,
 }
@@ -47,6 +56,8 @@ pub struct Identity<'a> {
     pub created: u64,
     /// Whether a usage event ends a stream.
     pub include_usage: bool,
+    /// Of all its prompts.
+    pub prompt_tokens: u64,
     /// How the answer is to look.
     pub output: &'a OutputOptions,
 }
@@ -215,6 +226,11 @@ pub trait EventWriter: Debug + Send {
         );
     }
 
+    /// The answer that was written, where the request asked to have it kept: once, at its end.
+    fn take_record(&mut self) -> Option<Vec<u8>> {
+        None
+    }
+
     /// What keeps a silent stream alive; empty where nothing does.
     fn ping(&self) -> &'static [u8] {
         sse::PING
@@ -223,7 +239,13 @@ pub trait EventWriter: Debug + Send {
 
 impl Dialect {
     /// All of them.
-    pub const ALL: &'static [Self] = &[Self::Chat, Self::Completions, Self::Deltas];
+    pub const ALL: &'static [Self] = &[
+        Self::Chat,
+        Self::Completions,
+        Self::Responses,
+        Self::Messages,
+        Self::Deltas,
+    ];
 
     /// As it is named in an opening.
     #[must_use]
@@ -231,6 +253,8 @@ impl Dialect {
         match self {
             Self::Chat => "chat",
             Self::Completions => "completions",
+            Self::Responses => "responses",
+            Self::Messages => "messages",
             Self::Deltas => "deltas",
         }
     }
@@ -254,6 +278,8 @@ impl Dialect {
         match self {
             Self::Chat => Box::new(chat::ChatWriter::new(of)),
             Self::Completions => Box::new(completions::CompletionsWriter::new(of)),
+            Self::Responses => Box::new(responses::ResponsesWriter::new(of)),
+            Self::Messages => Box::new(messages::MessagesWriter::new(of)),
             Self::Deltas => Box::new(deltas::DeltasWriter),
         }
     }

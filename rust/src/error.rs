@@ -54,6 +54,12 @@ error_table! {
     InvalidApiKey: "invalid_api_key", 401, INVALID, Some("invalid_api_key");
     /// A model that is not served here.
     ModelNotFound: "model_not_found", 404, INVALID, Some("model_not_found");
+    /// A response that is not stored here, or is another key's.
+    ResponseNotFound: "response_not_found", 404, INVALID, Some("response_not_found");
+    /// The same, of one to go on from.
+    PreviousResponseNotFound: "previous_response_not_found", 404, INVALID, Some("previous_response_not_found");
+    /// An item that a request refers to and that no stored response has.
+    ItemNotFound: "item_not_found", 404, INVALID, Some("item_not_found");
     /// No endpoint has this path.
     UnknownUrl: "unknown_url", 404, INVALID, Some("unknown_url");
     /// The endpoint does not take this method; goes with an `allow` header.

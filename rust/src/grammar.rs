@@ -11,6 +11,7 @@ mod environment;
 mod factory;
 mod inline_json;
 mod lark_size;
+mod regex_classes;
 mod rows;
 pub mod schema;
 mod source;

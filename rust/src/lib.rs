@@ -8,6 +8,7 @@ pub mod delta;
 pub mod detokenize;
 pub mod dialect;
 pub mod error;
+pub mod error_shape;
 pub mod finish_reason;
 pub mod grammar;
 pub mod hub;

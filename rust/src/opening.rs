@@ -62,6 +62,7 @@ impl Opening {
             model: &self.model,
             created: self.created,
             include_usage: self.include_usage,
+            prompt_tokens: u64::from(self.prompt_tokens),
             output: &self.output,
         }
     }

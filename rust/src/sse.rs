@@ -1,8 +1,10 @@
 //! Server-sent events: framing, keep-alive and the end mark.
 //!
-//! Only `data` fields and comments: an `id`, `event` or `retry` line would make openai-python's decoder yield empty
-//! events at every later comment.
+//! Only `data` fields, names and comments: an `id` or `retry` line would make openai-python's decoder yield empty events
+//! at every later comment.
 
+/// What begins the line with an event's name, in the APIs that have some.
+pub const EVENT: &[u8] = b"event: ";
 /// What begins an event.
 pub const DATA: &[u8] = b"data: ";
 /// What ends an event.

@@ -101,8 +101,8 @@ impl Stream {
         }
         let (choice, frames) = (&mut self.choices[index], &mut self.frames);
         let keeps_tokens = choice.keeps_tokens();
-        let stop_id = ids.iter().rev().find_map(|id| u32::try_from(*id).ok());
-        let stop_id = stop_id.filter(|_| end == Some(FinishReason::Stop));
+        let is_stop = end == Some(FinishReason::Stop);
+        let stop_id = is_stop.then(|| last_id(ids)).flatten();
         let num_hidden = usize::from(stop_id.is_some() && !self.opening.output.includes_stop);
         let mut num_seen = 0;
         for (place, id) in ids.iter().enumerate() {
@@ -188,7 +188,10 @@ impl Stream {
         Taken {
             read,
             status: self.status.unwrap_or(0),
-            receipt: self.status.map(|_| self.receipt()),
+            receipt: self.status.map(|_| Receipt {
+                record: self.frames.take_record(),
+                ..self.receipt()
+            }),
         }
     }
 
@@ -209,6 +212,7 @@ impl Stream {
                 .map(|first| first - self.opening.arrival),
             finish_reason: self.choices.first().and_then(|choice| choice.reason),
             error: self.error.clone(),
+            record: None,
         }
     }
 
@@ -289,6 +293,10 @@ impl Stream {
         }
         total
     }
+}
+
+fn last_id(ids: &[i32]) -> Option<u32> {
+    ids.iter().rev().find_map(|id| u32::try_from(*id).ok())
 }
 
 #[cfg(test)]

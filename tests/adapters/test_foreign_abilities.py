@@ -87,6 +87,19 @@ def test_what_an_engine_can_do_is_not_refused() -> None:
     play(server, scene)
 
 
+def test_an_engine_that_picks_the_best_gives_no_others() -> None:
+    adapter = Toy(whole)
+    adapter.abilities = Abilities(chat=True, logprobs=True)
+    server = server_of(adapter)
+
+    async def scene() -> None:
+        answer = await ask(server, "POST", COMPLETIONS, {**TEXT, "best_of": 3})
+        assert (answer.status, len(answer.json()["choices"])) == (200, 1)
+        assert (adapter.asked[0].extra, adapter.asked[0].n) == ({"best_of": 3}, 1)
+
+    play(server, scene)
+
+
 def test_a_model_that_cannot_chat_says_so() -> None:
     adapter = Toy(whole)
     adapter.abilities = Abilities()

@@ -235,8 +235,10 @@ def test_generate_for_callers_in_python(client, prompts):
 def test_the_model_card_and_the_status_say_what_is_there(client):
     info, status = client.engine.get_model_info(), client.engine.status()
     assert (info["architecture"], info["max_model_len"], info["vocab_size"]) == ("LlamaForCausalLM", 256, 1280)
-    asked = {"logprobs": True, "penalties": True, "logit_bias": True, "tools": True, "reasoning": True}
-    able = Abilities(chat=True, token_prompts=True, token_output=True, **asked)
+    able = Abilities(
+        chat=True, token_prompts=True, token_output=True, tools=True, reasoning=True,
+        penalties=True, logit_bias=True, logprobs=True,
+    )  # fmt: skip
     assert client.engine.abilities == able
     assert status.num_pages == info["num_pages"] == client.metrics.get("penstock_num_pages") > 0
     assert status.heartbeat_age_s == 0.0

@@ -131,13 +131,14 @@ def test_own_routes_tell_body_parameters_and_answer() -> None:
 
 def test_every_refusal_has_the_shape_of_errors() -> None:
     document = echo_server().openapi()
-    for _, _, operation in operations(document):
+    for path, _, operation in operations(document):
+        model = "AnthropicError" if path.startswith("/v1/messages") else "ErrorResponse"
         for status, response in operation["responses"].items():
             if "$ref" in response:
                 assert int(status) >= 400
                 name = response["$ref"].removeprefix("#/components/responses/")
                 schema = document["components"]["responses"][name]["content"]["application/json"]["schema"]
-                assert schema == {"$ref": "#/components/schemas/ErrorResponse"}
+                assert schema == {"$ref": f"#/components/schemas/{model}"}
 
 
 def test_it_is_served_once_made_and_told_again_by_304() -> None:

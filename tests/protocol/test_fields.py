@@ -71,7 +71,7 @@ def test_a_value_that_would_change_the_answer_is_refused(fields: dict[str, Any])
         ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "'tools' is not supported by this model."),
         ({"tool_choice": "required"}, """'tool_choice' is not supported by this model, other than "none" or "auto"."""),
         ({"response_format": {"type": "json_object"}},
-         """'response_format' is not supported yet, other than {"type": "text"}."""),
+         """'response_format' is not supported by this model, other than {"type": "text"}."""),
         ({"presence_penalty": 0.5}, "'presence_penalty' is not supported by this model, other than 0."),
         ({"logprobs": True}, "'logprobs' is not supported by this model."),
         ({"skip_special_tokens": False}, "'skip_special_tokens' is not supported by this model, other than true."),

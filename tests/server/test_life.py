@@ -22,6 +22,10 @@ class StatedEngine(EchoEngine):
     def status(self) -> EngineStatus:
         return self.stated
 
+    @property
+    def state(self) -> EngineState:
+        return self.stated.state
+
 
 def stated_server(**state: Any) -> PenstockServer:
     chosen = settings(engine="echo")

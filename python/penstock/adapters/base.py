@@ -17,7 +17,7 @@ from penstock.abilities import Abilities
 from penstock.adapters.engine import Engine, PromptRequest
 from penstock.adapters.sample import ReturnSample
 from penstock.adapters.token_engine import generate
-from penstock.adapters.token_prompts import is_quick, read_token_prompts, unread_options
+from penstock.adapters.token_prompts import is_quick, read_token_prompts, template_options, unread_options
 from penstock.errors import ApiError
 from penstock.generation import Prompt, SamplingDefaults, SamplingParams
 from penstock.prompt import PromptEncoder, ThoughtMarkers, bad_word_ids, thought_markers
@@ -113,6 +113,25 @@ class TokenEngineAdapter(InferenceEngineAdapter, Engine):
 
     def count_tokens(self, content: str | list[dict[str, Any]]) -> int:
         return self.prompt.count(content) if isinstance(content, str) else len(self.prompt.encode_chat(content))
+
+    def count_prompt(self, request: ChatCompletionRequest) -> int:
+        return len(self.tokenize_chat(request, add_special_tokens=request.wants_special_tokens))
+
+    def tokenize_text(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        return self.prompt.tokenize(text, add_special_tokens=add_special_tokens)
+
+    def tokenize_chat(self, request: ChatCompletionRequest, *, add_special_tokens: bool) -> list[int]:
+        text = self.prompt.render_chat(request.messages, **template_options(request))
+        return self.prompt.tokenize(text, add_special_tokens=add_special_tokens)
+
+    def detokenize(self, ids: list[int]) -> str:
+        if not ids:
+            return ""
+        self.prompt.check_vocabulary(ids, param="tokens")
+        return self.prompt.vocabulary.decode(ids, skip_special=False)
+
+    def token_names(self, ids: Sequence[int]) -> list[str]:
+        return [self.prompt.tokenizer.id_to_token(each) or "" for each in ids]
 
     def is_quick(self, request: PromptRequest) -> bool:
         return is_quick(request)

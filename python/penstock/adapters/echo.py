@@ -45,6 +45,7 @@ class EchoEngine(ScheduledEngine):
         self._text = settings.echo_text
         self._interval_s = settings.echo_interval_ms / 1e3
         self._max_queued_requests = settings.max_queued_requests
+        self._num_grammar_threads = settings.grammar_threads
 
     def get_model_info(self) -> dict[str, Any]:
         return {"architecture": "echo", "vocab_size": self.prompt.vocab_size}
@@ -58,7 +59,10 @@ class EchoEngine(ScheduledEngine):
             interval_s=self._interval_s, rows_with_room=self._rows_with_room,
         )  # fmt: skip
         self._num_pages = capacity.num_pages
-        return Scheduler(runner, self.hub, max_queued_requests=self._max_queued_requests)
+        return Scheduler(
+            runner, self.hub,
+            max_queued_requests=self._max_queued_requests, num_grammar_threads=self._num_grammar_threads,
+        )  # fmt: skip
 
     def _rows_with_room(self, row_keys: Any, num_wanted: int, timeout_s: float) -> np.ndarray:
         """`row_keys`: uint64 [B]; numpy's types do not say on 3.11 that it is a buffer."""

@@ -104,7 +104,8 @@ class EchoRunner:
         is_over = made >= limits
         if is_over.any():
             is_told = is_over & ((gets > 0) | (limits == 0))
-            ends[is_told] = np.where(made[is_told] < self._num_at_most, END_LENGTH, END_STOP)
+            is_whole = made[is_told] >= self._num_at_most if masks is None else False  # under a mask it is not the text
+            ends[is_told] = np.where(is_whole, END_STOP, END_LENGTH)
         return StepOutput(ids, ends)
 
     def wait_for_rows(self, row_keys: np.ndarray, *, is_joined: bool) -> np.ndarray | bool:

@@ -8,11 +8,20 @@ from typing import Any, TypeAlias
 
 from penstock._core import Hub
 from penstock.abilities import Abilities
+from penstock.adapters.grammar_compiler import ThoughtBefore
 from penstock.adapters.outlets import Outlets
 from penstock.errors import ApiError
-from penstock.generation import EngineState, EngineStatus, GenerationRequest, Prompt, SamplingDefaults, SamplingParams
+from penstock.generation import (
+    EngineState,
+    EngineStatus,
+    GenerationRequest,
+    GrammarSpec,
+    Prompt,
+    SamplingDefaults,
+    SamplingParams,
+)
 from penstock.prompt import OutputFormats
-from penstock.protocol import ChatCompletionRequest, CompletionRequest
+from penstock.protocol import ChatCompletionRequest, CompletionRequest, StructuredOutput
 
 PromptRequest: TypeAlias = ChatCompletionRequest | CompletionRequest
 
@@ -57,6 +66,26 @@ class Engine(ABC):
     def count_tokens(self, content: str | list[dict[str, Any]]) -> int:
         """Tokens of a text, or of a chat as the model's template renders it. Blocks."""
 
+    def count_prompt(self, request: ChatCompletionRequest) -> int:
+        """Tokens of a chat's prompt, whether or not it fits the context. Blocks."""
+        return self.count_tokens([dict(message) for message in request.messages])
+
+    def tokenize_text(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        """The ids of a text of any length. Blocks. Raises ApiError where the engine does not show them."""
+        raise _shows_no_tokens()
+
+    def tokenize_chat(self, request: ChatCompletionRequest, *, add_special_tokens: bool) -> list[int]:
+        """The ids of a chat's prompt, likewise."""
+        raise _shows_no_tokens()
+
+    def detokenize(self, ids: list[int]) -> str:
+        """The text of ids, special tokens included. Blocks. Raises ApiError on one that the model does not have."""
+        raise _shows_no_tokens()
+
+    def token_names(self, ids: Sequence[int]) -> list[str]:
+        """How the tokenizer spells each of them."""
+        raise _shows_no_tokens()
+
     # ---- a request
 
     @abstractmethod
@@ -79,13 +108,24 @@ class Engine(ABC):
         """Raises ApiError "unsupported_parameter" on what this engine would not act on."""
         names = sampling.not_neutral or sampling.beyond(self.abilities)
         if names:
-            problem = f"'{names[0]}' is not supported yet."
+            problem = f"'{names[0]}' is not supported by this model."
             raise ApiError("unsupported_parameter", problem, param=names[0])
 
     def read_sampling(self, sampling: SamplingParams) -> SamplingParams:
         """The same in the form that this engine reads: texts in it as tokens. Blocks; called where `bad_words` are
         given. Raises ApiError on a text that has no such form."""
         return sampling
+
+    def compile_grammar(
+        self, form: StructuredOutput | None, thought: ThoughtBefore | None, *, param: str
+    ) -> GrammarSpec:
+        """What `GenerationRequest.grammar` is for a form, or none, after a thought that may come first. Blocks. Raises
+        ApiError on a form that cannot be enforced."""
+        raise ApiError("unsupported_parameter", f"'{param}' is not supported by this model.", param=param)
+
+    def tool_grammar(self, tools: bytes, *, required: bool, name: str | None, parallel: bool, param: str) -> str:
+        """The Lark grammar of an answer that calls tools, as of `_core.tool_grammar`. Raises ApiError likewise."""
+        raise ApiError("unsupported_parameter", f"'{param}' is not supported by this model.", param=param)
 
     @abstractmethod
     def check_has_room(self) -> None:
@@ -126,3 +166,7 @@ class Engine(ABC):
     @abstractmethod
     def stop(self) -> None:
         """Ends the engine and waits for it, at most a few seconds, from any thread. Idempotent."""
+
+
+def _shows_no_tokens() -> ApiError:
+    return ApiError("not_implemented", "This model's engine does not show its tokens.")

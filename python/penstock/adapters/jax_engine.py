@@ -45,6 +45,7 @@ class JaxEngine(ScheduledEngine):
         self.max_model_len = min(
             settings.max_model_len or checkpoint.max_position_embeddings, checkpoint.max_position_embeddings
         )
+        self.stop_ids, self.num_logits = checkpoint.stop_ids, checkpoint.vocab_size
         self._settings = settings
         self._checkpoint = checkpoint
         self._runner: JaxRunner | None = None
@@ -128,8 +129,9 @@ class JaxEngine(ScheduledEngine):
         return Scheduler(
             runner,
             self.hub,
-            stop_ids=self._checkpoint.stop_ids,
+            stop_ids=self.stop_ids,
             max_queued_requests=self._settings.max_queued_requests,
+            num_grammar_threads=self._settings.grammar_threads,
         )
 
     def _options(self) -> EngineOptions:

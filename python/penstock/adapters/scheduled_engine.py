@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
 
-from penstock._core import Hub, ModelMetrics
+from penstock._core import Hub, ModelMetrics, tool_grammar
+from penstock.abilities import Abilities
 from penstock.adapters.base import TokenEngineAdapter
 from penstock.adapters.engine_thread import FAILED, EngineThread
+from penstock.adapters.grammar_compiler import GrammarCompiler, ThoughtBefore
 from penstock.errors import ApiError
-from penstock.generation import EngineState, EngineStatus, GenerationRequest
+from penstock.generation import EngineState, EngineStatus, GenerationRequest, GrammarSpec
 from penstock.prompt import PromptEncoder
+from penstock.protocol import StructuredOutput
 from penstock.scheduler.scheduler import Scheduler
 
 
@@ -19,7 +24,14 @@ class ScheduledEngine(TokenEngineAdapter):
 
     Args:
         metrics: of its model.
+
+    Attributes:
+        stop_ids: the model's own stop tokens.
+        num_logits: of the model: as many as its tokenizer has tokens, or more.
     """
+
+    stop_ids: tuple[int, ...] = ()
+    num_logits: int | None = None
 
     def __init__(self, prompt: PromptEncoder, hub: Hub, metrics: ModelMetrics, model_name: str) -> None:
         self.hub = hub
@@ -32,6 +44,30 @@ class ScheduledEngine(TokenEngineAdapter):
     @property
     def model_name(self) -> str:
         return self._model_name
+
+    @property
+    def abilities(self) -> Abilities:  # type: ignore[override]  # as of the base
+        return replace(super().abilities, json=True)
+
+    @cached_property
+    def _grammars(self) -> GrammarCompiler:
+        num_logits = self.prompt.vocab_size if self.num_logits is None else self.num_logits
+        return GrammarCompiler(self.prompt.vocabulary, num_logits=num_logits, stop_ids=self.stop_ids)
+
+    def compile_grammar(
+        self, form: StructuredOutput | None, thought: ThoughtBefore | None, *, param: str
+    ) -> GrammarSpec:
+        return self._grammars.compile(form, thought, param=param)
+
+    def tool_grammar(self, tools: bytes, *, required: bool, name: str | None, parallel: bool, param: str) -> str:
+        assert self.formats.tool is not None, "asked of a model that calls tools"
+        try:
+            return tool_grammar(
+                self.formats.tool, tools,
+                vocabulary=self.prompt.vocabulary, required=required, name=name, parallel=parallel,
+            )  # fmt: skip
+        except ValueError as error:
+            raise ApiError("invalid_value", f"'{param}' cannot be enforced: {error}.", param=param) from None
 
     @abstractmethod
     def _load(self, on_progress: Callable[[str], None]) -> Scheduler:
@@ -68,7 +104,7 @@ class ScheduledEngine(TokenEngineAdapter):
         scheduler = self._thread.scheduler
         num_running, num_waiting, num_pages_in_use = scheduler.gauges if scheduler is not None else (0, 0, 0)
         return EngineStatus(
-            state=self._thread.state,
+            state=self.state,
             detail=self._thread.detail,
             num_running=num_running,
             num_waiting=num_waiting,

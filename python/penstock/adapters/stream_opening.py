@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from penstock import _core
 from penstock.adapters.engine import Engine
 from penstock.errors import ApiError
-from penstock.generation import GenerationRequest, Prompt, SamplingParams
+from penstock.generation import GenerationRequest, GrammarSpec, Prompt, SamplingParams
 from penstock.output_options import PLAIN_OUTPUT, OutputOptions
 from penstock.prompt import clamp_max_tokens
 
@@ -22,7 +22,7 @@ def open_stream(
     engine: Engine, prompts: tuple[Prompt, ...], sampling: SamplingParams, *,
     dialect: str, response_id: str, model_name: str, request_id: str, arrival: float, is_streamed: bool,
     include_usage: bool = False, keep_alive_s: float | None = None, api_key_id: str = "",
-    output: OutputOptions = PLAIN_OUTPUT,
+    output: OutputOptions = PLAIN_OUTPUT, grammar: GrammarSpec | None = None,
 ) -> int:  # fmt: skip
     """The key of a stream that the engine works for. To be followed (`Outlets.follow`) before the loop's next turn.
 
@@ -33,6 +33,7 @@ def open_stream(
         arrival: when the request came, in seconds of `time.monotonic()`.
         api_key_id: whose request it is.
         output: how the answer is to look.
+        grammar: what may be written.
 
     Raises:
         ApiError: the engine takes no work, or the answer would be too large; no stream is left then.
@@ -49,9 +50,10 @@ def open_stream(
     )  # fmt: skip
     stream_key = engine.hub.open(opening)
     try:
-        engine.submit(
-            GenerationRequest(stream_key, prompts, sampling, request_id, api_key_id=api_key_id, is_streamed=is_streamed)
+        request = GenerationRequest(
+            stream_key, prompts, sampling, request_id, api_key_id=api_key_id, is_streamed=is_streamed, grammar=grammar
         )
+        engine.submit(request)
     except BaseException:
         engine.hub.withdraw(stream_key)
         raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from penstock import _core
 from penstock.adapters.engine import Engine
@@ -27,6 +27,10 @@ class Delivery(Response):
         engine, outlets: of the stream's model.
         is_streamed: an event stream; else one JSON body.
         on_end: called once when the stream has left, or was dropped.
+
+    Attributes:
+        keep: awaited with the answer, where its dialect hands that over to be kept, before the client has its end: who
+            has read an answer can rely on its being kept.
     """
 
     def __init__(
@@ -43,6 +47,7 @@ class Delivery(Response):
         self._request = request
         self._is_streamed = is_streamed
         self._pipe: Pipe | None = None
+        self.keep: Callable[[bytes], Awaitable[None]] | None = None
         self._on_end = on_end
         outlets.follow(stream_key)
         request.cancel_scope.take_over(self.end)
@@ -84,18 +89,20 @@ class Delivery(Response):
         await send(self._start(request))  # an event stream's head leaves the host at once
         frames, status, receipt = await pipe.pump()
         self._keep(receipt)
+        await self._hand_over(receipt)
         if status != _CLIENT_GONE:
             request.cancel_scope.stop_watching()
             await send({"type": "http.response.body", "body": frames, "more_body": False})
         return status
 
     async def _whole(self, send: Send, request: Request) -> int:
-        status, body = 0, b""
+        status, body, receipt = 0, b"", None
         while not status:
             body, status, receipt = await self._outlets.next(self._key)
             self._keep(receipt)
         if status == _CLIENT_GONE:
             return status
+        await self._hand_over(receipt)
         self.status_code = status
         self.headers |= error_headers(status)
         self.body = body
@@ -103,6 +110,10 @@ class Delivery(Response):
 
     def _keep(self, receipt: _core.Receipt | None) -> None:
         self._request.receipt = receipt or self._request.receipt
+
+    async def _hand_over(self, receipt: _core.Receipt | None) -> None:
+        if self.keep is not None and receipt is not None and (record := receipt.record) is not None:
+            await self.keep(record)
 
     def _forget(self) -> None:
         self._outlets.close(self._key)

@@ -11,6 +11,8 @@ import numpy as np
 from penstock.engine.interface import LogprobColumns, PromptColumns, StepOutput
 from penstock.engine.logprobs import COLUMNS, read_words
 
+_NO_ROWS = np.empty((0, 2), np.int32)
+
 
 @dataclass(frozen=True, slots=True)
 class RowsResult:
@@ -44,11 +46,13 @@ class DispatchedPrograms:
     """An `InFlightStep`. What it will fetch is on its way to the host from the start.
 
     Args:
-        rows: of the programs, in the order of the step's rows; at least one.
+        rows: of the programs, in the order of the step's rows.
+        spans: what each span gave, to wait for where there is no row.
     """
 
-    def __init__(self, rows: list[RowsResult], prompts: list[PromptResult]) -> None:
+    def __init__(self, rows: list[RowsResult], prompts: list[PromptResult], spans: list[jax.Array]) -> None:
         self._rows = rows
+        self._spans = spans
         self._prompts = prompts
         for row in rows:
             row.ids_and_ends.copy_to_host_async()
@@ -58,7 +62,9 @@ class DispatchedPrograms:
             prompt.words.copy_to_host_async()
 
     def fetch(self) -> StepOutput:
-        parts = [np.asarray(row.ids_and_ends)[: row.num_rows] for row in self._rows]
+        if not self._rows:
+            jax.block_until_ready(self._spans)  # type: ignore[no-untyped-call]  # jax has no types here
+        parts = [np.asarray(row.ids_and_ends)[: row.num_rows] for row in self._rows] or [_NO_ROWS]
         whole = parts[0] if len(parts) == 1 else _stacked(parts)
         ids, ends = np.ascontiguousarray(whole[:, :-1]), whole[:, -1].astype(np.uint8)
         logprobs = self._logprobs(ids.shape) if any(row.columns is not None for row in self._rows) else None

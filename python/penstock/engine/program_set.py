@@ -60,10 +60,10 @@ class ProgramKey:
     """Names one program.
 
     Attributes:
-        kind: "fresh", "rules", "score", "prefill" or "decode".
-        size: prefill and score: tokens; decode: rows.
+        kind: "fresh", "rules", "score", "prefill", "first" or "decode".
+        size: prefill and score: tokens; first: 1; decode: rows.
         num_steps: decode: tokens per row.
-        variant: prefill and decode: how much of the sampler it has.
+        variant: first and decode: how much of the sampler it has.
     """
 
     kind: str
@@ -97,10 +97,11 @@ def _doubling(first: int, last: int, *, factor: int) -> tuple[int, ...]:
 def program_keys(capacity: Capacity, config: ProgramConfig) -> list[ProgramKey]:
     """Every program, smallest first."""
     prefill_sizes = prefill_buckets(capacity.max_prefill_tokens)
-    shapes = [("prefill", size, 1) for size in prefill_sizes]
+    shapes = [("first", 1, 1)]
     for num_steps in sorted({1, capacity.tokens_per_dispatch}):
         shapes += [("decode", size, num_steps) for size in decode_buckets(capacity.num_slots)]
-    keys = [ProgramKey("fresh"), ProgramKey("rules"), *(ProgramKey("score", size) for size in prefill_sizes)]
+    keys = [ProgramKey("fresh"), ProgramKey("rules")]
+    keys += [ProgramKey(kind, size) for size in prefill_sizes for kind in ("prefill", "score")]
     keys += [ProgramKey(*shape, variant) for shape in shapes for variant in config.variants]
     return sorted(keys, key=lambda key: key.size * key.num_steps)
 
@@ -108,14 +109,19 @@ def program_keys(capacity: Capacity, config: ProgramConfig) -> list[ProgramKey]:
 def span_layout(num_tokens: int, config: ProgramConfig) -> Layout:
     """The packed array of a prefill program.
 
-    Parts: slot; num_tokens that are real; start, the first one's position; yields, a `Yields`; is_join; has_masks;
-    params, of a `Join`; entries and pages of block-table changes, as `change_tables` takes them; tokens.
+    Parts: slot; num_tokens that are real; start, the first one's position; yields, a `Yields`; is_join; params, of a
+    `Join`; entries and pages of block-table changes, as `change_tables` takes them; tokens.
     """
     num_changes = config.num_page_groups * config.pages_per_sequence
     return Layout.of(
-        slot=1, num_tokens=1, start=1, yields=1, is_join=1, has_masks=1,
+        slot=1, num_tokens=1, start=1, yields=1, is_join=1,
         params=ROW_SIZE, entries=num_changes, pages=num_changes, tokens=num_tokens,
     )  # fmt: skip
+
+
+def first_layout() -> Layout:
+    """The packed array of the program that makes a sequence's first token."""
+    return Layout.of(slot=1, has_masks=1)
 
 
 def decode_layout(num_rows: int, config: ProgramConfig) -> Layout:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cache, partial
 from typing import Any
 
@@ -14,9 +13,9 @@ from penstock.engine.interface import Yields
 from penstock.engine.logit_rules import RowRules, RuleState, empty_rules, put_rules
 from penstock.engine.logprobs import COLUMNS, logprob_words
 from penstock.engine.next_token import next_tokens
-from penstock.engine.program_set import ProgramConfig, ProgramKey, decode_layout, join_layout, span_layout
+from penstock.engine.program_set import ProgramConfig, ProgramKey, decode_layout, first_layout, join_layout, span_layout
 from penstock.engine.row_parameters import Variant
-from penstock.engine.state import SlotState, change_tables, empty_state, put_join, put_progress, take_rows
+from penstock.engine.state import SlotState, change_tables, empty_state, put_join, put_progress, put_start, take_rows
 from penstock.layers.attention import TokenPlaces
 from penstock.models.decoder import Caches, Weights, empty_caches, forward, logits
 
@@ -35,16 +34,17 @@ def program(key: ProgramKey, config: ProgramConfig, weights: Any) -> tuple[Calla
     if key.kind == "score":
         hidden = _shape(1, key.size, config.spec.hidden_size, dtype=config.cache_dtype)
         return jax.jit(partial(score_prompt, config=config)), (weights, hidden, _shape(key.size))
-    body: Callable[..., Any]
     if key.kind == "prefill":
-        body = partial(prefill, config=config, num_tokens=key.size, variant=key.variant)
-        num_rows, layout = 1, span_layout(key.size, config)
-    else:
-        body = partial(decode, config=config, num_rows=key.size, num_steps=key.num_steps, variant=key.variant)
-        num_rows, layout = key.size, decode_layout(key.size, config)
-    masks = _shape(num_rows, config.num_mask_words, dtype=jnp.uint32)
-    shapes = (weights, caches, state, rules, _shape(layout.num_words), masks)
-    return jax.jit(body, donate_argnums=(1, 2, 3)), shapes
+        shapes = (weights, caches, state, _shape(span_layout(key.size, config).num_words))
+        return jax.jit(partial(prefill, config=config, num_tokens=key.size), donate_argnums=(1, 2)), shapes
+    masks = _shape(key.size, config.num_mask_words, dtype=jnp.uint32)
+    if key.kind == "first":
+        last = _shape(1, config.spec.hidden_size, dtype=config.cache_dtype)
+        body = partial(first, config=config, variant=key.variant)
+        return jax.jit(body, donate_argnums=(1, 2)), (weights, state, rules, last, _shape(2), masks)
+    packed = _shape(decode_layout(key.size, config).num_words)
+    steps = partial(decode, config=config, num_rows=key.size, num_steps=key.num_steps, variant=key.variant)
+    return jax.jit(steps, donate_argnums=(1, 2, 3)), (weights, caches, state, rules, packed, masks)
 
 
 def program_trees(key: ProgramKey, config: ProgramConfig, weights: Any) -> tuple[Any, Any]:
@@ -55,7 +55,8 @@ def program_trees(key: ProgramKey, config: ProgramConfig, weights: Any) -> tuple
         "fresh": ((), (caches, state, rules)),
         "rules": ((rules, 0), rules),
         "score": ((weights, 0, 0), 0),
-        "prefill": ((weights, caches, state, rules, 0, 0), (0, columns, 0, caches, state, rules)),
+        "prefill": ((weights, caches, state, 0), (0, 0, caches, state)),
+        "first": ((weights, state, rules, 0, 0, 0), (0, columns, state, rules)),
         "decode": ((weights, caches, state, rules, 0, 0), (0, columns, caches, state, rules)),
     }
     arguments, result = trees[key.kind]
@@ -86,50 +87,67 @@ def join_rules(rules: RuleState, packed: jax.Array, *, config: ProgramConfig) ->
     return put_rules(rules, parts["slot"][0], parts["words"])
 
 
-def prefill(  # noqa: PLR0917 - as the compiled programs are called
-    weights: Weights,
-    caches: Caches,
-    state: SlotState,
-    rules: RuleState,
-    packed: jax.Array,
-    masks: jax.Array,
-    *,
-    config: ProgramConfig,
-    num_tokens: int,
-    variant: Variant,
-) -> tuple[jax.Array, jax.Array | None, jax.Array, Caches, SlotState, RuleState]:
-    """One span of one sequence: stores its keys and values; one that yields a token makes its slot active.
+def prefill(
+    weights: Weights, caches: Caches, state: SlotState, packed: jax.Array, *, config: ProgramConfig, num_tokens: int
+) -> tuple[jax.Array, jax.Array, Caches, SlotState]:
+    """One span of one sequence: stores its keys and values. After one that yields a token its slot is active, and
+    `first` makes that token. The sampler is no part of this: it would be most of the program, for every bucket, and
+    spans in the midst of a prompt need no logits at all.
 
     Args:
         packed: int32, of `span_layout`.
-        masks: uint32 [1, ceil(V / 32)], read where `packed` says so and the program has the whole sampler.
 
     Returns:
-        int32 [1, 2], the sampled id (-1 for none) and how the row ended; int32 [1, 1, COLUMNS.num_words] of such a
-        program; the hidden states [1, num_tokens, D] for `score_prompt`; and the donated arrays.
+        The hidden states [1, num_tokens, D] for `score_prompt`; that of the last real token [1, D] for `first`; and
+        the donated arrays.
     """
     parts = span_layout(num_tokens, config).parts(packed)
     slot, start, num_real = parts["slot"], parts["start"], parts["num_tokens"]
     state = change_tables(state, parts["entries"], parts["pages"])
     state = put_join(state, jnp.where(parts["is_join"] != 0, slot, config.num_slots), parts["params"])
-    rows = take_rows(state, slot)
     offsets = jnp.arange(num_tokens)
     places = TokenPlaces(
         positions=(start + offsets)[None],
-        block_tables=tuple(rows.block_tables),
+        block_tables=tuple(state.block_tables[:, slot]),
         is_real=(offsets < num_real)[None],
     )
     tokens = parts["tokens"][None]
     hidden, caches = forward(weights, caches, tokens, places, spec=config.spec, attention=config.attention)
     last = jax.lax.dynamic_index_in_dim(hidden, num_real[0] - 1, axis=1, keepdims=False)
     yields = (parts["yields"] & Yields.TOKEN) != 0
-    rows = replace(rows, position=start + num_real - 1, is_active=yields)
+    state = put_start(state, jnp.where(yields, slot, config.num_slots), start + num_real - 1, yields)
+    return hidden, last, caches, state
+
+
+def first(  # noqa: PLR0917 - as the compiled programs are called
+    weights: Weights,
+    state: SlotState,
+    rules: RuleState,
+    last: jax.Array,
+    packed: jax.Array,
+    masks: jax.Array,
+    *,
+    config: ProgramConfig,
+    variant: Variant,
+) -> tuple[jax.Array, jax.Array | None, SlotState, RuleState]:
+    """The token after a prompt.
+
+    Args:
+        last: [1, D], of `prefill`.
+        packed: int32, of `first_layout`.
+        masks: uint32 [1, ceil(V / 32)], read where `packed` says so and the program has the whole sampler.
+
+    Returns:
+        int32 [1, 2], the sampled id (-1 for none) and how the row ended; int32 [1, 1, COLUMNS.num_words] of a program
+        with the whole sampler; and the donated arrays.
+    """
+    parts = first_layout().parts(packed)
+    slot, rows = parts["slot"], take_rows(state, parts["slot"])
     scores = logits(weights, last, spec=config.spec)
     of_rows = RowRules(rules, slot, rows.recent, masks, parts["has_masks"][0] != 0)
     new = next_tokens(scores, rows, of_rows, variant=variant, is_dynamic=config.is_dynamic)
-    state = put_progress(state, jnp.where(yields, slot, config.num_slots), new.rows)
     columns = None if new.columns is None else new.columns[:, None]
-    return jnp.stack([new.ids, new.ends], axis=1), columns, hidden, caches, state, new.rules
+    return jnp.stack([new.ids, new.ends], axis=1), columns, put_progress(state, slot, new.rows), new.rules
 
 
 def decode(  # noqa: PLR0917 - as the compiled programs are called
@@ -149,7 +167,7 @@ def decode(  # noqa: PLR0917 - as the compiled programs are called
 
     Args:
         packed: int32, of `decode_layout`.
-        masks: uint32 [num_rows, ceil(V / 32)], as in `prefill`.
+        masks: uint32 [num_rows, ceil(V / 32)], as in `first`.
 
     Returns:
         int32 [num_rows, num_steps + 1], the ids (-1 for none) and how each row ended; int32 [num_rows, num_steps,

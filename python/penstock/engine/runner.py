@@ -121,18 +121,20 @@ class JaxRunner:
         changes = {span.slot: [each for each in plan.block_tables if each.slot == span.slot] for span in plan.spans}
         rows: list[RowsResult] = []
         prompts: list[PromptResult] = []
-        num_first = 0  # rows of first tokens, so far
+        spans: list[jax.Array] = []
         for span in plan.spans:
-            mask = None if plan.masks is None else plan.masks[num_first : num_first + 1]
-            num_first += Yields.TOKEN in span.yields
-            row, prompt = self._prefill(span, joins.get(span.slot), changes[span.slot], mask)
-            rows.append(row)
-            prompts += [] if prompt is None else [prompt]
+            hidden, last = self._prefill(span, joins.get(span.slot), changes[span.slot])
+            spans.append(last)
+            if Yields.TOKEN in span.yields:
+                mask = None if plan.masks is None else plan.masks[len(rows) : len(rows) + 1]
+                rows.append(self._first(span.slot, last, mask))
+            if Yields.PROMPT_COLUMNS in span.yields:
+                prompts.append(self._score(span, hidden))
         if len(plan.decode_slots):
             of_decode = [each for each in plan.block_tables if each.slot not in changes]
-            masks = None if plan.masks is None else plan.masks[num_first:]
+            masks = None if plan.masks is None else plan.masks[len(rows) :]
             rows.append(self._decode(plan.decode_slots, plan.tokens_per_dispatch, of_decode, masks))
-        return DispatchedPrograms(rows, prompts)
+        return DispatchedPrograms(rows, prompts, spans)
 
     def _join(self, join: Join) -> None:
         self._variants[join.slot] = variant_of(join.params)
@@ -142,26 +144,34 @@ class JaxRunner:
             parts["slot"][:], parts["words"][:] = join.slot, pack_rules(join.rules, self._config.spec.vocab_size)
             self._rules = self._programs[ProgramKey("rules")](self._rules, packed)
 
-    def _prefill(
-        self, span: Span, join: Join | None, changes: list[BlockTableChange], mask: np.ndarray | None
-    ) -> tuple[RowsResult, PromptResult | None]:
+    def _prefill(self, span: Span, join: Join | None, changes: list[BlockTableChange]) -> tuple[jax.Array, jax.Array]:
+        """The hidden states of a span and of its last token, as `prefill` of `penstock.engine.programs` gives them."""
         size = next(bucket for bucket in self._prefill_buckets if bucket >= len(span.tokens))
         packed, parts = span_layout(size, self._config).zeros()
         parts["slot"][:], parts["num_tokens"][:], parts["start"][:] = span.slot, len(span.tokens), span.start
-        yields_token = Yields.TOKEN in span.yields
-        mask = mask if yields_token else None
-        parts["yields"][:], parts["is_join"][:], parts["has_masks"][:] = span.yields, join is not None, mask is not None
+        parts["yields"][:], parts["is_join"][:] = span.yields, join is not None
         parts["tokens"][: len(span.tokens)] = span.tokens
         if join is not None:
             parts["params"][:] = join.params
         self._put_changes(parts, changes)
-        key = ProgramKey("prefill", size, variant=self._variant(self._variants[span.slot], mask))
-        ids, columns, hidden = self._run(key, packed, mask)
-        row = RowsResult(ids, int(yields_token), columns if yields_token and self._asks_logprobs[span.slot] else None)
-        return row, self._score(span, hidden, size) if Yields.PROMPT_COLUMNS in span.yields else None
+        hidden, last, self._caches, self._state = self._programs[ProgramKey("prefill", size)](
+            self._weights, self._caches, self._state, packed
+        )
+        return hidden, last
 
-    def _score(self, span: Span, hidden: jax.Array, size: int) -> PromptResult:
+    def _first(self, slot: int, last: jax.Array, mask: np.ndarray | None) -> RowsResult:
+        """The token after a prompt whose last hidden state is `last`."""
+        key = ProgramKey("first", 1, variant=self._variant(self._variants[slot], mask))
+        packed = np.array([slot, mask is not None], np.int32)  # as `first_layout`
+        masks = self._no_masks[1] if mask is None else mask
+        ids, columns, self._state, self._rules = self._programs[key](
+            self._weights, self._state, self._rules, last, packed, masks
+        )
+        return RowsResult(ids, 1, columns if self._asks_logprobs[slot] else None)
+
+    def _score(self, span: Span, hidden: jax.Array) -> PromptResult:
         """Logprobs of the tokens that follow those of a span."""
+        size = hidden.shape[1]
         targets = np.full(size, -1, np.int32)
         num_tokens = len(span.tokens)
         targets[: num_tokens - 1], targets[num_tokens - 1] = span.tokens[1:], span.next_token
@@ -174,7 +184,10 @@ class JaxRunner:
         size = next(bucket for bucket in self._decode_buckets if bucket >= len(slots))
         key = ProgramKey("decode", size, tokens, self._variant(self._variants[slots].max(), masks))
         packed = self._pack_decode(slots, size, changes, has_masks=masks is not None)
-        ids, columns = self._run(key, packed, masks)
+        whole = self._no_masks[size] if masks is None else _padded(masks, size)
+        ids, columns, self._caches, self._state, self._rules = self._programs[key](
+            self._weights, self._caches, self._state, self._rules, packed, whole
+        )
         return RowsResult(ids, len(slots), columns if self._asks_logprobs[slots].any() else None)
 
     def _variant(self, of_rows: int, masks: np.ndarray | None) -> Variant:
@@ -210,16 +223,6 @@ class JaxRunner:
         """An empty cache and no active slot: at the start, and after a step that failed."""
         self._caches = self._state = self._rules = None  # freed before the new ones are there
         self._caches, self._state, self._rules = self._programs[ProgramKey("fresh")]()
-
-    def _run(self, key: ProgramKey, packed: np.ndarray, masks: np.ndarray | None) -> list[Any]:
-        """Starts a prefill or decode program: what it gives beside the donated arrays."""
-        num_rows = key.size if key.kind == "decode" else 1
-        whole = self._no_masks[num_rows] if masks is None else _padded(masks, num_rows)
-        made: list[Any]
-        *made, self._caches, self._state, self._rules = self._programs[key](
-            self._weights, self._caches, self._state, self._rules, packed, whole
-        )
-        return made
 
 
 def _no_masks(num_rows: int, config: ProgramConfig) -> jax.Array:

@@ -89,6 +89,15 @@ def put_progress(state: SlotState, slots: jax.Array, rows: SlotState) -> SlotSta
     )
 
 
+def put_start(state: SlotState, slot: jax.Array, position: jax.Array, is_active: jax.Array) -> SlotState:
+    """`state` with a prompt whose last token stands at `position` in `slot`, [1] each."""
+    return replace(
+        state,
+        position=state.position.at[slot].set(position),
+        is_active=state.is_active.at[slot].set(is_active),
+    )
+
+
 def put_join(state: SlotState, slot: jax.Array, params: jax.Array) -> SlotState:
     """`state` with a new sequence in `slot`, not active before its prompt is there. Block tables are not touched."""
     return replace(

@@ -76,6 +76,7 @@ class Dispatcher:
             cors_origins=server.cors_origins,
             max_body_bytes=server.max_request_size,
             max_headers=server.max_headers,
+            error_shapes=[each.error_shape for each in configs],
         )
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -91,6 +92,7 @@ class Dispatcher:
                 status = await _send_ready(send, head)
             else:
                 request = self._open(scope, receive, head=head, arrival=arrival)
+                request.error_shape = endpoint.config.error_shape
                 status = await self._answer(request, endpoint, send)
         finally:
             self._server.open_peers.end(peer)
@@ -136,7 +138,8 @@ class Dispatcher:
         try:
             async with asyncio.timeout(LAST_WORDS_S):  # a reader that takes nothing takes no last words either
                 if not request.has_answered:
-                    return await api_error_response(error, request.request_id).send(send, request)
+                    answer = api_error_response(error, request.request_id, request.error_shape)
+                    return await answer.send(send, request)
                 if response is not None and response.is_event_stream and error.kind != "slow_reader":
                     await _end_event_stream(send, request, error)
         except TimeoutError:
@@ -167,8 +170,9 @@ class Dispatcher:
 
 
 async def _end_event_stream(send: Send, request: Request, error: ApiError) -> None:
-    body = _core.error_body(error.kind, error.message, param=error.param, request_id=request.request_id)
-    last = b"data: " + body + b"\n\n" + _core.DONE
+    shape = request.error_shape
+    body = _core.error_body(error.kind, error.message, param=error.param, request_id=request.request_id, shape=shape)
+    last = b"data: " + body + b"\n\n" + _core.DONE if shape == "openai" else b"event: error\ndata: " + body + b"\n\n"
     request.cancel_scope.stop_watching()
     await send({"type": "http.response.body", "body": last, "more_body": False})
 

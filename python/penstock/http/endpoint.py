@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from penstock.errors import ConfigError
 
 Body = Literal["json", "none"]
+#: Whose body an error has (`rust/src/error_shape.rs`).
+ErrorShape = Literal["openai", "anthropic"]
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -21,7 +23,8 @@ class EndpointConfig(BaseModel):
     """One route: the one source for routing, keys, bodies, counters and documents.
 
     Attributes:
-        path: template, as "/v1/models/{model_id}"; a parameter at the end takes the rest, slashes included.
+        path: template, as "/v1/models/{model_id}"; a parameter at the end, behind which no other path goes on,
+            takes the rest, slashes included.
         handler: any callable; what it is given is said by its signature (`http.handler`).
         methods: in any case; one may be given as a plain string.
         summary, tags: for documents.
@@ -31,6 +34,7 @@ class EndpointConfig(BaseModel):
         is_documented: stands in documents.
         request_model: of the body; default: what the handler's annotation says.
         body: how the body is read: "json", or "none". Default: "json" where a method may have one.
+        error_shape: of its refusals and failures.
         is_open: no key is needed.
         is_counted: stands in http_requests_total and http_request_duration_seconds.
         is_work: counts as a request of the server's own counters. Default: what is POSTed under /v1/.
@@ -52,6 +56,7 @@ class EndpointConfig(BaseModel):
     is_documented: bool = True
     request_model: type[BaseModel] | None = None
     body: Body | None = None
+    error_shape: ErrorShape = "openai"
     is_open: bool = False
     is_counted: bool = True
     is_work: bool | None = None

@@ -1,4 +1,5 @@
-"""Errors as answers: OpenAI's body, and the headers by which a client decides whether to try again."""
+"""Errors as answers: the body that the endpoint's API gives them, and the headers by which a client decides whether
+to try again."""
 
 from __future__ import annotations
 
@@ -12,16 +13,19 @@ from penstock.http.response import JSONResponse
 from penstock.protocol import ErrorResponse
 
 #: Whether a retry can succeed, where OpenAI's clients would decide otherwise or might.
-_SHOULD_RETRY = {429: "true", 500: "true", 503: "true", 504: "false"}
+_SHOULD_RETRY = {429: "true", 500: "true", 503: "true", 504: "false", 529: "true"}
 _DEFAULT_RETRY_AFTER_S = 1.0
 #: OpenAI's client gives up at once when told to wait for longer than two minutes.
 _MAX_RETRY_AFTER_S = 120.0
 
 
-def api_error_response(error: ApiError, request_id: str) -> JSONResponse:
-    """The answer for an ApiError."""
-    body = _core.error_body(error.kind, error.message, param=error.param, request_id=request_id, timestamp=time.time())
-    return JSONResponse(body, error.status, headers=error_headers(error.status, error.retry_after_s))
+def api_error_response(error: ApiError, request_id: str, shape: str = "openai") -> JSONResponse:
+    """The answer for an ApiError; `shape` as of `_core.error_body`."""
+    body = _core.error_body(
+        error.kind, error.message, param=error.param, request_id=request_id, timestamp=time.time(), shape=shape
+    )
+    status = _core.error_status(error.kind, shape)
+    return JSONResponse(body, status, headers=error_headers(status, error.retry_after_s))
 
 
 def error_headers(status: int, retry_after_s: float | None = None) -> dict[str, str]:
@@ -31,7 +35,7 @@ def error_headers(status: int, retry_after_s: float | None = None) -> dict[str, 
         headers["www-authenticate"] = "Bearer"
     if status in _SHOULD_RETRY:
         headers["x-should-retry"] = _SHOULD_RETRY[status]
-    if status in (429, 503):
+    if status in (429, 503, 529):
         wait_s = min(max(retry_after_s or _DEFAULT_RETRY_AFTER_S, 0.001), _MAX_RETRY_AFTER_S)
         headers["retry-after-ms"] = str(math.ceil(wait_s * 1e3))
         headers["retry-after"] = str(math.ceil(wait_s))

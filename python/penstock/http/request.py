@@ -50,6 +50,7 @@ class Request:
         is_authorized: whether a valid key came with it, or none is needed.
         api_key_id: whose request this is: the id of its key, "" without keys.
         answer_headers: what every answer to this request carries.
+        error_shape: of what its endpoint refuses (`EndpointConfig`).
         warnings: names of body fields that nothing acts on; they go out as `x-penstock-warnings`.
         receipt: what its generation came to, once that is over.
         has_answered: whether the head of an answer has been sent.
@@ -69,6 +70,7 @@ class Request:
         self.answer_headers = head.headers
         self.is_authorized = False
         self.api_key_id = ""
+        self.error_shape = "openai"
         self.warnings: list[str] = []
         self.has_answered = False
         self.receipt: Receipt | None = None

@@ -70,6 +70,8 @@ def _raw(name: str, value: str) -> tuple[bytes, bytes]:
 def opening_headers(request: Request) -> list[tuple[bytes, bytes]]:
     """The headers of every answer to `request`, whose head is being sent."""
     headers = list(request.answer_headers)
+    if request.error_shape == "anthropic":  # whose client looks for the id under this name
+        headers.append((b"request-id", request.request_id.encode()))
     if request.head.closes_if_unread and not request.has_read_body:
         headers.append((b"connection", b"close"))
     request.has_answered = True

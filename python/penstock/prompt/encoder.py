@@ -157,6 +157,10 @@ class PromptEncoder:
             template_kwargs=template_kwargs,
         )
 
+    def tokenize(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        """The ids of a text of any length."""
+        return self._tokenizer.encode(text, add_special_tokens=add_special_tokens)
+
     def count(self, text: str) -> int:
         """Tokens of a text, special tokens not added; of any length."""
         return len(self._tokenizer.encode(text, add_special_tokens=False))

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import ConfigDict, Field, JsonValue, ValidationError
 from pydantic_core import to_json
 
-from penstock.protocol.common import FAIL_FAST, GenerationFields, Limits, NumLogprobs, Parsed
+from penstock.protocol.common import FAIL_FAST, INT32_MAX, GenerationFields, Limits, NumLogprobs, Parsed
 from penstock.protocol.fields import NOT_BUILT_IN_CHAT, check_fields
 from penstock.protocol.messages import ChatMessage, template_messages
 from penstock.protocol.parse import check_generation, invalid, read, read_limits
@@ -39,6 +39,7 @@ class ChatCompletionRequest(GenerationFields):
         enable_thinking: for the template.
         chat_template_kwargs: variables for the template, as {"enable_thinking": false}; they win over the two above.
         include_reasoning: false leaves thoughts out of the answer; separate_reasoning: false leaves them in its text.
+        thinking_token_budget: after so many tokens a thought is closed.
         continue_final_message: the answer goes on where the last message stops; needs add_generation_prompt false.
     """
 
@@ -59,6 +60,7 @@ class ChatCompletionRequest(GenerationFields):
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
     enable_thinking: bool | None = None
     include_reasoning: bool | None = None
+    thinking_token_budget: int | None = Field(None, ge=0, le=INT32_MAX)
     separate_reasoning: bool | None = None
     chat_template_kwargs: dict[str, Any] | None = None
     documents: Annotated[list[dict[str, Any]], FAIL_FAST] | None = None

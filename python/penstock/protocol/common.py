@@ -40,7 +40,6 @@ UNDECLARED: dict[str, Any] = {
     "tools": None,
     "tool_choice": None,
     "parallel_tool_calls": None,
-    "response_format": None,
     "reasoning_effort": None,
     "best_of": None,
     "echo": None,
@@ -116,7 +115,16 @@ Bias = Annotated[float, Field(ge=-MAX_BIAS, le=MAX_BIAS)]
 NumLogprobs = Annotated[int, Field(ge=0, le=MAX_LOGPROBS)]
 
 
-class GenerationFields(WireModel):
+class GenerationBody(WireModel):
+    """The body of an endpoint that generates: it has a door of its own."""
+
+    @classmethod
+    def parse(cls, body: bytes, limits: Limits) -> Parsed[Self]:
+        """The door of this endpoint. Raises ApiError, with `param`, on anything wrong."""
+        raise NotImplementedError(f"{cls.__name__} has no door of its own")
+
+
+class GenerationFields(GenerationBody):
     """The fields of /v1/chat/completions and /v1/completions that Penstock acts on, but for the prompt itself. Which of
     them an engine acts on is said by its `Abilities`; `fields` refuses the others.
 
@@ -128,6 +136,7 @@ class GenerationFields(WireModel):
         adds_special_tokens: whether a prompt gets the tokenizer's special tokens where the client says nothing.
         logit_bias: added to the logits of these tokens; allowed_token_ids: no others are drawn.
         bad_words: texts that the answer may not hold.
+        response_format, structured_outputs: the form that the answer must have (`structured`), OpenAI's and vLLM's.
         truncate_prompt_tokens: only so many of a prompt's last tokens are read; -1: as many as leave room.
     """
 
@@ -154,6 +163,8 @@ class GenerationFields(WireModel):
     logit_bias: dict[TokenId, Bias] | None = Field(None, max_length=MAX_LOGIT_BIAS)
     allowed_token_ids: TokenIds | None = Field(None, max_length=MAX_ALLOWED_TOKEN_IDS)
     bad_words: Annotated[list[BadWord], FAIL_FAST] | None = Field(None, max_length=MAX_BAD_WORDS)
+    response_format: dict[str, Any] | None = None
+    structured_outputs: dict[str, Any] | None = None
     seed: int | None = Field(None, ge=-_INT64_MAX - 1, le=_INT64_MAX)
     include_stop_str_in_output: bool | None = None
     skip_special_tokens: bool | None = None
@@ -171,11 +182,6 @@ class GenerationFields(WireModel):
             if name not in UNDECLARED:
                 raise
             return copy(UNDECLARED[name])
-
-    @classmethod
-    def parse(cls, body: bytes, limits: Limits) -> Parsed[Self]:
-        """The door of this endpoint. Raises ApiError, with `param`, on anything wrong."""
-        raise NotImplementedError(f"{cls.__name__} has no door of its own")
 
     @property
     def include_usage(self) -> bool:
@@ -215,6 +221,11 @@ class GenerationFields(WireModel):
     ) -> dict[str, Any]:
         """Those of `OutputOptions` by which tool calls and thoughts are read from the model's text."""
         return {}
+
+    @property
+    def assumed(self) -> frozenset[str]:
+        """Fields that the client has not given itself: where nothing reads them, it need not be told."""
+        return frozenset()
 
     @property
     def wants_special_tokens(self) -> bool:
@@ -274,7 +285,7 @@ class Limits:
     is_strict: bool = False
 
 
-RequestT = TypeVar("RequestT", bound=GenerationFields)
+RequestT = TypeVar("RequestT", bound=GenerationBody)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,6 @@ _MAX_WARNINGS = 16
 _MAX_NAME_CHARS = 64
 _UNPRINTABLE_IN_A_HEADER = re.compile(r"[^A-Za-z0-9_.\-]")
 
-_TEXT_ONLY = {"type": "text"}
-
 #: A field that is not built -> its neutral values, beside null. OpenAI's own, then vLLM's, SGLang's, llama.cpp's.
 _NOT_BUILT: dict[str, tuple[Any, ...]] = {
     "suffix": ("",),
@@ -36,17 +34,7 @@ _NOT_BUILT: dict[str, tuple[Any, ...]] = {
     "early_stopping": (False,),
     "prompt_logprobs": (),
     "return_tokens_as_token_ids": (False,),
-    "structured_outputs": (),
-    "guided_json": (),
-    "guided_regex": (),
-    "guided_choice": (),
-    "guided_grammar": (),
-    "structural_tag": (),
-    "json_schema": (),
-    "regex": (),
-    "ebnf": (),
-    "grammar": ("",),
-    "response_format": (_TEXT_ONLY,),
+    "guided_whitespace_pattern": (),
     "typical_p": (1,),
     "tfs_z": (1,),
     "top_a": (0,),
@@ -68,7 +56,6 @@ NOT_BUILT_IN_CHAT: dict[str, tuple[Any, ...]] = _NOT_BUILT | {
     "audio": (),
     "web_search_options": (),
     "chat_template": (),
-    "thinking_token_budget": (),
     "prompt": (),
 }
 
@@ -97,6 +84,20 @@ BY_ABILITY: dict[str, dict[str, tuple[Any, ...]]] = {
         "skip_special_tokens": (True,),
         "return_token_ids": (False,),
     },
+    "json": {
+        "response_format": ({"type": "text"},),
+        "structured_outputs": ({},),
+        "guided_json": (),
+        "guided_regex": (),
+        "guided_choice": (),
+        "guided_grammar": (),
+        "json_schema": (),
+        "regex": (),
+        "ebnf": (),
+        "grammar": ("",),
+        "structural_tag": (),
+    },
+    "reasoning": {"thinking_token_budget": ()},
     "tools": {
         "tools": ([],),
         "tool_choice": ("none", "auto"),
@@ -108,9 +109,8 @@ BY_ABILITY: dict[str, dict[str, tuple[Any, ...]]] = {
 
 #: What a foreign engine that has an ability reads from `SamplingParams.extra`, though no endpoint declares it.
 _READ_FROM_EXTRA = {
-    "json": ("response_format", "structured_outputs", "json_schema", "guided_json", "guided_regex", "guided_choice"),
     "logprobs": ("prompt_logprobs",),
-    "reasoning": ("reasoning_effort", "separate_reasoning", "thinking_token_budget"),
+    "reasoning": ("reasoning_effort", "separate_reasoning"),
 }
 
 _DEPENDENT = {name: neutral for fields in BY_ABILITY.values() for name, neutral in fields.items()}
@@ -154,7 +154,7 @@ def check_fields(request: GenerationFields, not_built: dict[str, tuple[Any, ...]
     for name, value in extra.items():
         if value is None or name in engine_reads:
             continue
-        neutral = not_built.get(name)
+        neutral = not_built.get(name, _DEPENDENT.get(name))
         if neutral is None:
             if len(ignored) <= _MAX_WARNINGS and not is_neutral(value, HARMLESS.get(name, ())):
                 ignored.append(name)

@@ -43,6 +43,8 @@ def sampling_params(
         params["prompt_logprobs"] = num_logprobs if request.is_echoed else None
     if engine_reads:
         params["extra"] = _given_of(request, engine_reads)
+        if "best_of" in engine_reads:  # it gives the best ones itself
+            params.pop("best_of", None)
     return SamplingParams.of(params)
 
 

@@ -14,22 +14,12 @@ from typing import Any
 from pydantic_core import to_json
 
 from penstock.errors import ApiError
+from penstock.protocol.common import GenerationFields
+from penstock.protocol.fields import BY_ABILITY
 from penstock.protocol.refusal import describe
 
-#: A field -> its values that ask for nothing, beside null.
-STRUCTURED_FIELDS: dict[str, tuple[Any, ...]] = {
-    "response_format": ({"type": "text"},),
-    "structured_outputs": ({},),
-    "guided_json": (),
-    "guided_regex": (),
-    "guided_choice": (),
-    "guided_grammar": (),
-    "json_schema": (),
-    "regex": (),
-    "ebnf": (),
-    "grammar": ("",),
-    "structural_tag": (),
-}
+#: The fields that ask for a form.
+STRUCTURED_FIELDS = BY_ABILITY["json"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +37,24 @@ class StructuredOutput:
     param: str
 
 
-def read_structured_output(fields: Mapping[str, Any]) -> StructuredOutput | None:
-    """The form that a request asks for, None for none.
+def structured_output(request: GenerationFields) -> StructuredOutput | None:
+    """The form that a request asks for, None for none. Raises as `read_structured_output`."""
+    given = (request.model_fields_set | (request.model_extra or {}).keys()) & STRUCTURED_FIELDS.keys()
+    if not given:  # most requests
+        return None
+    return read_structured_output({name: getattr(request, name) for name in STRUCTURED_FIELDS if name in given})
 
-    Args:
-        fields: those of STRUCTURED_FIELDS that the request has, as sent.
+
+def read_structured_output(fields: Mapping[str, Any]) -> StructuredOutput | None:
+    """The same of its fields by name, as sent.
 
     Raises:
         ApiError: a form that is not known, of the wrong type, or a second one.
     """
     given = [
-        form for name, value in fields.items() if value is not None and (form := _READERS[name](value, name)) is not None
+        form
+        for name, value in fields.items()
+        if value is not None and (form := _READERS[name](value, name)) is not None
     ]
     if len(given) > 1:
         first, second = given[0].param.partition(".")[0], given[1].param.partition(".")[0]

@@ -162,12 +162,19 @@ class Scheduler:
         return max(*constrained, 0, num_in_flight - self._runner.capacity.pipeline_depth + 1)
 
     def _deliver_one(self, dispatched: Dispatched) -> bool:
-        output = dispatched.in_flight.fetch()
+        row_keys, output = dispatched.row_keys, dispatched.in_flight.fetch()
         if dispatched.is_constrained:
-            self._planner.constraints.advance(dispatched.row_keys, output)
-        self._end(dispatched.row_keys, output.ends)
-        self._push(dispatched.row_keys, output)
-        return len(dispatched.row_keys) > 0
+            self._planner.constraints.advance(row_keys, output)
+            self._fail_stuck(row_keys, output)
+        self._end(row_keys, output.ends)
+        self._push(row_keys, output)
+        return len(row_keys) > 0
+
+    def _fail_stuck(self, row_keys: np.ndarray, output: StepOutput) -> None:
+        """A row that stopped without a token had none left: its text is no whole one, and must not pass for it."""
+        is_stuck = (output.ends == END_STOP) & (output.ids[:, 0] < 0)
+        for row_key in row_keys[is_stuck].tolist():
+            self._fail_constrained(row_key, "the request's other fields forbid every token that it allows")
 
     def _end_constrained(self, step: PlannedStep) -> bool:
         """Ends rows whose text is whole, and the streams of rows that their grammar lets neither go on nor end."""
@@ -179,12 +186,18 @@ class Scheduler:
             self._planner.end_rows(step.complete)
             self._push(row_keys, StepOutput(*_no_tokens(len(row_keys), END_STOP)))
         for row_key, reason in step.failed:
-            if (request := self._planner.request_of(row_key)) is not None and request.grammar is not None:
-                log.warning("row %d: its grammar stopped it: %s", row_key, reason)
-                self._planner.end_stream(request.stream_key)
-                message = f"The output could not go on under its grammar: {reason}"
-                self._hub.fail(request.stream_key, "invalid_value", message, param=request.grammar.param)
+            self._fail_constrained(row_key, reason)
         return True
+
+    def _fail_constrained(self, row_key: int, reason: str) -> None:
+        """Ends the stream of a row that its grammar lets neither go on nor end."""
+        request = self._planner.request_of(row_key)
+        if request is None or request.grammar is None:
+            return
+        log.warning("row %d: its grammar stopped it: %s", row_key, reason)
+        self._planner.end_stream(request.stream_key)
+        message = f"The output could not go on under its grammar: {reason}."
+        self._hub.fail(request.stream_key, "invalid_value", message, param=request.grammar.param)
 
     def _end(self, row_keys: np.ndarray, ends: np.ndarray) -> None:
         """Frees what ended on the device. A row that went wrong takes its stream with it, and no other: the hub fails

@@ -12,6 +12,7 @@ from penstock.adapters.base import InferenceEngineAdapter
 from penstock.adapters.engine import Engine
 from penstock.adapters.foreign_engine import engine_of
 from penstock.config import Settings
+from penstock.delivery.delivery import Delivery
 from penstock.errors import ApiError, ConfigError
 from penstock.generation import EngineState, SamplingParams
 from penstock.http.request import Request
@@ -28,7 +29,7 @@ from penstock.protocol import (
     capabilities_of,
     sampling_params,
 )
-from penstock.server.base import BaseInferenceApiServer
+from penstock.server.api_handlers import ApiHandlers
 from penstock.server.routes.generate import generate
 from penstock.server.served_model import ServedModel
 from penstock.server.status import ServerStatus
@@ -39,7 +40,7 @@ Adapters: TypeAlias = InferenceEngineAdapter | Sequence[InferenceEngineAdapter] 
 _SAID_OUTSIDE_INFO = {"name", *ModelObject.model_fields}
 
 
-class PenstockServer(BaseInferenceApiServer):
+class PenstockServer(ApiHandlers):
     """Serves the models of `adapters`, by name.
 
     Args:
@@ -101,13 +102,13 @@ class PenstockServer(BaseInferenceApiServer):
     async def get_model(self, model_id: str, raw_request: Request) -> ModelObject:
         return _describe(self._find(model_id))
 
-    async def _generate(self, request: ChatCompletionRequest | CompletionRequest, raw_request: Request) -> Response:
+    async def _generate(self, request: ChatCompletionRequest | CompletionRequest, raw_request: Request) -> Delivery:
         model = self._find(request.model)
         sampling = self._create_sampling_params(request)
         _check_ids(model.engine, sampling)
         try:
             return await generate(
-                request, raw_request, model=model, sampling=sampling, pool=self.pool,
+                request, raw_request, model=model, sampling=sampling, pool=self.pool, grammar_pool=self.grammar_pool,
                 reasoning_field=self.settings.reasoning_field,
             )  # fmt: skip
         except ApiError as error:

@@ -42,6 +42,7 @@ from penstock.protocol import (
     CompletionRequest,
     FinishReasonName,
     FunctionCallFormat,
+    GenerationBody,
     GenerationFields,
     Limits,
     ModelList,
@@ -142,6 +143,7 @@ class BaseInferenceApiServer(ABC):
         self.limits = self._make_limits()
         self.tools = ToolRegistry(timeout_s=tool_timeout)
         self.pool = WorkerPool(chosen.tokenizer_threads, max_jobs=_MAX_POOL_JOBS)
+        self.grammar_pool = WorkerPool(chosen.grammar_threads, max_jobs=_MAX_POOL_JOBS, name="grammar", jobs="grammars")
         self.documents = self._make_documents(enable_auth_ui=enable_auth_ui) if chosen.docs == "on" else None
         self.access_log = AccessLog()
         self.start_time = time.time()
@@ -237,7 +239,7 @@ class BaseInferenceApiServer(ABC):
         """
         if self.is_draining:
             raise ApiError("draining", "The server is shutting down.")
-        if issubclass(model, GenerationFields):
+        if issubclass(model, GenerationBody):
             self._check_has_room()
         return await read_body(model, request, limits=self.limits, pool=self.pool)
 
@@ -320,6 +322,7 @@ class BaseInferenceApiServer(ABC):
         self.begin_drain()
         await self.drain(0.0)
         self.pool.shut_down()
+        self.grammar_pool.shut_down()
         self.tools.shut_down()
         await asyncio.to_thread(self.access_log.stop)
         await self.on_shutdown()

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString};
 
 use crate::error::ErrorKind;
+use crate::error_shape::ErrorShape;
 use crate::json_shape::{self, ShapeLimits};
 use crate::request_head::{
     Answer, Endpoint, Fresh, Header, RequestHead, RequestLine, Router, Routes,
@@ -29,12 +30,17 @@ fn error_kind(name: &str) -> PyResult<(u16, &'static str, Option<&'static str>)>
 }
 
 #[pyfunction]
+fn error_status(name: &str, shape: &str) -> PyResult<u16> {
+    Ok(find_shape(shape)?.status(find_kind(name)?))
+}
+
+#[pyfunction]
 fn error_kinds() -> Vec<&'static str> {
     ErrorKind::ALL.iter().map(|kind| kind.name()).collect()
 }
 
 #[pyfunction]
-#[pyo3(signature = (name, message, *, param = None, request_id = None, timestamp = 0.0))]
+#[pyo3(signature = (name, message, *, param = None, request_id = None, timestamp = 0.0, shape = "openai"))]
 fn error_body<'py>(
     py: Python<'py>,
     name: &str,
@@ -42,8 +48,10 @@ fn error_body<'py>(
     param: Option<&str>,
     request_id: Option<&str>,
     timestamp: f64,
+    shape: &str,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    let body = find_kind(name)?.body(message, param, request_id, timestamp);
+    let (shape, kind) = (find_shape(shape)?, find_kind(name)?);
+    let body = shape.body(kind, message, param, request_id, timestamp);
     Ok(PyBytes::new(py, &body))
 }
 
@@ -92,6 +100,10 @@ fn find_kind(name: &str) -> PyResult<ErrorKind> {
     ErrorKind::from_name(name).ok_or_else(|| PyKeyError::new_err(name.to_owned()))
 }
 
+fn find_shape(name: &str) -> PyResult<ErrorShape> {
+    ErrorShape::from_name(name).ok_or_else(|| PyKeyError::new_err(name.to_owned()))
+}
+
 #[pyclass(name = "Router", module = "penstock._core", frozen)]
 struct PyRouter {
     inner: Router,
@@ -100,7 +112,8 @@ struct PyRouter {
 #[pymethods]
 impl PyRouter {
     #[new]
-    #[pyo3(signature = (endpoints, *, cors_origins = Vec::new(), max_body_bytes = MAX_BODY_BYTES, max_headers = MAX_HEADERS))]
+    #[pyo3(signature = (endpoints, *, cors_origins = Vec::new(), max_body_bytes = MAX_BODY_BYTES, max_headers = MAX_HEADERS,
+        error_shapes = Vec::new()))]
     #[expect(
         clippy::needless_pass_by_value,
         reason = "PyO3 hands over what it extracted"
@@ -110,8 +123,12 @@ impl PyRouter {
         cors_origins: Vec<String>,
         max_body_bytes: u64,
         max_headers: usize,
+        error_shapes: Vec<String>,
     ) -> PyResult<Self> {
-        let endpoints: Vec<Endpoint> = endpoints.into_iter().map(endpoint).collect();
+        let mut endpoints: Vec<Endpoint> = endpoints.into_iter().map(endpoint).collect();
+        for (endpoint, shape) in endpoints.iter_mut().zip(&error_shapes) {
+            endpoint.error_shape = find_shape(shape)?;
+        }
         let routes =
             Routes::new(&endpoints).map_err(|bad| PyValueError::new_err(bad.to_string()))?;
         Ok(Self {
@@ -145,6 +162,7 @@ fn endpoint((template, methods, takes_body): (String, Vec<String>, bool)) -> End
         template,
         methods,
         takes_body,
+        error_shape: ErrorShape::default(),
     }
 }
 
@@ -287,6 +305,7 @@ fn to_python<'py>(py: Python<'py>, headers: &[Header]) -> Vec<PyHeader<'py>> {
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(error_kind, module)?)?;
     module.add_function(wrap_pyfunction!(error_kinds, module)?)?;
+    module.add_function(wrap_pyfunction!(error_status, module)?)?;
     module.add_function(wrap_pyfunction!(error_body, module)?)?;
     module.add_function(wrap_pyfunction!(json_excess, module)?)?;
     module.add_function(wrap_pyfunction!(mint_id, module)?)?;

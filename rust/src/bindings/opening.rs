@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 use super::output_options::PyOutputOptions;
 use crate::dialect::Dialect;
@@ -131,6 +132,12 @@ impl PyReceipt {
     #[getter]
     fn finish_reason(&self) -> Option<&'static str> {
         self.inner.finish_reason.map(FinishReason::name)
+    }
+
+    #[getter]
+    fn record<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        let record = self.inner.record.as_deref();
+        record.map(|record| PyBytes::new(py, record))
     }
 
     #[getter]

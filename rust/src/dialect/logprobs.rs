@@ -20,6 +20,16 @@ pub(super) fn push_chat<'a>(
     out: &mut Vec<u8>,
 ) {
     out.extend_from_slice(b"{\"content\":[");
+    push_tokens(rows, details, out);
+    out.extend_from_slice(b"],\"refusal\":null}");
+}
+
+/// The objects of such a list, with commas between them.
+pub(super) fn push_tokens<'a>(
+    rows: impl Iterator<Item = Row<'a>>,
+    details: &Details<'_>,
+    out: &mut Vec<u8>,
+) {
     push_list(rows, out, |(row, top), out| {
         push_chat_token(row.id, row.logprob, details, out);
         out.extend_from_slice(b",\"top_logprobs\":[");
@@ -29,7 +39,6 @@ pub(super) fn push_chat<'a>(
         });
         out.extend_from_slice(b"]}");
     });
-    out.extend_from_slice(b"],\"refusal\":null}");
 }
 
 /// A token's object, left open.
@@ -115,7 +124,7 @@ fn push_spelling(id: u32, details: &Details<'_>, out: &mut Vec<u8>) {
 
 fn push_logprob(logprob: f32, out: &mut Vec<u8>) {
     if logprob > LEAST_LOGPROB {
-        out.extend_from_slice(logprob.to_string().as_bytes());
+        out.extend_from_slice(format!("{logprob:?}").as_bytes());
     } else {
         out.extend_from_slice(b"-9999.0"); // NaN too
     }

@@ -202,7 +202,7 @@ impl Shared {
         while let Some(job) = self.next_job() {
             let row_key = job.row_key;
             let row = catch_unwind(AssertUnwindSafe(|| run(job)))
-                .unwrap_or_else(|_| ended(Err("The grammar failed.".to_owned())));
+                .unwrap_or_else(|_| ended(Err("it failed".to_owned())));
             let mut state = self.lock();
             state.num_computing -= 1;
             let left_over = match state.rows.get_mut(&row_key) {

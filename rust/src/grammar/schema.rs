@@ -11,6 +11,7 @@ mod names;
 
 use serde_json::{Map, Value};
 
+use super::regex_classes;
 use keywords::{Keyword, keyword};
 
 /// A schema that can be compiled, and means the same. Tool parameters go through here, too.
@@ -58,6 +59,9 @@ impl Walk<'_> {
             match keyword(name) {
                 Keyword::Assertion => {
                     prepared.insert(name.clone(), value.clone());
+                }
+                Keyword::Pattern => {
+                    prepared.insert(name.clone(), spelt_out(value));
                 }
                 Keyword::Format => formats::prepare(members, value, path, &mut prepared)?,
                 Keyword::Schema => {
@@ -111,10 +115,23 @@ impl Walk<'_> {
         };
         let mut prepared = Map::new();
         for (key, schema) in schemas {
-            prepared.insert(key.clone(), self.schema(schema, &format!("{path}/{key}"))?);
+            let schema = self.schema(schema, &format!("{path}/{key}"))?;
+            let is_pattern = name == "patternProperties";
+            let key = if is_pattern {
+                regex_classes::spelt_out(key)
+            } else {
+                key.clone()
+            };
+            prepared.insert(key, schema);
         }
         Ok(Value::Object(prepared))
     }
+}
+
+/// A pattern; what is none is the compiler's to say.
+fn spelt_out(pattern: &Value) -> Value {
+    let spelt = pattern.as_str().map(regex_classes::spelt_out);
+    spelt.map_or_else(|| pattern.clone(), Value::String)
 }
 
 const TYPES: [&str; 7] = [

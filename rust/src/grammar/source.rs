@@ -4,6 +4,7 @@ use llguidance::JsonCompileOptions;
 use llguidance::api::TopLevelGrammar;
 use serde_json::{Value, json};
 
+use super::regex_classes::spelt_out;
 use super::{ebnf, inline_json, lark_size, schema, structural_tag};
 
 /// JSON's whitespace between two of its parts. Bounded, as a model that has begun a run of it may never end it.
@@ -77,7 +78,10 @@ pub(super) fn read(kind: Kind, text: &str) -> Result<TopLevelGrammar, String> {
     match kind {
         Kind::JsonSchema => Ok(of_schema(schema::prepare(&json_of(text)?)?)),
         Kind::JsonObject => Ok(of_schema(json!({"type": "object"}))),
-        Kind::Regex => Ok(TopLevelGrammar::from_regex(without_anchors(text)?)),
+        Kind::Regex => {
+            let regex = spelt_out(without_anchors(text)?);
+            Ok(TopLevelGrammar::from_regex(&regex))
+        }
         Kind::Choice => of_lark(choice(text)?),
         Kind::Lark => of_lark(inline_json::prepare(text)?),
         Kind::Ebnf => of_lark(ebnf::to_lark(text)?),

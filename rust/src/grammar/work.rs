@@ -146,7 +146,7 @@ impl Work {
                 }
             }
             Err(_) if matcher.stop_reason() == StopReason::NoExtensionBias => {
-                Outcome::Failed("The model has no token that the grammar allows here.".to_owned())
+                Outcome::Failed("the model has no token that it allows".to_owned())
             }
             Err(error) => Outcome::Failed(sentence_of(&error.to_string())),
         }

@@ -6,6 +6,7 @@ use super::routes::{Match, Routes};
 use super::values::is_json;
 use super::{Answer, Header, RequestHead};
 use crate::error::ErrorKind;
+use crate::error_shape::ErrorShape;
 use crate::request_id;
 
 const MAX_SHOWN_PATH_CHARS: usize = 200;
@@ -98,7 +99,10 @@ impl Router {
             (head.endpoint, head.path_params) = (Some(endpoint), parameters);
         }
         head.answer = match self.check(&head, &fields) {
-            Err(refusal) => Some(refusal.answer(&head, fresh.timestamp)),
+            Err(refusal) => {
+                let shape = self.routes.error_shape_of(path);
+                Some(refusal.answer(&head, shape, fresh.timestamp))
+            }
             Ok(()) if head.endpoint.is_none() => Some(self.preflight(&head, &fields)),
             Ok(()) => None,
         };
@@ -244,10 +248,9 @@ impl Refusal {
         }
     }
 
-    fn answer(self, head: &RequestHead, timestamp: f64) -> Answer {
-        let body = self
-            .kind
-            .body(&self.message, None, Some(&head.request_id), timestamp);
+    fn answer(self, head: &RequestHead, shape: ErrorShape, timestamp: f64) -> Answer {
+        let (kind, request_id) = (self.kind, Some(head.request_id.as_str()));
+        let body = shape.body(kind, &self.message, None, request_id, timestamp);
         let mut headers = head.headers.clone();
         headers.push(Header::new(b"content-type", b"application/json"));
         headers.push(Header::new(
@@ -256,7 +259,7 @@ impl Refusal {
         ));
         headers.extend(self.header);
         Answer {
-            status: self.kind.status(),
+            status: shape.status(kind),
             headers,
             body,
         }

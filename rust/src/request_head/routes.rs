@@ -2,12 +2,15 @@
 
 use std::fmt;
 
+use crate::error_shape::ErrorShape;
+
 /// One part of a path template between slashes.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 enum Segment {
     Literal(String),
     Parameter(String),
-    /// A parameter that ends a template: takes the rest of the path, slashes included.
+    /// A parameter that ends a template, and behind which no other template goes on: takes the rest of the path, slashes
+    /// included.
     Rest(String),
 }
 
@@ -17,6 +20,7 @@ struct Route {
     segments: Vec<Segment>,
     methods: Vec<String>,
     takes_body: bool,
+    error_shape: ErrorShape,
 }
 
 /// One endpoint of the list.
@@ -28,6 +32,8 @@ pub struct Endpoint {
     pub methods: Vec<String>,
     /// Whether it reads JSON bodies, which then must say that they are JSON.
     pub takes_body: bool,
+    /// Of its refusals.
+    pub error_shape: ErrorShape,
 }
 
 /// All endpoints, the most literal first.
@@ -62,7 +68,15 @@ impl Routes {
                 segments: parse(&endpoint.template)?,
                 methods: with_head(&endpoint.methods),
                 takes_body: endpoint.takes_body,
+                error_shape: endpoint.error_shape,
             });
+        }
+        let narrowed: Vec<bool> = routes
+            .iter()
+            .map(|route| is_gone_on(route, &routes))
+            .collect();
+        for (route, _) in routes.iter_mut().zip(narrowed).filter(|(_, is)| *is) {
+            route.narrow();
         }
         // Stable: among equally literal templates the earlier endpoint wins.
         routes.sort_by(|a, b| a.specificity().cmp(b.specificity()));
@@ -92,6 +106,13 @@ impl Routes {
         self.0
             .iter()
             .any(|route| route.endpoint == endpoint && route.takes_body)
+    }
+
+    /// The shape of a path's refusals, whatever the method.
+    pub(super) fn error_shape_of(&self, path: &str) -> ErrorShape {
+        let mut routes = self.0.iter();
+        let route = routes.find(|route| route.match_path(path).is_some());
+        route.map_or_else(ErrorShape::default, |route| route.error_shape)
     }
 
     /// The path that was probably meant by one that leads nowhere: the same with single slashes,
@@ -137,7 +158,28 @@ impl Routes {
     }
 }
 
+/// Whether some template goes on where a route's own ends in a parameter.
+fn is_gone_on(route: &Route, routes: &[Route]) -> bool {
+    let (own, last) = (&route.segments, route.segments.len() - 1);
+    let goes_on = |other: &Route| {
+        let behind = &other.segments;
+        behind.len() > own.len()
+            && matches!(behind[last], Segment::Parameter(_))
+            && behind[..last] == own[..last]
+    };
+    matches!(own[last], Segment::Rest(_)) && routes.iter().any(goes_on)
+}
+
 impl Route {
+    /// Makes the rest at its end a parameter of one segment.
+    fn narrow(&mut self) {
+        if let Some(Segment::Rest(name)) = self.segments.last_mut() {
+            let name = std::mem::take(name);
+            self.segments.pop();
+            self.segments.push(Segment::Parameter(name));
+        }
+    }
+
     /// Ranks of the segments: a literal before a parameter before the rest.
     fn specificity(&self) -> impl Iterator<Item = u8> {
         self.segments.iter().map(|segment| match segment {
@@ -235,6 +277,7 @@ mod tests {
             template: template.to_owned(),
             methods: methods.split(' ').map(str::to_owned).collect(),
             takes_body: template == "/v1/responses",
+            error_shape: ErrorShape::default(),
         });
         Routes::new(&listed).expect("good templates")
     }
@@ -267,7 +310,9 @@ mod tests {
             ("DELETE", "/v1/keys/stats", found(0, &[("key_id", "stats")])),
             ("POST", "/v1/responses/r1/cancel", found(6, &[("id", "r1")])),
             ("GET", "/v1/responses/r1", found(5, &[("id", "r1")])),
-            ("POST", "/v1/responses//cancel", Match::WrongMethod),
+            ("GET", "/v1/responses/r1/cancel", Match::WrongMethod),
+            ("GET", "/v1/responses/r1/others", Match::Unknown),
+            ("POST", "/v1/responses//cancel", Match::Unknown),
             ("PUT", "/v1/responses", Match::WrongMethod),
             ("get", "/v1/models", Match::WrongMethod),
             ("GET", "/", found(8, &[])),
@@ -286,6 +331,7 @@ mod tests {
             routes().methods_of("/v1/keys/stats"),
             ["GET", "HEAD", "DELETE"]
         );
+        assert_eq!(routes().methods_of("/v1/responses/r1/cancel"), ["POST"]);
         assert_eq!(routes().methods_of("/nowhere"), [] as [&str; 0]);
     }
 
@@ -296,6 +342,7 @@ mod tests {
                 template: template.to_owned(),
                 methods: vec![],
                 takes_body: false,
+                error_shape: ErrorShape::default(),
             };
             assert!(Routes::new(&[endpoint]).is_err(), "{template:?}");
         }
@@ -307,6 +354,7 @@ mod tests {
             template: "/a".to_owned(),
             methods: vec!["post".to_owned(), "Get".to_owned()],
             takes_body: true,
+            error_shape: ErrorShape::default(),
         };
         let routes = Routes::new(&[endpoint]).expect("good template");
         assert_eq!(routes.methods_of("/a"), ["POST", "GET", "HEAD"]);

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
+use crate::error_shape::ErrorShape;
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 const FROM_APP: (&str, &str) = ("origin", "https://app.example");
@@ -16,6 +17,7 @@ fn router(cors_origins: &[&str]) -> Router {
         template: template.to_owned(),
         methods: vec![method.to_owned()],
         takes_body,
+        error_shape: ErrorShape::default(),
     });
     let routes = Routes::new(&endpoints).expect("good templates");
     let origins: Vec<String> = cors_origins
@@ -54,6 +56,38 @@ fn value<'a>(headers: &'a [Header], name: &str) -> Option<&'a str> {
         .map(|header| std::str::from_utf8(&header.value).expect("text"));
     assert!(named.next().is_none(), "{name} is there twice");
     found
+}
+
+#[test]
+fn a_refusal_has_the_shape_of_its_paths_endpoint() {
+    let endpoint = |template: &str, error_shape| Endpoint {
+        template: template.to_owned(),
+        methods: vec!["POST".to_owned()],
+        takes_body: true,
+        error_shape,
+    };
+    let endpoints = [
+        endpoint("/v1/completions", ErrorShape::OpenAi),
+        endpoint("/v1/messages", ErrorShape::Anthropic),
+    ];
+    let listed = Routes::new(&endpoints).expect("good templates");
+    let router = Router::new(listed, &[], 1000, 20);
+    for (line, is_anthropic) in [
+        ("POST /v1/messages", true),
+        ("GET /v1/messages", true),
+        ("POST /v1/completions", false),
+        ("POST /nowhere", false),
+    ] {
+        let head = read(
+            &router,
+            line,
+            &[("content-type", "text/plain"), ("content-length", "5")],
+        );
+        let body = head.answer.expect("a refusal").body;
+        let value: Value = serde_json::from_slice(&body).expect("JSON");
+        assert_eq!(value["type"] == "error", is_anthropic, "{line}");
+        assert_eq!(value["request_id"], "req_minted", "{line}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::detokenize::Detokenizer;
 use crate::dialect::Prompt;
 use crate::opening::{Opening, ShownPrompt};
+use crate::output_options::OutputOptions;
 use crate::token_table::{TokenRow, TokenTable};
 use crate::vocabulary::Vocabulary;
 
@@ -21,10 +22,14 @@ pub(super) struct Echo {
 }
 
 impl Echo {
-    /// `num_top`: likeliest tokens that are told with each; none: no rows are.
-    pub(super) fn new(prompt: &ShownPrompt, num_top: Option<u32>, vocabulary: &Vocabulary) -> Self {
-        let text = prompt.text.clone();
-        let text = text.unwrap_or_else(|| decode(&prompt.ids, vocabulary));
+    pub(super) fn new(
+        prompt: &ShownPrompt,
+        output: &OutputOptions,
+        vocabulary: &Vocabulary,
+    ) -> Self {
+        let shows_special_tokens = output.shows_special_tokens;
+        let decode = || decode(&prompt.ids, shows_special_tokens, vocabulary);
+        let text = prompt.text.clone().unwrap_or_else(decode);
         let mut echo = Self {
             num_chars: count_chars(&text),
             text,
@@ -32,7 +37,7 @@ impl Echo {
             text_offsets: Vec::new(),
             table: None,
         };
-        if let Some(num_top) = num_top {
+        if let Some(num_top) = output.logprobs {
             echo.text_offsets = offsets(&echo.ids, &echo.text, vocabulary);
             let mut table = TokenTable::new(num_top as usize);
             if let Some(first) = echo.row(0, None) {
@@ -76,11 +81,15 @@ impl Echo {
     }
 }
 
-fn decode(ids: &[u32], vocabulary: &Vocabulary) -> String {
+fn decode(ids: &[u32], shows_special_tokens: bool, vocabulary: &Vocabulary) -> String {
     let mut text = String::new();
     let mut detokenizer = Detokenizer::new(vocabulary);
     for id in ids {
-        detokenizer.push(vocabulary, *id, &mut text);
+        if shows_special_tokens {
+            detokenizer.push_shown(vocabulary, *id, &mut text);
+        } else {
+            detokenizer.push(vocabulary, *id, &mut text);
+        }
     }
     detokenizer.finish(vocabulary, &mut text);
     text
@@ -112,10 +121,9 @@ fn offsets(ids: &[u32], text: &str, vocabulary: &Vocabulary) -> Vec<u32> {
 
 /// The prompts that stand before their answers.
 pub(super) fn echoes(opening: &Opening, vocabulary: &Vocabulary) -> Vec<Echo> {
-    let num_top = opening.output.logprobs;
     let prompts = opening.prompts.iter().filter(|_| opening.echoes_prompts);
     prompts
-        .map(|prompt| Echo::new(prompt, num_top, vocabulary))
+        .map(|prompt| Echo::new(prompt, &opening.output, vocabulary))
         .collect()
 }
 

@@ -34,6 +34,11 @@ impl Frames {
         }
     }
 
+    /// The answer that was written, where it is to be kept.
+    pub(super) fn take_record(&mut self) -> Option<Vec<u8>> {
+        self.writer.take_record()
+    }
+
     /// A sign of life. False where the dialect has none.
     pub(super) fn ping(&mut self) -> bool {
         let ping = self.writer.ping();

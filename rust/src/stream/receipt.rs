@@ -16,6 +16,8 @@ pub struct Receipt {
     pub finish_reason: Option<FinishReason>,
     /// What it failed of.
     pub error: Option<StreamError>,
+    /// The answer, where it is to be kept and this is its end.
+    pub record: Option<Vec<u8>>,
 }
 
 /// The error that a stream failed of.

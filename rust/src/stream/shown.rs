@@ -11,10 +11,19 @@ use crate::vocabulary::Vocabulary;
 
 use super::frames::Frames;
 
+/// What is told of reasoning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reasoning {
+    All,
+    /// The ids of its tokens, for a request that wants those of all.
+    Ids,
+    Nothing,
+}
+
 #[derive(Debug)]
 pub(super) struct Shown {
     index: usize,
-    includes_reasoning: bool,
+    reasoning: Reasoning,
     /// Of plain answers only.
     pub(super) fold: Fold,
     /// Of plain answers only: the tokens that came out as text.
@@ -41,7 +50,11 @@ impl Shown {
         let num_top = output.logprobs.unwrap_or(0) as usize;
         Self {
             index,
-            includes_reasoning: output.includes_reasoning,
+            reasoning: match (output.includes_reasoning, output.returns_token_ids) {
+                (true, _) => Reasoning::All,
+                (false, true) => Reasoning::Ids,
+                (false, false) => Reasoning::Nothing,
+            },
             fold: Fold::default(),
             text_tokens: Vec::new(),
             table: output.tells_tokens().then(|| TokenTable::new(num_top)),
@@ -85,21 +98,40 @@ impl Shown {
         match delta.kind {
             Kind::Reasoning => {
                 self.num_reasoning_tokens += tokens.end - tokens.start;
-                if !self.includes_reasoning {
-                    return;
-                }
+                self.tell_reasoning(delta, vocabulary, frames);
             }
-            Kind::ToolCall { .. } => self.has_called = true,
-            Kind::Text | Kind::ToolArguments { .. } => {}
+            Kind::ToolCall { .. } => {
+                self.has_called = true;
+                self.tell(delta, vocabulary, frames);
+            }
+            Kind::Text | Kind::ToolArguments { .. } => self.tell(delta, vocabulary, frames),
         }
+        self.forget_told(frames);
+    }
+
+    fn tell_reasoning(&mut self, delta: &Delta<'_>, vocabulary: &Vocabulary, frames: &mut Frames) {
+        match self.reasoning {
+            Reasoning::All => self.tell(delta, vocabulary, frames),
+            Reasoning::Ids => {
+                let text = "";
+                let without_text = Delta {
+                    text,
+                    ..delta.clone()
+                };
+                self.tell(&without_text, vocabulary, frames);
+            }
+            Reasoning::Nothing => {}
+        }
+    }
+
+    fn tell(&mut self, delta: &Delta<'_>, vocabulary: &Vocabulary, frames: &mut Frames) {
         if frames.is_streamed {
             let details = self.details(vocabulary);
             frames.write(|writer, out| writer.push_delta(self.index, delta, &details, out));
-            self.forget_told();
         } else {
             self.fold.add(delta);
             if self.is_in_text {
-                add_range(&mut self.text_tokens, tokens);
+                add_range(&mut self.text_tokens, delta.tokens.clone());
             }
         }
     }
@@ -135,8 +167,9 @@ impl Shown {
         }
     }
 
-    fn forget_told(&mut self) {
-        if let Some(table) = &mut self.table {
+    /// A plain answer tells its tokens at its end.
+    fn forget_told(&mut self, frames: &Frames) {
+        if let Some(table) = self.table.as_mut().filter(|_| frames.is_streamed) {
             table.forget_before(self.num_tokens_out);
         }
     }

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::dialect::{Record, records};
+use crate::metrics::{Counter, ModelMetrics};
 use crate::output_options::OutputOptions;
 use crate::vocabulary::testing::byte_level;
 
@@ -333,6 +334,7 @@ fn a_receipt_tells_what_the_stream_came_to() {
         time_to_first_token_s: Some(1.5),
         finish_reason: STOP,
         error: None,
+        record: None,
     };
     assert_eq!(rig.stream.take(<[u8]>::len).receipt, Some(receipt));
 }
@@ -373,6 +375,8 @@ type Told = (String, String, u64);
 fn told(dialect: Dialect, is_streamed: bool, bytes: &[u8]) -> Told {
     match (dialect, is_streamed) {
         (Dialect::Deltas, _) => added_up(records(bytes)),
+        (Dialect::Responses, _) => response(bytes, is_streamed),
+        (Dialect::Messages, _) => message(bytes, is_streamed),
         (_, true) => joined(&events(bytes)),
         (_, false) => plain(bytes),
     }
@@ -418,6 +422,57 @@ fn plain(body: &[u8]) -> Told {
         choice["finish_reason"].as_str().unwrap().to_owned(),
         body["usage"]["completion_tokens"].as_u64().unwrap(),
     )
+}
+
+/// The data of events that have names.
+fn named_events(bytes: &[u8]) -> Vec<Value> {
+    let lines = std::str::from_utf8(bytes).unwrap().lines();
+    let data = lines.filter_map(|line| line.strip_prefix("data: "));
+    data.map(|data| serde_json::from_str(data).unwrap())
+        .collect()
+}
+
+fn response(bytes: &[u8], is_streamed: bool) -> Told {
+    let response = if is_streamed {
+        named_events(bytes).pop().unwrap()["response"].take()
+    } else {
+        serde_json::from_slice(bytes).unwrap()
+    };
+    let text = response["output"][0]["content"][0]["text"]
+        .as_str()
+        .unwrap();
+    let reason = match response["status"].as_str() {
+        Some("completed") => "stop",
+        Some("incomplete") => "length",
+        other => panic!("{other:?}"),
+    };
+    let num_tokens = response["usage"]["output_tokens"].as_u64().unwrap();
+    (text.to_owned(), reason.to_owned(), num_tokens)
+}
+
+fn message(bytes: &[u8], is_streamed: bool) -> Told {
+    let (text, end) = if is_streamed {
+        let events = named_events(bytes);
+        let texts = events.iter().filter_map(|it| it["delta"]["text"].as_str());
+        let mut end = events
+            .iter()
+            .find(|it| it["type"] == "message_delta")
+            .unwrap()
+            .clone();
+        end["stop_reason"] = end["delta"]["stop_reason"].take();
+        (texts.collect(), end)
+    } else {
+        let message: Value = serde_json::from_slice(bytes).unwrap();
+        let text = message["content"][0]["text"].as_str().unwrap();
+        (text.to_owned(), message)
+    };
+    let reason = match end["stop_reason"].as_str() {
+        Some("end_turn" | "stop_sequence") => "stop",
+        Some("max_tokens") => "length",
+        other => panic!("{other:?}"),
+    };
+    let num_tokens = end["usage"]["output_tokens"].as_u64().unwrap();
+    (text, reason.to_owned(), num_tokens)
 }
 
 /// Ids that end characters, begin them, break them, and say nothing.

@@ -94,8 +94,10 @@ impl Pieces {
         Self::entry(start, self.text.len(), Kind::Text)
     }
 
+    /// An empty token is bytes, too: it does not part those of a character around it.
     fn add_bytes(&mut self, bytes: Vec<u8>) -> Entry {
         match String::from_utf8(bytes) {
+            Ok(text) if text.is_empty() => Self::entry(0, 0, Kind::Bytes),
             Ok(text) => self.add_text(&text),
             Err(partial) => {
                 let start = self.bytes.len();

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import BaseModel
+
 from penstock.http.handler import BoundEndpoint
-from penstock.protocol import ErrorResponse
-from penstock.server.documents.errors import error_responses
+from penstock.server.documents.errors import ERROR_MODELS, error_responses
 from penstock.server.documents.operation import Operation
 from penstock.server.documents.schemas import Schemas
 
@@ -49,13 +50,15 @@ def build_document(info: Info, endpoints: Iterable[BoundEndpoint]) -> dict[str, 
     Args:
         endpoints: in the order of the document; those with `is_documented` false are left out.
     """
+    listed = list(endpoints)
+    paths = [endpoint.config.path for endpoint in listed]
     operations = [
-        Operation(endpoint, method, needs_key=info.needs_key)
-        for endpoint in endpoints
+        Operation(endpoint, method, needs_key=info.needs_key, is_gone_on=_is_gone_on(endpoint.config.path, paths))
+        for endpoint in listed
         if endpoint.config.is_documented
         for method in endpoint.config.methods
     ]
-    schemas = Schemas([ErrorResponse, *(each for operation in operations for each in operation.types)])
+    schemas = Schemas([*_error_models(operations), *(each for operation in operations for each in operation.types)])
     return {
         "openapi": "3.1.0",
         "info": {"title": info.title, "description": info.description, "version": info.version},
@@ -69,6 +72,15 @@ def build_document(info: Info, endpoints: Iterable[BoundEndpoint]) -> dict[str, 
             "schemas": schemas.components,
         },
     }
+
+
+def _is_gone_on(path: str, paths: Iterable[str]) -> bool:
+    return any(other.startswith(f"{path}/") for other in paths)
+
+
+def _error_models(operations: Sequence[Operation]) -> list[type[BaseModel]]:
+    shapes = {operation.error_shape for operation in operations}
+    return [model for shape, model in ERROR_MODELS.items() if shape in shapes]
 
 
 def _tags(operations: Sequence[Operation]) -> list[dict[str, str]]:
@@ -105,5 +117,10 @@ def _unused(name: str, method: str, ids: set[str]) -> str:
 
 
 def _error_responses(operations: Sequence[Operation], schemas: Schemas) -> dict[str, Any]:
-    statuses = sorted({status for operation in operations for status in operation.error_statuses})
-    return error_responses(statuses, schemas.of(ErrorResponse), _REQUEST_ID_REF)
+    responses: dict[str, Any] = {}
+    for shape, model in ERROR_MODELS.items():
+        of_shape = [operation for operation in operations if operation.error_shape == shape]
+        statuses = sorted({status for operation in of_shape for status in operation.error_statuses})
+        if statuses:
+            responses |= error_responses(statuses, shape, schemas.of(model), _REQUEST_ID_REF)
+    return responses

@@ -10,8 +10,7 @@ from pydantic_core import to_jsonable_python
 
 from penstock.http.endpoint import WITH_BODY
 from penstock.http.handler import BoundEndpoint
-from penstock.protocol import ErrorResponse
-from penstock.server.documents.errors import error_name, error_statuses
+from penstock.server.documents.errors import ERROR_MODELS, error_name, error_statuses
 from penstock.server.documents.schemas import Schemas
 
 _JSON = "application/json"
@@ -27,11 +26,14 @@ class Operation:
         name: the handler's.
         is_open: no key is needed.
         has_body: it takes JSON.
-        error_statuses: of the refusals it can answer with.
+        error_statuses: of the refusals it can answer with; error_shape: their body's.
         types: whatever needs a schema.
+
+    Args:
+        is_gone_on: another path begins with this one.
     """
 
-    def __init__(self, endpoint: BoundEndpoint, method: str, *, needs_key: bool) -> None:
+    def __init__(self, endpoint: BoundEndpoint, method: str, *, needs_key: bool, is_gone_on: bool = False) -> None:
         config = endpoint.config
         self.path = config.path
         self.method = method.lower()
@@ -39,12 +41,15 @@ class Operation:
         self.tags = config.tags or []
         self.is_open = config.is_open
         self.has_body = config.body == "json" and method in WITH_BODY
+        self.error_shape = config.error_shape
+        self._is_gone_on = is_gone_on
         self._endpoint = endpoint
         self._config = config
         self.error_statuses = error_statuses(
             needs_key=needs_key and not self.is_open,
             has_body=self.has_body,
             names_something=bool(endpoint.path_params) or self.has_body,
+            shape=self.error_shape,
         )
 
     @property
@@ -75,7 +80,7 @@ class Operation:
             schema: dict[str, Any] = schemas.of(annotations[name]) if name in annotations else {"type": "string"}
             if schema == {"type": "string"}:
                 schema["minLength"] = 1
-            takes_rest = self.path.endswith(f"{{{name}}}")
+            takes_rest = self.path.endswith(f"{{{name}}}") and not self._is_gone_on
             told = {"name": name, "in": "path", "required": True, "schema": schema}
             yield told | ({"description": "Slashes may stand in it as they are."} if takes_rest else {})
 
@@ -91,12 +96,13 @@ class Operation:
         for media_type, each in self._config.media_types.items():
             schema = schemas.of(each)
             is_stream = media_type == _EVENTS
-            content[media_type] = {"schema": _event(schema, schemas.of(ErrorResponse)) if is_stream else schema}
+            error = schemas.of(ERROR_MODELS[self.error_shape])
+            content[media_type] = {"schema": _event(schema, error) if is_stream else schema}
         responses: dict[str, Any] = {"200": {"description": "The answer.", "headers": headers, "content": content}}
         for status in self.error_statuses:
-            responses[str(status)] = {"$ref": f"#/components/responses/{error_name(status)}"}
+            responses[str(status)] = {"$ref": f"#/components/responses/{error_name(status, self.error_shape)}"}
         for status, each in self._config.other_responses.items():
-            either = {"anyOf": [schemas.of(each), schemas.of(ErrorResponse)]}
+            either = {"anyOf": [schemas.of(each), schemas.of(ERROR_MODELS[self.error_shape])]}
             schema = either if status in self.error_statuses else schemas.of(each)
             described = {"description": HTTPStatus(status).phrase, "headers": headers}
             responses[str(status)] = described | {"content": {_JSON: {"schema": schema}}}

@@ -12,12 +12,14 @@ from penstock.delivery.delivery import Delivery
 from penstock.generation import SamplingParams
 from penstock.http.request import Request
 from penstock.http.worker_pool import WorkerPool
+from penstock.server.routes.constraint import constraint
 from penstock.server.served_model import ServedModel
 
 
 async def generate(
     request: PromptRequest, raw_request: Request, *,
-    model: ServedModel, sampling: SamplingParams, pool: WorkerPool, reasoning_field: str = "reasoning_content",
+    model: ServedModel, sampling: SamplingParams, pool: WorkerPool, grammar_pool: WorkerPool,
+    reasoning_field: str = "reasoning_content",
 ) -> Delivery:  # fmt: skip
     """Reads the prompts, opens a stream and hands the work to the model's engine.
 
@@ -35,7 +37,8 @@ async def generate(
     prompts = engine.read_prompts(request) if quick else await pool.run(engine.read_prompts, request)
     if sampling.bad_words:
         sampling = await pool.run(engine.read_sampling, sampling)
-    raw_request.warnings += engine.unread_options(request)
+    raw_request.warnings += [name for name in engine.unread_options(request) if name not in request.assumed]
+    grammar = await constraint(request, engine, is_thinking=prompts[0].is_thinking, pool=grammar_pool)
     max_tokens = new_token_limit(engine, prompts, wanted=sampling.max_tokens, default=request.default_max_tokens)
     asked = request.new_token_limit
     if max_tokens is not None and asked is not None and max_tokens < asked:
@@ -53,6 +56,6 @@ async def generate(
         dialect=request.dialect, response_id=_core.mint_id(request.response_id_prefix), model_name=model.name,
         request_id=raw_request.request_id, arrival=raw_request.arrival, is_streamed=is_streamed,
         include_usage=request.include_usage, keep_alive_s=raw_request.keep_alive_s(model.keep_alive_s),
-        api_key_id=raw_request.api_key_id, output=output,
+        api_key_id=raw_request.api_key_id, output=output, grammar=grammar,
     )  # fmt: skip
     return model.deliver(key, raw_request, is_streamed=is_streamed)

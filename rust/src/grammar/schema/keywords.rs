@@ -14,6 +14,8 @@ pub(super) enum Keyword {
     NamedSchemas,
     /// Enforced where no two of its schemas can hold at once.
     OneOf,
+    /// `pattern`: enforced, its shorthands spelt out.
+    Pattern,
     /// `format`: some are enforced.
     Format,
     /// `propertyNames`: some are enforced.
@@ -33,13 +35,15 @@ pub(super) fn keyword(name: &str) -> Keyword {
     match name {
         "type" | "const" | "enum" | "$ref" | "$id" | "$anchor" | "minItems" | "maxItems"
         | "required" | "minProperties" | "maxProperties" | "minLength" | "maxLength"
-        | "pattern" | "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum"
-        | "multipleOf" => Keyword::Assertion,
+        | "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" | "multipleOf" => {
+            Keyword::Assertion
+        }
         "items" | "additionalItems" | "additionalProperties" => Keyword::Schema,
         "anyOf" | "allOf" | "prefixItems" => Keyword::Schemas,
         "properties" | "patternProperties" | "$defs" | "definitions" => Keyword::NamedSchemas,
         "oneOf" => Keyword::OneOf,
         "format" => Keyword::Format,
+        "pattern" => Keyword::Pattern,
         "propertyNames" => Keyword::PropertyNames,
         // `$schema` too: the drafts differ in keywords, and each is looked at here. Then OpenAPI's.
         "$schema" | "$comment" | "$vocabulary" | "id" | "title" | "description" | "default"

@@ -12,7 +12,7 @@ fn what_is_enforced_stays_as_it_is() {
         "type": "object",
         "properties": {
             "name": {"type": "string", "minLength": 1, "pattern": "^[a-z]+$"},
-            "when": {"type": "string", "format": "date-time"},
+            "where": {"type": "string", "format": "ipv4"},
             "tags": {"type": "array", "items": {"enum": ["a", "b"]}, "maxItems": 3},
             "next": {"anyOf": [{"$ref": "#/$defs/node"}, {"type": "null"}]}
         },
@@ -88,4 +88,17 @@ fn names_that_are_listed_become_properties() {
     assert_eq!(prepare(&schema), Ok(expected));
     let schema = json!({"propertyNames": {"pattern": "^x"}, "properties": {"y": true}});
     assert!(refusal(&schema).contains("propertyNames"));
+}
+
+#[test]
+fn dates_are_held_to_the_calendar() {
+    let schema = json!({"type": "string", "format": "date", "pattern": "\\d$"});
+    let prepared = prepare(&schema).expect("schema");
+    assert_eq!(prepared["pattern"], "[0-9]$");
+    assert!(
+        prepared["allOf"][0]["pattern"]
+            .as_str()
+            .is_some_and(|each| each.contains("02-29"))
+    );
+    assert!(prepared.get("format").is_none());
 }

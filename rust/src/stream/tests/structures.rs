@@ -132,6 +132,31 @@ fn reasoning_that_is_not_wanted_is_counted_and_not_told() {
 }
 
 #[test]
+fn all_ids_are_told_whatever_is_hidden() {
+    let output = OutputOptions {
+        returns_token_ids: true,
+        ..reading(true, false)
+    };
+    let ids = |is_streamed| {
+        let mut rig = Rig::new(Opening {
+            output: output.clone(),
+            ..opening(Dialect::Chat, is_streamed)
+        });
+        rig.push(0, &ids_of(TEXT), None);
+        rig.push(0, &[257], STOP);
+        rig.take().0
+    };
+    let events = events(&ids(true));
+    let told = events
+        .iter()
+        .filter_map(|event| event.pointer("/choices/0/token_ids"));
+    let streamed: Vec<Value> = told.flat_map(|it| it.as_array().unwrap().clone()).collect();
+    let body: Value = serde_json::from_slice(&ids(false)).unwrap();
+    assert_eq!(Value::from(streamed), body["choices"][0]["token_ids"]);
+    assert!(!String::from_utf8_lossy(&ids(true)).contains("hm"));
+}
+
+#[test]
 fn log_probabilities_are_those_of_the_text_alone() {
     let output = OutputOptions {
         logprobs: Some(0),

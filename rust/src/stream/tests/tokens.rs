@@ -246,6 +246,17 @@ fn a_start_token_that_the_text_does_not_spell_has_no_place_in_it() {
 }
 
 #[test]
+fn a_prompt_of_ids_is_echoed_as_its_answer_is_shown() {
+    for (shows_special_tokens, text) in [(false, "a"), (true, "<eos>a")] {
+        let mut opening = echoing(false, None, vec![257, 97]);
+        opening.output.shows_special_tokens = shows_special_tokens;
+        let mut rig = Rig::new(opening);
+        push_row(&mut rig, 2, &[], LENGTH);
+        assert_eq!(choices(&rig.take().0, false)[0]["text"], text);
+    }
+}
+
+#[test]
 fn an_engine_without_prompt_columns_leaves_nulls() {
     let mut rig = Rig::new(echoing(false, None, ids_of("hey")));
     push_row(&mut rig, 3, &[], LENGTH);

@@ -1,5 +1,6 @@
 //! Grammars, compiled as they are for a model, against what models write.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::json;
@@ -31,13 +32,18 @@ fn tools(is_strict: bool) -> ToolSchemas {
     ToolSchemas::parse(tools.to_string().as_bytes()).unwrap()
 }
 
+/// Bytes and `<eos>`.
+fn factory() -> &'static GrammarFactory {
+    static FACTORY: OnceLock<GrammarFactory> = OnceLock::new();
+    let limits = CompileLimits::default();
+    FACTORY.get_or_init(|| GrammarFactory::new(&byte_level(&[]), 257, &[EOS], limits).unwrap())
+}
+
 /// How much of `text` the grammar of this choice allows, byte by byte, and whether it may end there.
 fn allowed(format: &str, choice: ToolChoice<'_>, parallel: bool, text: &str) -> (usize, bool) {
     let format = ToolFormat::from_name(format).unwrap();
     let lark = grammar(format, &tools(true), choice, parallel, &|_| None).unwrap();
-    let factory =
-        GrammarFactory::new(&byte_level(&[]), 257, &[EOS], CompileLimits::default()).unwrap();
-    let compiled = factory
+    let compiled = factory()
         .compile(Kind::Lark, &lark)
         .unwrap_or_else(|e| panic!("{}: {e}\n{lark}", format.name));
     let rows = GrammarRows::new(1);

@@ -1,0 +1,135 @@
+"""Responses, Messages and tokens inside a server: foreign engines, full queues, stores that fail."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from driver import ask, echo_server, is_idle, play, start, until
+from toy import Toy, server_of
+
+from penstock import PenstockServer, ReturnSample
+from penstock.errors import ApiError, ConfigError
+from penstock.server.response_store import MemoryResponseStore, StoredResponse
+
+RESPONSES, MESSAGES = "/v1/responses", "/v1/messages"
+RESPONSE: dict[str, Any] = {"input": "Hello", "max_output_tokens": 4}
+MESSAGE: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 4}
+
+
+def named_events(body: bytes) -> list[bytes]:
+    return [line.removeprefix(b"event: ") for line in body.split(b"\n") if line.startswith(b"event: ")]
+
+
+def test_a_foreign_engine_speaks_them_too() -> None:
+    async def answer() -> list[ReturnSample]:
+        return [ReturnSample(0, "One two.", 2, "stop")]
+
+    server = server_of(Toy(answer))
+
+    async def scene() -> None:
+        response = (await ask(server, "POST", RESPONSES, {"input": "Hello"})).json()
+        assert response["output"][0]["content"][0]["text"]
+        assert response["status"] == "completed"
+        streamed = await ask(server, "POST", RESPONSES, {"input": "Hello", "stream": True})
+        assert named_events(streamed.body)[-1] == b"response.completed"
+        message = (await ask(server, "POST", MESSAGES, MESSAGE)).json()
+        assert message["content"][0]["text"]
+        counted = (await ask(server, "POST", f"{MESSAGES}/count_tokens", {"messages": MESSAGE["messages"]})).json()
+        assert counted["input_tokens"] > 0
+        assert (await ask(server, "POST", "/tokenize", {"prompt": "Hello"})).status == 501
+
+    play(server, scene)
+
+
+def test_a_full_queue_is_529_to_anthropics_clients() -> None:
+    class Full(PenstockServer):
+        def _check_has_room(self) -> None:
+            raise ApiError("server_overloaded", "The queue is full.")
+
+    server = echo_server(Full)
+
+    async def scene() -> None:
+        refused = await ask(server, "POST", MESSAGES, MESSAGE)
+        assert (refused.status, refused.json()["error"]["type"]) == (529, "overloaded_error")
+        assert (refused.headers["x-should-retry"], refused.headers["retry-after"]) == ("true", "1")
+        assert (await ask(server, "POST", RESPONSES, RESPONSE)).status == 503
+        server.begin_drain()
+        refused = await ask(server, "POST", MESSAGES, MESSAGE)
+        assert (refused.status, refused.json()["error"]["type"]) == (503, "overloaded_error")
+
+    play(server, scene)
+
+
+def test_a_stream_is_ended_by_a_drain_in_its_own_words() -> None:
+    server = echo_server(echo_interval_ms=50)
+
+    async def scene() -> None:
+        streams = [
+            start(server, {"input": "Hello", "stream": True}, RESPONSES),
+            start(server, {**MESSAGE, "max_tokens": 500, "stream": True}, MESSAGES),
+        ]
+        for stream in streams:
+            await asyncio.wait_for(stream.got.wait(), 5)
+        await server.drain(0.0)
+        for stream, last in zip(streams, (b"response.failed", b"error"), strict=True):
+            await stream.answered
+            assert named_events(stream.body)[-1] == last
+        await until(lambda: is_idle(server))
+
+    play(server, scene)
+
+
+def test_who_leaves_is_not_kept() -> None:
+    server = echo_server(echo_interval_ms=20)
+
+    async def scene() -> None:
+        stream = start(server, {"input": "Hello", "stream": True}, RESPONSES)
+        await asyncio.wait_for(stream.got.wait(), 5)
+        stream.has_left.set()
+        await stream.answered
+        await until(lambda: is_idle(server))
+        response_id = stream.body.split(b'"id":"')[1].split(b'"')[0].decode()
+        assert response_id.startswith("resp_")
+        assert (await ask(server, "GET", f"{RESPONSES}/{response_id}")).status == 404
+
+    play(server, scene)
+
+
+def test_an_answer_goes_out_though_it_cannot_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: MemoryResponseStore, response: StoredResponse) -> None:
+        raise ApiError("server_overloaded", "Too many wait.")
+
+    monkeypatch.setattr(MemoryResponseStore, "put", fail)
+    server = echo_server()
+
+    async def scene() -> None:
+        answer = await ask(server, "POST", RESPONSES, RESPONSE)
+        assert answer.status == 200
+        assert (await ask(server, "GET", f"{RESPONSES}/{answer.json()['id']}")).status == 404
+
+    play(server, scene)
+
+
+def test_the_longest_unused_response_goes_first() -> None:
+    server = echo_server(response_store_size=10_000)
+
+    async def scene() -> None:
+        ids = [(await ask(server, "POST", RESPONSES, RESPONSE)).json()["id"] for _ in range(12)]
+        found = [(await ask(server, "GET", f"{RESPONSES}/{each}")).status for each in ids]
+        assert found == sorted(found, reverse=True), "404s, then 200s"
+        assert {200, 404} == set(found)
+        gone = await ask(server, "POST", RESPONSES, {**RESPONSE, "previous_response_id": ids[0]})
+        assert gone.json()["error"]["code"] == "previous_response_not_found"
+
+    play(server, scene)
+
+
+def test_a_store_that_cannot_be_used_stops_the_start(tmp_path: Path) -> None:
+    server = echo_server(response_store=tmp_path)
+
+    async def scene() -> None:
+        pass
+
+    with pytest.raises(ConfigError, match=str(tmp_path)):
+        play(server, scene)
