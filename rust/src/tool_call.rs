@@ -20,6 +20,7 @@ mod stage;
 mod syntax;
 #[cfg(test)]
 mod tests;
+mod types;
 
 pub use grammar::{GrammarRefusal, ToolChoice, grammar};
 pub use harmony::harmony_stage;

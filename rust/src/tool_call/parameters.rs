@@ -5,7 +5,8 @@
 
 use super::output::Output;
 use super::scan::{Cursor, Scanned, Stop, head_of, partial_len};
-use super::schemas::{Tool, Types};
+use super::schemas::Tool;
+use super::types::Types;
 
 /// Bytes of a value that are kept for its conversion; a longer one is a string.
 const MAX_VALUE_BYTES: usize = 1024 * 1024;

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::super::literals::Literals;
-use super::super::schemas::resolve;
+use super::super::types::resolve;
 use super::rules::Rules;
 use super::texts::with_definitions;
 

@@ -128,7 +128,7 @@ fn resolved<'a>(schema: &'a Value, root: &'a Value) -> Result<&'a Value, String>
         let Some(reference) = schema.get("$ref") else {
             return Ok(schema);
         };
-        let target = super::super::schemas::resolve(reference, root);
+        let target = super::super::types::resolve(reference, root);
         schema = target.ok_or_else(|| format!("the reference {reference} leads nowhere"))?;
     }
     Err("references lead in a circle".to_owned())
