@@ -1,4 +1,4 @@
-//! Cost of a token on its way out: a whole engine step through the hub, its parts alone.
+//! Cost of a token on its way out: a whole engine step through the hub (text, JSON text, a tool call), its parts alone.
 //!
 //! `cargo bench --no-default-features`; criterion prints the time per token under `thrpt` as elements per second.
 
@@ -14,20 +14,75 @@ use _core::metrics::ModelMetrics;
 use _core::opening::Opening;
 use _core::output_options::OutputOptions;
 use _core::stop::{StopStrings, StopWatch};
+use _core::tool_call::{ToolFormat, ToolSchemas};
 use _core::vocabulary::Vocabulary;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 
 const NUM_ROWS: usize = 256;
 const NUM_STEPS: usize = 32;
 const WORDS: [&str; 8] = [" the", " of", "ing", " water", ",", " penstock", "\n", " a"];
+/// A call in Hermes' format, as a model's tokens cut it.
+const CALL: [&str; 32] = [
+    "<tool_call>",
+    "\n",
+    "{\"",
+    "name",
+    "\":",
+    " \"",
+    "search",
+    "\",",
+    " \"",
+    "arguments",
+    "\":",
+    " {\"",
+    "query",
+    "\":",
+    " \"",
+    "water",
+    " of",
+    " the",
+    " penstock",
+    ",",
+    " a",
+    " \\\"",
+    "turbine",
+    "\\\"",
+    "\",",
+    " \"",
+    "limit",
+    "\":",
+    " ",
+    "5",
+    "}}",
+    "\n</tool_call>",
+];
+/// An answer under a schema: text with many quotes.
+const JSON: [&str; 32] = [
+    "{\"", "name", "\":", " \"", "water", "\",", " \"", "items", "\":", " [", "{\"", "id", "\":",
+    " ", "17", ",", " \"", "text", "\":", " \"", "a", "\\n", "line", "\"", "},", " {\"", "id",
+    "\":", " ", "18", "}", "]}",
+];
+const TOOLS: &str = r#"[{"type": "function", "function": {"name": "search", "parameters": {"type": "object",
+    "properties": {"query": {"type": "string"}, "limit": {"type": "integer"}}}}}]"#;
 const STOPS: [&str; 2] = ["\n\nUser:", "</answer>"];
+
+/// The tokens of all texts, each once, a token's id being its place.
+fn tokens() -> Vec<&'static str> {
+    let mut tokens = WORDS.to_vec();
+    for token in CALL.into_iter().chain(JSON) {
+        if !tokens.contains(&token) {
+            tokens.push(token);
+        }
+    }
+    tokens
+}
 
 fn vocabulary() -> Vocabulary {
     let spell = |word: &str| word.replace(' ', "Ġ").replace('\n', "Ċ");
-    let rows: Vec<String> = WORDS
+    let rows: Vec<String> = tokens()
         .iter()
         .enumerate()
-        .map(|(id, word)| format!("\"{}\": {id}", spell(word)))
+        .map(|(id, word)| format!("{:?}: {id}", spell(word)))
         .collect();
     let json = format!(
         r#"{{"decoder": {{"type": "ByteLevel"}}, "model": {{"type": "BPE", "vocab": {{{}}}}}}}"#,
@@ -36,7 +91,30 @@ fn vocabulary() -> Vocabulary {
     Vocabulary::from_json(json.as_bytes()).expect("the bench's own tokenizer")
 }
 
-fn opening(stop: &[&str], is_streamed: bool) -> Opening {
+/// The ids of NUM_STEPS tokens of a text, which is said again and again.
+fn ids_of(text: &[&str]) -> Vec<i32> {
+    let all = tokens();
+    let id = |token| {
+        all.iter()
+            .position(|each| *each == token)
+            .expect("of `tokens`")
+    };
+    let ids = text
+        .iter()
+        .map(|token| i32::try_from(id(*token)).expect("a short list"));
+    ids.cycle().take(NUM_STEPS).collect()
+}
+
+fn with_tools() -> OutputOptions {
+    let format = ToolFormat::from_name("hermes").expect("a format that there is");
+    let tools = ToolSchemas::parse(TOOLS.as_bytes()).expect("the bench's own tools");
+    OutputOptions {
+        tools: Some((format, Arc::new(tools))),
+        ..OutputOptions::default()
+    }
+}
+
+fn opening(stop: &[&str], is_streamed: bool, output: OutputOptions) -> Opening {
     Opening {
         response_id: "chatcmpl-0198f3c2a4b87c1e9d4f6a8b2c3d4e5f".to_owned(),
         model: "demo".to_owned(),
@@ -55,18 +133,15 @@ fn opening(stop: &[&str], is_streamed: bool) -> Opening {
         prompts: Vec::new(),
         echoes_prompts: false,
         stop_token_ids: Vec::new(),
-        output: OutputOptions::default(),
+        output,
     }
 }
 
-/// Steps of one token for each of 256 streams, taken after every step, as the server does.
-fn steps(hub: &Hub, keys: &[u64]) {
+/// Steps of one token for each of 256 streams, taken after every step, as the server does. `told` sees the frames.
+fn steps(hub: &Hub, keys: &[u64], text: &[i32], mut told: impl FnMut(&[u8])) {
     let ends = [None; NUM_ROWS];
-    let mut ids = [0; NUM_ROWS];
-    for step in 0..NUM_STEPS {
-        for (row, id) in (0_i32..).zip(&mut ids) {
-            *id = (row + i32::try_from(step).unwrap_or(0)) & 7;
-        }
+    for (step, id) in text.iter().enumerate() {
+        let ids = [*id; NUM_ROWS];
         let rows = Rows {
             row_keys: keys,
             ids: &ids,
@@ -77,7 +152,7 @@ fn steps(hub: &Hub, keys: &[u64]) {
         #[expect(clippy::cast_precision_loss, reason = "a clock of whole steps")]
         black_box(hub.push_step(rows, EngineGauges::default(), step as f64 / 100.0));
         for key in hub.take_ready() {
-            hub.take(key, |frames| black_box(frames.len()));
+            hub.take(key, |frames| told(frames));
         }
     }
 }
@@ -86,27 +161,71 @@ fn push_step(c: &mut Criterion) {
     let vocabulary = Arc::new(vocabulary());
     let mut group = c.benchmark_group("push_step_and_take");
     group.throughput(Throughput::Elements((NUM_ROWS * NUM_STEPS) as u64));
-    for (name, stop, is_streamed) in [
-        ("streamed", &STOPS[..0], true),
-        ("streamed_2_stops", &STOPS, true),
-        ("plain", &STOPS[..0], false),
+    for (name, stop, is_streamed, text, output) in [
+        (
+            "streamed",
+            &STOPS[..0],
+            true,
+            &WORDS[..],
+            OutputOptions::default(),
+        ),
+        (
+            "streamed_2_stops",
+            &STOPS,
+            true,
+            &WORDS,
+            OutputOptions::default(),
+        ),
+        (
+            "plain",
+            &STOPS[..0],
+            false,
+            &WORDS,
+            OutputOptions::default(),
+        ),
+        (
+            "streamed_json",
+            &STOPS[..0],
+            true,
+            &JSON,
+            OutputOptions::default(),
+        ),
+        ("streamed_tool_call", &STOPS[..0], true, &CALL, with_tools()),
+        ("plain_tool_call", &STOPS[..0], false, &CALL, with_tools()),
     ] {
+        let ids = ids_of(text);
+        let open = || {
+            let metrics = Arc::new(ModelMetrics::new("demo", 4096));
+            let hub = Hub::new(vocabulary.clone(), metrics, 1 << 20);
+            let keys: Vec<u64> = (0..NUM_ROWS)
+                .map(|_| hub.open(Arc::new(opening(stop, is_streamed, output.clone())), 0.0))
+                .collect();
+            (hub, keys)
+        };
+        if name == "streamed_tool_call" {
+            check_call(open(), &ids);
+        }
         group.bench_function(name, |b| {
-            let open = || {
-                let hub = Hub::new(
-                    vocabulary.clone(),
-                    Arc::new(ModelMetrics::new("demo", 4096)),
-                    1 << 20,
-                );
-                let keys: Vec<u64> = (0..NUM_ROWS)
-                    .map(|_| hub.open(Arc::new(opening(stop, is_streamed)), 0.0))
-                    .collect();
-                (hub, keys)
+            let run = |(hub, keys): &mut (Hub, Vec<u64>)| {
+                steps(hub, keys, &ids, |frames| {
+                    black_box(frames.len());
+                });
             };
-            b.iter_batched_ref(open, |(hub, keys)| steps(hub, keys), BatchSize::SmallInput);
+            b.iter_batched_ref(open, run, BatchSize::SmallInput);
         });
     }
     group.finish();
+}
+
+/// The text is told as a call, so that the bench measures what it says.
+fn check_call((hub, keys): (Hub, Vec<u64>), ids: &[i32]) {
+    let mut told = Vec::new();
+    steps(&hub, &keys, ids, |frames| told.extend_from_slice(frames));
+    let told = String::from_utf8_lossy(&told);
+    assert!(
+        told.contains("\"tool_calls\"") && !told.contains("tool_call>"),
+        "{told}"
+    );
 }
 
 fn parts(c: &mut Criterion) {

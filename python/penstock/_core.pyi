@@ -229,12 +229,11 @@ class Receipt:
     #: Of the first choice: "stop", "length", "tool_calls", "abort" (the client left) or "error".
     @property
     def finish_reason(self) -> str | None: ...
-    #: The answer, where it was asked to be kept: of the receipt that comes with the stream's end only.
-    @property
-    def record(self) -> bytes | None: ...
     #: The row of the error table that it failed of.
     @property
     def error(self) -> str | None: ...
+    def take_record(self) -> bytes | None:
+        """The answer, where it was asked to be kept: once, of the receipt that comes with the stream's end."""
 
 @final
 class Hub:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from enum import StrEnum
 from operator import attrgetter
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from penstock.abilities import Abilities
+if TYPE_CHECKING:
+    from penstock.abilities import Abilities
 
 #: Stop tokens of one sequence: the model's own and a request's.
 MAX_STOP_IDS = 16
@@ -118,9 +119,9 @@ class SamplingParams(ForeignSamplingParams):
             multiplies it (Keskar et al., arXiv 1909.05858, as transformers reads it); 1 does nothing.
         logit_bias: added to the logits of tokens, by their ids; at most MAX_LOGIT_BIAS.
         allowed_token_ids: no other tokens are made; empty allows all.
-        bad_words: texts that are not made, for engines that read text; bad_word_ids: the same as sequences of tokens,
-            whose last one is not made where the others are the newest tokens; at most 2 MAX_BAD_WORDS, of at most
-            MAX_BAD_WORD_TOKENS each.
+        bad_words: texts whose tokens are not made in a row (a model may still spell one by other tokens);
+            bad_word_ids: the same as tokens, whose last one is not made where the others are the newest; at most
+            2 MAX_BAD_WORDS, of at most MAX_BAD_WORD_TOKENS each.
         logprobs: the likeliest tokens whose logprobs are told at each new one, beside its own; None: none at all.
         prompt_logprobs: the same for the tokens of the prompt.
         n: choices per prompt.
@@ -237,7 +238,7 @@ _FACTORIES: list[tuple[str, Callable[[], Any]]] = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)  # not frozen: that takes five times as long to make
 class Prompt:
     """What is to be continued, in the form that the engine reads.
 
@@ -271,7 +272,7 @@ class GrammarSpec:
     param: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)  # not frozen: that takes five times as long to make
 class GenerationRequest:
     """One request's work for an engine: every prompt times `sampling.num_computed` choices, one hub stream.
 

@@ -45,7 +45,7 @@ def test_a_streamed_message_accumulates_to_the_plain_one(client: Any) -> None:
     assert len(texts) > 10, "a token is an event"
     assert [block.text for block in final.content] == [block.text for block in plain.content]
     assert (final.stop_reason, final.usage) == (plain.stop_reason, plain.usage)
-    assert final.stop_reason in ("end_turn", "stop_sequence")
+    assert (final.stop_reason, final.stop_sequence) == ("stop_sequence", "stone")
 
 
 def test_events_come_in_anthropics_order(client: Any) -> None:

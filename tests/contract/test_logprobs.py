@@ -154,3 +154,27 @@ def test_neighbours_without_logprobs_are_told_none(jax_server: Launch) -> None:
     assert without.choices[0].logprobs is None
     assert len(has.choices[0].logprobs.tokens) == 24
     assert {answer.choices[0].text for answer in others} == {has.choices[0].text} == {without.choices[0].text}
+
+
+def test_a_response_tells_the_log_probabilities_of_a_chat(client: openai.OpenAI) -> None:
+    chat = client.chat.completions.create(
+        model=MODEL, messages=[{"role": "user", "content": "Hello"}], temperature=0, max_tokens=8, logprobs=True,
+        top_logprobs=2,
+    )  # fmt: skip
+    asked: Any = {
+        "model": MODEL, "input": "Hello", "temperature": 0, "max_output_tokens": 8, "top_logprobs": 2,
+        "include": ["message.output_text.logprobs"],
+    }  # fmt: skip
+    response = client.responses.create(**asked)
+    message: Any = response.output[0]
+    told = [each.model_dump() for each in message.content[0].logprobs]
+    assert chat.choices[0].logprobs is not None
+    expected = [each.model_dump() for each in chat.choices[0].logprobs.content or ()]
+    assert told == expected[: len(told)], "a token that shows no text is not told"
+    assert len(told) >= 7
+    assert "".join(each["token"] for each in told) == response.output_text
+    events = list(client.responses.create(stream=True, **asked))
+    deltas = [event for event in events if event.type == "response.output_text.delta"]
+    assert [each.token for event in deltas for each in event.logprobs] == [each["token"] for each in told]
+    done: Any = next(event for event in events if event.type == "response.output_text.done")
+    assert [each.logprob for each in done.logprobs] == [each["logprob"] for each in told]

@@ -27,6 +27,7 @@ from penstock._core import (
     Opening,
     Vocabulary,
 )
+from penstock.output_options import OutputOptions
 
 
 @cache
@@ -271,3 +272,46 @@ def test_a_receipt_tells_what_the_stream_came_to() -> None:
     waiting = hub.cancel(open_stream(hub))
     assert waiting is not None
     assert (waiting.time_to_first_token_s, waiting.finish_reason) == (None, "abort")
+
+
+def logprobs_of(num_tokens: int, num_top: int = 2) -> SimpleNamespace:
+    """Columns for so many tokens: the place is the number, and the likeliest are the tokens 0, 1, ..."""
+    return SimpleNamespace(
+        sampled=array("f", [-float(place) for place in range(num_tokens)]),
+        top_ids=array("i", list(range(num_top)) * num_tokens),
+        top=array("f", [-0.5] * num_top * num_tokens),
+    )
+
+
+def test_logprobs_of_a_step_and_of_a_prompt_are_told() -> None:
+    _, vocabulary, hub, _ = parts("byte level")
+    asked = OutputOptions(logprobs=1, echo=True)
+    prompts: list[tuple[list[int], str | None]] = [([65, 66, 67], None)]
+    key = open_stream(hub, is_streamed=False, output=asked, prompts=prompts)
+    columns = SimpleNamespace(row_key=key, start=0, **vars(logprobs_of(2)))
+    gauges = {"num_running": 1, "num_waiting": 0, "num_pages_in_use": 0}
+    output = SimpleNamespace(
+        ids=array("i", [68, 69]), ends=bytes([END_LENGTH]), logprobs=logprobs_of(2), prompt_columns=(columns,)
+    )
+    hub.push_step(array("Q", [key]), output, **gauges)
+    choice = json.loads(hub.take(key)[0])["choices"][0]
+    assert choice["logprobs"]["token_logprobs"] == [None, 0.0, -1.0, 0.0, -1.0]
+    assert choice["text"] == vocabulary.decode([65, 66, 67, 68, 69])
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"logprobs": logprobs_of(3)},
+        {"logprobs": SimpleNamespace(**vars(logprobs_of(2)) | {"top": array("f", [0.0])})},
+        {"prompt_columns": (SimpleNamespace(row_key=1, start=0, **vars(logprobs_of(2)) | {"top": array("f")}),)},
+        {"logprobs": SimpleNamespace(**vars(logprobs_of(2)) | {"sampled": array("d", [0.0, 0.0])})},
+    ],
+)
+def test_logprobs_that_do_not_fit_are_refused(columns: dict[str, Any]) -> None:
+    _, _, hub, _ = parts("byte level")
+    key = open_stream(hub)
+    output = SimpleNamespace(ids=array("i", [1, 2]), ends=bytes([END_NONE]), **columns)
+    with pytest.raises(ValueError, match=r"fit|sampled"):
+        hub.push_step(array("Q", [key]), output, num_running=1, num_waiting=0, num_pages_in_use=0)
+    assert hub.cancel(key)

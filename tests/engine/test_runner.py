@@ -207,7 +207,7 @@ def test_progress_counts_the_programs(loaded: tuple[JaxRunner, list[str]]):
     _, progress = loaded
     assert progress[0] == "loading weights"
     assert (
-        progress[-1] == "compiled 13/13"
+        progress[-1] == "compiled 15/15"
     )  # an empty state; rules; spans of 16, 32 and their scores; 1, 4, 6 rows by 1 and 4 tokens
 
 

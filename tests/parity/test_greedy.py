@@ -53,8 +53,8 @@ def test_after_others_were_dropped_in_its_slot_and_pages(name: str, load_golden)
 
 
 def test_the_accelerators_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Fixed trip counts, pages of 64 and a greedy variant, as on a GPU, but on the CPU and in float32. The block table
-    is one block: jax 0.10.2 computes its sums wrongly unless `compiler_options` are those of the CPU."""
+    """Fixed trip counts, pages of 64 and every variant of the sampler, as on a GPU, but on the CPU and in float32. The
+    block table is one block: jax 0.10.2 computes its sums wrongly unless `compiler_options` are those of the CPU."""
     options = PLATFORMS["cpu"].compiler_options
     platform = replace(PLATFORMS["gpu"], dtype="float32", tokens_per_dispatch=1, compiler_options=options)
     monkeypatch.setitem(PLATFORMS, "cpu", platform)
@@ -64,3 +64,11 @@ def test_the_accelerators_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert driver.finish([driver.start(prompt.ids, max_new=NUM_TOKENS)]) == [prompt.greedy], prompt.name
     sampled = [driver.finish([driver.start(prompt.ids, max_new=9, sampling=SAMPLED)]) for _ in range(2)]
     assert sampled[0] == sampled[1] != [prompt.greedy[:9]]
+    first = prompt.greedy[0]
+    ruled = SamplingParams(temperature=0.0, logit_bias={first: -100.0}, repetition_penalty=1.2, logprobs=1)
+    live = driver.start(prompt.ids, max_new=9, sampling=ruled)
+    (tokens,) = driver.finish([live])
+    assert first not in tokens
+    output, row = live.outputs[0]
+    assert output.logprobs.top_ids[row, 0, 0] == first
+    assert output.logprobs.ranks[row, 0] > 1

@@ -1,4 +1,4 @@
-"""Texts that may not be made, as tokens. The rule is written out plainly here, over the golden tokenizer."""
+"""Texts that may not be made, as tokens of the golden tokenizer."""
 
 from pathlib import Path
 
@@ -18,13 +18,12 @@ def tokenizer() -> Tokenizer:
 
 
 def test_a_word_is_banned_at_the_start_and_after_a_space(tokenizer: Tokenizer) -> None:
-    for word in ("the", "  return", "notaword", "é", "</think>", "class method"):
-        expected: list[tuple[int, ...]] = []
+    for word in ("the", "  return", "notaword", "é", "</think>", "class method", "ills"):
+        banned = bad_word_ids(tokenizer, [word])
         for prefix in ("", " "):
             ids = tuple(tokenizer.encode(prefix + word.lstrip(), add_special_tokens=False).ids)
-            if not prefix or ids[1:] != expected[-1]:
-                expected.append(ids)
-        assert bad_word_ids(tokenizer, [word]) == tuple(expected), word
+            assert any(ids[-len(form) :] == form for form in banned), (word, prefix)
+        assert len(banned) == len(set(banned)) <= 2
     both = bad_word_ids(tokenizer, ["the"])
     assert [tokenizer.decode(list(ids)) for ids in both] == ["the", " the"]
 

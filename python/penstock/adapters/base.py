@@ -94,7 +94,7 @@ class TokenEngineAdapter(InferenceEngineAdapter, Engine):
     def name(self) -> str:
         return self.model_name
 
-    @property
+    @cached_property
     def abilities(self) -> Abilities:  # type: ignore[override]  # follows from the prompt's template
         return Abilities(
             chat=self.prompt.has_chat_template,
@@ -137,13 +137,8 @@ class TokenEngineAdapter(InferenceEngineAdapter, Engine):
         return is_quick(request)
 
     def read_prompts(self, request: PromptRequest) -> tuple[Prompt, ...]:
-        if (
-            isinstance(request, ChatCompletionRequest)
-            and request.has_tools
-            and request.tool_use.is_required
-            and not self.abilities.json
-        ):
-            raise ApiError("unsupported_parameter", "'tool_choice' cannot require a call yet.", param="tool_choice")
+        if isinstance(request, ChatCompletionRequest) and request.has_tools and not self.abilities.json:
+            _check_may_choose(request)
         return read_token_prompts(self.prompt, request, self._thought_markers)
 
     @cached_property
@@ -165,3 +160,9 @@ class TokenEngineAdapter(InferenceEngineAdapter, Engine):
 
     def check_ids(self, ids: Sequence[int], *, param: str) -> None:
         self.prompt.check_vocabulary(ids, param=param)
+
+
+def _check_may_choose(request: ChatCompletionRequest) -> None:
+    if request.tool_use.is_required:
+        problem = "'tool_choice' cannot require a call of this model."
+        raise ApiError("unsupported_parameter", problem, param="tool_choice")

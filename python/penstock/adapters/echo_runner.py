@@ -14,6 +14,7 @@ import numpy as np
 from penstock.engine.interface import END_LENGTH, END_STOP, Capacity, Join, StepOutput, StepPlan, Yields
 from penstock.engine.row_parameters import ROW_LAYOUT
 
+_TOKEN = Yields.TOKEN
 _MAX_TOKENS = ROW_LAYOUT.slices["max_tokens"].start
 
 #: From row keys, uint64 [B], how many of them are wanted and how many seconds they may be waited for, to which of them
@@ -72,7 +73,7 @@ class EchoRunner:
         self._limits = np.zeros(self.capacity.num_slots, np.int32)
 
     def dispatch(self, plan: StepPlan) -> EchoStep:
-        if any(span.yields > Yields.TOKEN for span in plan.spans):
+        if any(span.yields > _TOKEN for span in plan.spans):
             raise NotImplementedError("The echo engine gives tokens only.")
         return EchoStep(self, plan)
 
@@ -90,7 +91,7 @@ class EchoRunner:
         masks: np.ndarray | None = None,
     ) -> StepOutput:
         """The next tokens of each row that may have some, up to its limit."""
-        made, limits = self._num_made[slots], self._limits[slots]
+        made, limits = self._num_made.take(slots), self._limits.take(slots)
         gets = np.minimum(limits - made, num_tokens) * may_have  # int32 [B]: how many
         columns = np.arange(num_tokens, dtype=np.int32)
         ids = self._tokens.take(made[:, None] + columns, mode="wrap")
@@ -99,7 +100,7 @@ class EchoRunner:
         if gets.min(initial=num_tokens) < num_tokens:
             ids[columns >= gets[:, None]] = -1
         made += gets
-        self._num_made[slots] = made
+        self._num_made.put(slots, made)
         ends = np.zeros(len(slots), np.uint8)
         is_over = made >= limits
         if is_over.any():
@@ -152,7 +153,7 @@ class EchoStep:
             may_have = runner.wait_for_rows(plan.row_keys, is_joined=False)
             return runner.next_tokens(slots, may_have, plan.tokens_per_dispatch, masks=masks)
         runner.join(plan.joins)
-        new_slots = [span.slot for span in plan.spans if Yields.TOKEN in span.yields]
+        new_slots = [span.slot for span in plan.spans if span.yields == _TOKEN]
         num_new = len(new_slots)
         of_new, of_rest = (None, None) if masks is None else (masks[:num_new], masks[num_new:])
         first = runner.next_tokens(np.array(new_slots, np.int32), True, masks=of_new)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -51,7 +52,7 @@ class JaxEngine(ScheduledEngine):
         self._runner: JaxRunner | None = None
         self._num_compiles_counted = 0
 
-    @property
+    @cached_property
     def abilities(self) -> Abilities:  # type: ignore[override]  # as the base has it
         return replace(super().abilities, logprobs=True, penalties=True, logit_bias=True)
 

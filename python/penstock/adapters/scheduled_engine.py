@@ -18,6 +18,8 @@ from penstock.prompt import PromptEncoder
 from penstock.protocol import StructuredOutput
 from penstock.scheduler.scheduler import Scheduler
 
+_READY = EngineState.READY
+
 
 class ScheduledEngine(TokenEngineAdapter):
     """See the module.
@@ -45,7 +47,7 @@ class ScheduledEngine(TokenEngineAdapter):
     def model_name(self) -> str:
         return self._model_name
 
-    @property
+    @cached_property
     def abilities(self) -> Abilities:  # type: ignore[override]  # as of the base
         return replace(super().abilities, json=True)
 
@@ -81,7 +83,7 @@ class ScheduledEngine(TokenEngineAdapter):
 
     def submit(self, request: GenerationRequest) -> None:
         state, scheduler = self._thread.state, self._thread.scheduler
-        if state is EngineState.READY and scheduler is not None:
+        if state is _READY and scheduler is not None:
             scheduler.submit(request)
         elif state is EngineState.LOADING:
             raise ApiError("model_loading", f"The model is loading: {self._thread.detail or 'just begun'}.")

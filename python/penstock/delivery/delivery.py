@@ -112,7 +112,7 @@ class Delivery(Response):
         self._request.receipt = receipt or self._request.receipt
 
     async def _hand_over(self, receipt: _core.Receipt | None) -> None:
-        if self.keep is not None and receipt is not None and (record := receipt.record) is not None:
+        if self.keep is not None and receipt is not None and (record := receipt.take_record()) is not None:
             await self.keep(record)
 
     def _forget(self) -> None:

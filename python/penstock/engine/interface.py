@@ -94,7 +94,7 @@ class TokenRules:
     prompt_ids: np.ndarray
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)  # not frozen: that takes five times as long to make
 class Join:
     """A sequence takes a slot, whatever the slot held before. Its first span is in the same plan.
 
@@ -108,7 +108,7 @@ class Join:
     rules: TokenRules | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)  # not frozen: that takes five times as long to make
 class Span:
     """Consecutive tokens of one sequence's prompt.
 
@@ -127,7 +127,7 @@ class Span:
     row_key: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)  # not frozen: that takes five times as long to make
 class BlockTableChange:
     """Entries `first` to `first + n` of a slot's block table become `pages`. The slot has a span in the same plan, or
     decodes in it (then at most MAX_TABLE_CHANGES_PER_ROW entries of each group change).

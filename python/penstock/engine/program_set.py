@@ -60,10 +60,10 @@ class ProgramKey:
     """Names one program.
 
     Attributes:
-        kind: "fresh", "rules", "score", "prefill", "first" or "decode".
-        size: prefill and score: tokens; first: 1; decode: rows.
+        kind: "fresh", "rules", "score", "prefill", "head", "sample", "advance" or "decode".
+        size: prefill and score: tokens; head: 1; sample, advance and decode: rows.
         num_steps: decode: tokens per row.
-        variant: first and decode: how much of the sampler it has.
+        variant: sample and decode: how much of the sampler it has.
     """
 
     kind: str
@@ -86,6 +86,12 @@ def decode_buckets(num_slots: int) -> tuple[int, ...]:
     return (1,) if num_slots == 1 else (1, *_doubling(4, num_slots, factor=2))
 
 
+def sample_buckets(num_slots: int) -> tuple[int, ...]:
+    """Row counts of samplers that are programs of their own: 1, then 8 and fourfold. Compiling the sampler takes longer
+    than compiling a small model, running it on rows of padding is little beside the model."""
+    return (1,) if num_slots == 1 else (1, *_doubling(8, num_slots, factor=4))
+
+
 def _doubling(first: int, last: int, *, factor: int) -> tuple[int, ...]:
     sizes = []
     while first < last:
@@ -94,14 +100,26 @@ def _doubling(first: int, last: int, *, factor: int) -> tuple[int, ...]:
     return (*sizes, last)
 
 
+def is_split(num_steps: int, config: ProgramConfig) -> bool:
+    """Decode is two programs, "advance" and "sample": where a dispatch is cheap and a sampler with its branches is slow
+    to compile, so that fewer samplers than row counts are wanted. Several tokens per row need one program."""
+    return config.is_dynamic and num_steps == 1
+
+
 def program_keys(capacity: Capacity, config: ProgramConfig) -> list[ProgramKey]:
     """Every program, smallest first."""
-    prefill_sizes = prefill_buckets(capacity.max_prefill_tokens)
-    shapes = [("first", 1, 1)]
-    for num_steps in sorted({1, capacity.tokens_per_dispatch}):
-        shapes += [("decode", size, num_steps) for size in decode_buckets(capacity.num_slots)]
-    keys = [ProgramKey("fresh"), ProgramKey("rules")]
+    prefill_sizes, num_slots = prefill_buckets(capacity.max_prefill_tokens), capacity.num_slots
+    keys = [ProgramKey("fresh"), ProgramKey("rules"), ProgramKey("head", 1)]
     keys += [ProgramKey(kind, size) for size in prefill_sizes for kind in ("prefill", "score")]
+    shapes: list[tuple[str, int, int]] = []
+    samples: tuple[int, ...] = (1,)
+    for num_steps in sorted({1, capacity.tokens_per_dispatch}):
+        if is_split(num_steps, config):
+            samples = sample_buckets(num_slots)
+            keys += [ProgramKey("advance", size) for size in decode_buckets(num_slots)]
+        else:
+            shapes += [("decode", size, num_steps) for size in decode_buckets(num_slots)]
+    shapes += [("sample", size, 1) for size in samples]
     keys += [ProgramKey(*shape, variant) for shape in shapes for variant in config.variants]
     return sorted(keys, key=lambda key: key.size * key.num_steps)
 
@@ -119,9 +137,9 @@ def span_layout(num_tokens: int, config: ProgramConfig) -> Layout:
     )  # fmt: skip
 
 
-def first_layout() -> Layout:
-    """The packed array of the program that makes a sequence's first token."""
-    return Layout.of(slot=1, has_masks=1)
+def sample_layout(num_rows: int) -> Layout:
+    """The packed array of a sample program. Parts: slots, `num_slots` for padding; has_masks."""
+    return Layout.of(slots=num_rows, has_masks=1)
 
 
 def decode_layout(num_rows: int, config: ProgramConfig) -> Layout:

@@ -13,7 +13,15 @@ from penstock.engine.interface import Yields
 from penstock.engine.logit_rules import RowRules, RuleState, empty_rules, put_rules
 from penstock.engine.logprobs import COLUMNS, logprob_words
 from penstock.engine.next_token import next_tokens
-from penstock.engine.program_set import ProgramConfig, ProgramKey, decode_layout, first_layout, join_layout, span_layout
+from penstock.engine.program_set import (
+    ProgramConfig,
+    ProgramKey,
+    decode_layout,
+    join_layout,
+    sample_buckets,
+    sample_layout,
+    span_layout,
+)
 from penstock.engine.row_parameters import Variant
 from penstock.engine.state import SlotState, change_tables, empty_state, put_join, put_progress, put_start, take_rows
 from penstock.layers.attention import TokenPlaces
@@ -25,26 +33,48 @@ SCORE_BLOCK = 64
 
 def program(key: ProgramKey, config: ProgramConfig, weights: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     """The jitted function of a key, and the shapes to lower it with. `weights`: the tree, of arrays or shapes."""
+    body, donated, shapes = _bodies(key, config, weights)[key.kind]
+    return jax.jit(body, donate_argnums=donated), shapes
+
+
+def _bodies(
+    key: ProgramKey, config: ProgramConfig, weights: Any
+) -> dict[str, tuple[Callable[..., Any], tuple[int, ...], tuple[Any, ...]]]:
+    """For each kind its function, the numbers of its donated arguments and the shapes of all."""
     caches, state, rules = _fresh_shapes(config)
-    if key.kind == "fresh":
-        return jax.jit(partial(fresh, config=config)), ()
-    if key.kind == "rules":
-        packed = _shape(join_layout(config).num_words)
-        return jax.jit(partial(join_rules, config=config), donate_argnums=0), (rules, packed)
-    if key.kind == "score":
-        hidden = _shape(1, key.size, config.spec.hidden_size, dtype=config.cache_dtype)
-        return jax.jit(partial(score_prompt, config=config)), (weights, hidden, _shape(key.size))
-    if key.kind == "prefill":
-        shapes = (weights, caches, state, _shape(span_layout(key.size, config).num_words))
-        return jax.jit(partial(prefill, config=config, num_tokens=key.size), donate_argnums=(1, 2)), shapes
-    masks = _shape(key.size, config.num_mask_words, dtype=jnp.uint32)
-    if key.kind == "first":
-        last = _shape(1, config.spec.hidden_size, dtype=config.cache_dtype)
-        body = partial(first, config=config, variant=key.variant)
-        return jax.jit(body, donate_argnums=(1, 2)), (weights, state, rules, last, _shape(2), masks)
-    packed = _shape(decode_layout(key.size, config).num_words)
-    steps = partial(decode, config=config, num_rows=key.size, num_steps=key.num_steps, variant=key.variant)
-    return jax.jit(steps, donate_argnums=(1, 2, 3)), (weights, caches, state, rules, packed, masks)
+    hidden, vocab, size, dtype = config.spec.hidden_size, config.spec.vocab_size, key.size, config.cache_dtype
+    masks = _shape(size, config.num_mask_words, dtype=jnp.uint32)
+    of_decode = _shape(decode_layout(size, config).num_words)
+    return {
+        "fresh": (partial(fresh, config=config), (), ()),
+        "rules": (partial(join_rules, config=config), (0,), (rules, _shape(join_layout(config).num_words))),
+        "score": (
+            partial(score_prompt, config=config),
+            (),
+            (weights, _shape(1, size, hidden, dtype=dtype), _shape(size)),
+        ),
+        "prefill": (
+            partial(prefill, config=config, num_tokens=size),
+            (1, 2),
+            (weights, caches, state, _shape(span_layout(size, config).num_words)),
+        ),
+        "head": (partial(logits, spec=config.spec), (), (weights, _shape(size, hidden, dtype=dtype))),
+        "sample": (
+            partial(sample, config=config, num_rows=size, variant=key.variant),
+            (0, 1),
+            (state, rules, _shape(size, vocab, dtype=jnp.float32), _shape(sample_layout(size).num_words), masks),
+        ),
+        "advance": (
+            partial(advance, config=config, num_rows=size),
+            (1, 2),
+            (weights, caches, state, of_decode),
+        ),
+        "decode": (
+            partial(decode, config=config, num_rows=size, num_steps=key.num_steps, variant=key.variant),
+            (1, 2, 3),
+            (weights, caches, state, rules, of_decode, masks),
+        ),
+    }
 
 
 def program_trees(key: ProgramKey, config: ProgramConfig, weights: Any) -> tuple[Any, Any]:
@@ -56,7 +86,9 @@ def program_trees(key: ProgramKey, config: ProgramConfig, weights: Any) -> tuple
         "rules": ((rules, 0), rules),
         "score": ((weights, 0, 0), 0),
         "prefill": ((weights, caches, state, 0), (0, 0, caches, state)),
-        "first": ((weights, state, rules, 0, 0, 0), (0, columns, state, rules)),
+        "head": ((weights, 0), 0),
+        "sample": ((state, rules, 0, 0, 0), (0, columns, state, rules)),
+        "advance": ((weights, caches, state, 0), (0, caches, state)),
         "decode": ((weights, caches, state, rules, 0, 0), (0, columns, caches, state, rules)),
     }
     arguments, result = trees[key.kind]
@@ -64,7 +96,7 @@ def program_trees(key: ProgramKey, config: ProgramConfig, weights: Any) -> tuple
 
 
 def _shape(*sizes: int, dtype: Any = jnp.int32) -> Any:
-    return jax.eval_shape(partial(jnp.zeros, sizes, dtype))
+    return jax.ShapeDtypeStruct(sizes, dtype)  # type: ignore[no-untyped-call]  # jax has no types here
 
 
 @cache
@@ -91,14 +123,14 @@ def prefill(
     weights: Weights, caches: Caches, state: SlotState, packed: jax.Array, *, config: ProgramConfig, num_tokens: int
 ) -> tuple[jax.Array, jax.Array, Caches, SlotState]:
     """One span of one sequence: stores its keys and values. After one that yields a token its slot is active, and
-    `first` makes that token. The sampler is no part of this: it would be most of the program, for every bucket, and
-    spans in the midst of a prompt need no logits at all.
+    `logits` and `sample` make that token. They are no part of this: the sampler would be most of the program, for every
+    bucket, and spans in the midst of a prompt need no logits at all.
 
     Args:
         packed: int32, of `span_layout`.
 
     Returns:
-        The hidden states [1, num_tokens, D] for `score_prompt`; that of the last real token [1, D] for `first`; and
+        The hidden states [1, num_tokens, D] for `score_prompt`; that of the last real token [1, D] for `logits`; and
         the donated arrays.
     """
     parts = span_layout(num_tokens, config).parts(packed)
@@ -119,35 +151,60 @@ def prefill(
     return hidden, last, caches, state
 
 
-def first(  # noqa: PLR0917 - as the compiled programs are called
-    weights: Weights,
+def advance(
+    weights: Weights, caches: Caches, state: SlotState, packed: jax.Array, *, config: ProgramConfig, num_rows: int
+) -> tuple[jax.Array, Caches, SlotState]:
+    """The first half of a step of decode, for `sample`.
+
+    Args:
+        packed: int32, of `decode_layout`.
+
+    Returns:
+        Logits, float32 [the bucket of `sample`, V], those of padding 0; and the donated arrays.
+    """
+    parts = decode_layout(num_rows, config).parts(packed)
+    state = change_tables(state, parts["entries"], parts["pages"])
+    scores, caches = _scores(weights, caches, take_rows(state, parts["slots"]), config=config)
+    size = next(bucket for bucket in sample_buckets(config.num_slots) if bucket >= num_rows)
+    return jnp.pad(scores, ((0, size - num_rows), (0, 0))), caches, state
+
+
+def sample(
     state: SlotState,
     rules: RuleState,
-    last: jax.Array,
+    scores: jax.Array,
     packed: jax.Array,
     masks: jax.Array,
     *,
     config: ProgramConfig,
+    num_rows: int,
     variant: Variant,
 ) -> tuple[jax.Array, jax.Array | None, SlotState, RuleState]:
-    """The token after a prompt.
+    """A token for each slot: the second half of decode, and the token after a prompt.
 
     Args:
-        last: [1, D], of `prefill`.
-        packed: int32, of `first_layout`.
-        masks: uint32 [1, ceil(V / 32)], read where `packed` says so and the program has the whole sampler.
+        scores: float32 [num_rows, V], of `advance` or `logits`.
+        packed: int32, of `sample_layout`.
+        masks: uint32 [num_rows, ceil(V / 32)], read where `packed` says so and the program has the whole sampler.
 
     Returns:
-        int32 [1, 2], the sampled id (-1 for none) and how the row ended; int32 [1, 1, COLUMNS.num_words] of a program
-        with the whole sampler; and the donated arrays.
+        int32 [num_rows, 2], the sampled id (-1 for none) and how the row ended; int32 [num_rows, 1, COLUMNS.num_words]
+        of a program with the whole sampler; and the donated arrays.
     """
-    parts = first_layout().parts(packed)
-    slot, rows = parts["slot"], take_rows(state, parts["slot"])
-    scores = logits(weights, last, spec=config.spec)
-    of_rows = RowRules(rules, slot, rows.recent, masks, parts["has_masks"][0] != 0)
+    parts = sample_layout(num_rows).parts(packed)
+    slots, rows = parts["slots"], take_rows(state, parts["slots"])
+    of_rows = RowRules(rules, slots, rows.recent, masks, parts["has_masks"][0] != 0)
     new = next_tokens(scores, rows, of_rows, variant=variant, is_dynamic=config.is_dynamic)
     columns = None if new.columns is None else new.columns[:, None]
-    return jnp.stack([new.ids, new.ends], axis=1), columns, put_progress(state, slot, new.rows), new.rules
+    return jnp.stack([new.ids, new.ends], axis=1), columns, put_progress(state, slots, new.rows), new.rules
+
+
+def _scores(weights: Weights, caches: Caches, rows: SlotState, *, config: ProgramConfig) -> tuple[jax.Array, Caches]:
+    """Logits, float32 [B, V], after each row's newest token, which is stored."""
+    places = TokenPlaces(rows.position[:, None], tuple(rows.block_tables), rows.is_active[:, None])
+    tokens = rows.last_token[:, None]
+    hidden, caches = forward(weights, caches, tokens, places, spec=config.spec, attention=config.attention)
+    return logits(weights, hidden[:, 0], spec=config.spec), caches
 
 
 def decode(  # noqa: PLR0917 - as the compiled programs are called
@@ -167,7 +224,7 @@ def decode(  # noqa: PLR0917 - as the compiled programs are called
 
     Args:
         packed: int32, of `decode_layout`.
-        masks: uint32 [num_rows, ceil(V / 32)], as in `first`.
+        masks: uint32 [num_rows, ceil(V / 32)], as in `sample`.
 
     Returns:
         int32 [num_rows, num_steps + 1], the ids (-1 for none) and how each row ended; int32 [num_rows, num_steps,
@@ -179,10 +236,7 @@ def decode(  # noqa: PLR0917 - as the compiled programs are called
 
     def step(carry: tuple[Caches, SlotState, RuleState], _: None) -> tuple[tuple[Caches, SlotState, RuleState], Any]:
         caches, rows, rules = carry
-        places = TokenPlaces(rows.position[:, None], tuple(rows.block_tables), rows.is_active[:, None])
-        tokens = rows.last_token[:, None]
-        hidden, caches = forward(weights, caches, tokens, places, spec=config.spec, attention=config.attention)
-        scores = logits(weights, hidden[:, 0], spec=config.spec)
+        scores, caches = _scores(weights, caches, rows, config=config)
         of_rows = RowRules(rules, slots, rows.recent, masks, has_masks)
         new = next_tokens(scores, rows, of_rows, variant=variant, is_dynamic=config.is_dynamic)
         return (caches, new.rows, new.rules), (new.ids, new.ends, new.columns)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from dataclasses import fields
 from enum import IntEnum
+from operator import attrgetter
 
 import numpy as np
 
@@ -23,9 +24,11 @@ _OF_THE_SEQUENCE = {
     "uses": RowParameter("int32", RowUse.NOTHING),
 }
 
-ROW_PARAMETERS: dict[str, RowParameter] = {
+_OF_THE_SAMPLING: dict[str, RowParameter] = {
     field.name: field.metadata["row"] for field in fields(SamplingParams) if "row" in field.metadata
-} | _OF_THE_SEQUENCE
+}
+
+ROW_PARAMETERS = _OF_THE_SAMPLING | _OF_THE_SEQUENCE
 
 ROW_LAYOUT = Layout.of(**{name: parameter.size for name, parameter in ROW_PARAMETERS.items()})
 ROW_SIZE = ROW_LAYOUT.num_words
@@ -40,9 +43,14 @@ def _neutral_row() -> np.ndarray:
 
 NEUTRAL_ROW = _neutral_row()
 
-_NEUTRAL = {name: (parameter.neutral,) * parameter.size for name, parameter in ROW_PARAMETERS.items()}
 _CODES = {"int32": "i", "uint32": "I", "float32": "f"}
 _WORDS = struct.Struct("=" + "".join(f"{each.size}{_CODES[each.dtype]}" for each in ROW_PARAMETERS.values()))
+
+
+# A row is packed for every request: its values are read by one call.
+_of_the_sampling = attrgetter(*_OF_THE_SAMPLING)
+_DRAWS = [(place, each.neutral) for place, each in enumerate(_OF_THE_SAMPLING.values()) if each.is_for_draws]
+_NO_STOP_IDS = (-1,) * MAX_STOP_IDS
 
 
 def pack_row(sampling: SamplingParams, *, rng_key: tuple[int, int], stop_ids: tuple[int, ...]) -> np.ndarray:
@@ -50,17 +58,15 @@ def pack_row(sampling: SamplingParams, *, rng_key: tuple[int, int], stop_ids: tu
 
     `max_tokens` is set, `stop_ids` at most MAX_STOP_IDS.
     """
-    of_the_sequence = {"rng_key": rng_key, "stop_ids": stop_ids, "uses": (RowUse.of(sampling),)}
-    is_greedy = sampling.is_greedy
-    words: list[float] = []
-    for name, parameter in ROW_PARAMETERS.items():
-        if parameter.is_for_draws and is_greedy:
-            words += _NEUTRAL[name]
-        elif name in of_the_sequence:
-            words += of_the_sequence[name]
-            words += _NEUTRAL[name][len(of_the_sequence[name]) :]
-        else:
-            words.append(getattr(sampling, name))
+    words: list[float] = list(_of_the_sampling(sampling))
+    if sampling.is_greedy:
+        rng_key = (0, 0)
+        for place, neutral in _DRAWS:
+            words[place] = neutral
+    words += rng_key
+    words += stop_ids
+    words += _NO_STOP_IDS[len(stop_ids) :]
+    words.append(RowUse.of(sampling))
     return np.frombuffer(_WORDS.pack(*words), np.int32)
 
 

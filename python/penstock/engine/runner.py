@@ -36,9 +36,11 @@ from penstock.engine.program_set import (
     ProgramKey,
     decode_buckets,
     decode_layout,
+    is_split,
     join_layout,
     prefill_buckets,
     program_keys,
+    sample_buckets,
     span_layout,
 )
 from penstock.engine.program_store import ProgramStore
@@ -64,9 +66,10 @@ class JaxRunner:
         self._programs = programs
         self._prefill_buckets = prefill_buckets(capacity.max_prefill_tokens)
         self._decode_buckets = decode_buckets(capacity.num_slots)
+        self._sample_buckets = sample_buckets(capacity.num_slots)
         self._variants = np.zeros(capacity.num_slots, np.int8)  # the least that serves each slot
         self._asks_logprobs = np.zeros(capacity.num_slots, bool)
-        self._no_masks = {size: _no_masks(size, config) for size in {1, *self._decode_buckets}}
+        self._no_masks = {size: _no_masks(size, config) for size in {*self._decode_buckets, *self._sample_buckets}}
         self._packed_slots: tuple[np.ndarray, np.ndarray] | None = None  # of the last decode, and as it was packed
         self._caches: Any
         self._state: Any
@@ -161,13 +164,19 @@ class JaxRunner:
 
     def _first(self, slot: int, last: jax.Array, mask: np.ndarray | None) -> RowsResult:
         """The token after a prompt whose last hidden state is `last`."""
-        key = ProgramKey("first", 1, variant=self._variant(self._variants[slot], mask))
-        packed = np.array([slot, mask is not None], np.int32)  # as `first_layout`
-        masks = self._no_masks[1] if mask is None else mask
+        scores = self._programs[ProgramKey("head", 1)](self._weights, last)
+        return self._sample(np.array([slot], np.int32), scores, mask)
+
+    def _sample(self, slots: np.ndarray, scores: jax.Array, masks: np.ndarray | None) -> RowsResult:
+        """A token for each slot, by its logits; `scores` has rows of padding below."""
+        size = len(scores)
+        packed = np.full(size + 1, self.capacity.num_slots, np.int32)  # as `sample_layout`
+        packed[: len(slots)], packed[size] = slots, masks is not None
+        key = ProgramKey("sample", size, variant=self._variant(self._variants[slots].max(), masks))
         ids, columns, self._state, self._rules = self._programs[key](
-            self._weights, self._state, self._rules, last, packed, masks
+            self._state, self._rules, scores, packed, self._whole_masks(masks, size)
         )
-        return RowsResult(ids, 1, columns if self._asks_logprobs[slot] else None)
+        return RowsResult(ids, len(slots), columns if self._asks_logprobs[slots].any() else None)
 
     def _score(self, span: Span, hidden: jax.Array) -> PromptResult:
         """Logprobs of the tokens that follow those of a span."""
@@ -182,13 +191,22 @@ class JaxRunner:
         self, slots: np.ndarray, tokens: int, changes: list[BlockTableChange], masks: np.ndarray | None
     ) -> RowsResult:
         size = next(bucket for bucket in self._decode_buckets if bucket >= len(slots))
+        if is_split(tokens, self._config):
+            packed = self._pack_decode(slots, size, changes, has_masks=False)
+            scores, self._caches, self._state = self._programs[ProgramKey("advance", size)](
+                self._weights, self._caches, self._state, packed
+            )
+            return self._sample(slots, scores, masks)
         key = ProgramKey("decode", size, tokens, self._variant(self._variants[slots].max(), masks))
         packed = self._pack_decode(slots, size, changes, has_masks=masks is not None)
-        whole = self._no_masks[size] if masks is None else _padded(masks, size)
         ids, columns, self._caches, self._state, self._rules = self._programs[key](
-            self._weights, self._caches, self._state, self._rules, packed, whole
+            self._weights, self._caches, self._state, self._rules, packed, self._whole_masks(masks, size)
         )
         return RowsResult(ids, len(slots), columns if self._asks_logprobs[slots].any() else None)
+
+    def _whole_masks(self, masks: np.ndarray | None, num_rows: int) -> jax.Array | np.ndarray:
+        """`masks` for all rows of a program; those beyond the step's are of no slot."""
+        return self._no_masks[num_rows] if masks is None else np.pad(masks, ((0, num_rows - len(masks)), (0, 0)))
 
     def _variant(self, of_rows: int, masks: np.ndarray | None) -> Variant:
         return Variant.FULL if self._config.is_dynamic or masks is not None else Variant(of_rows)
@@ -230,11 +248,6 @@ def _no_masks(num_rows: int, config: ProgramConfig) -> jax.Array:
     masks = np.full((num_rows, config.num_mask_words), 0xFFFFFFFF, np.uint32)
     on_device: jax.Array = jax.device_put(masks, jax.devices()[0])
     return on_device
-
-
-def _padded(masks: np.ndarray, num_rows: int) -> np.ndarray:
-    """`masks` for all rows of a program; those beyond the step's are of no slot."""
-    return np.pad(masks, ((0, num_rows - len(masks)), (0, 0)))
 
 
 def _refuse_unbuilt(plan: StepPlan) -> None:

@@ -33,16 +33,17 @@ class RowUse(IntFlag):
     @classmethod
     def of(cls, sampling: SamplingParams) -> RowUse:
         """What these parameters ask for."""
-        asked = {
-            cls.PENALTIES: sampling.has_penalty,
-            cls.LOGIT_BIAS: bool(sampling.logit_bias),
-            cls.ALLOWED_IDS: bool(sampling.allowed_token_ids),
-            cls.BAD_WORDS: bool(sampling.bad_word_ids),
-            cls.LOGPROBS: sampling.needs_logprobs,
-        }
-        return cls(sum(use for use, is_asked in asked.items() if is_asked))
+        asked = (
+            sampling.has_penalty, sampling.logit_bias, sampling.allowed_token_ids, sampling.bad_word_ids,
+            sampling.needs_logprobs,
+        )  # fmt: skip
+        if not any(asked):  # nearly all
+            return _NOTHING
+        return cls(sum(use for use, is_asked in zip(_USES, asked, strict=True) if is_asked))
 
 
+_NOTHING = RowUse.NOTHING  # a member's look-up takes longer than all else that is asked of most rows
+_USES = (RowUse.PENALTIES, RowUse.LOGIT_BIAS, RowUse.ALLOWED_IDS, RowUse.BAD_WORDS, RowUse.LOGPROBS)
 #: Those for which `TokenRules` go down with the join.
 WITH_RULES = RowUse.PENALTIES | RowUse.LOGIT_BIAS | RowUse.ALLOWED_IDS | RowUse.BAD_WORDS
 

@@ -1,5 +1,7 @@
-"""From texts that may not be made to the sequences of tokens that the engine bans: as vLLM reads them, but for words
-that take another number of tokens after a space, which it lets pass there."""
+"""From texts that may not be made to the sequences of tokens that the engine bans.
+
+As vLLM reads them, but that it passes over a word after a space where that has another number of tokens.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,8 @@ from penstock.generation import MAX_BAD_WORD_TOKENS, MAX_BAD_WORDS
 
 
 def bad_word_ids(tokenizer: Tokenizer, words: Sequence[str]) -> tuple[tuple[int, ...], ...]:
-    """The tokens of each word as it begins a text, and as it stands within one, after a space, unless that is the same
-    after a token of its own for the space. Each form once.
+    """The tokens of each word as it begins a text, and as it stands within one, after a space, unless those end with
+    the same tokens (the space being a token of its own). Each form once.
 
     Raises:
         ApiError: "invalid_value" on more than MAX_BAD_WORDS words, or one of no tokens or too many.
@@ -24,11 +26,10 @@ def bad_word_ids(tokenizer: Tokenizer, words: Sequence[str]) -> tuple[tuple[int,
     encoded = [tuple(each.ids) for each in tokenizer.encode_batch(texts, add_special_tokens=False)]
     forms: dict[tuple[int, ...], None] = {}
     for word, begins, within in zip(words, encoded[::2], encoded[1::2], strict=True):
-        if not 0 < len(begins) <= MAX_BAD_WORD_TOKENS:
+        of_word = [begins] if within[-len(begins) :] == begins else [begins, within]
+        if not all(0 < len(form) <= MAX_BAD_WORD_TOKENS for form in of_word):
             raise _invalid(f"has {word[:40]!r}, which is {len(begins)} tokens; 1 to {MAX_BAD_WORD_TOKENS} fit")
-        forms[begins] = None
-        if within[1:] != begins and len(within) <= MAX_BAD_WORD_TOKENS:
-            forms[within] = None
+        forms |= dict.fromkeys(of_word)
     return tuple(forms)
 
 

@@ -23,8 +23,8 @@ class OutputFormats:
     reasoning: str | None = None
 
 
-#: A format, and what its templates or vocabularies hold, all of it. The first
-#: row that fits counts, so a row stands before those whose marks its own templates hold, too.
+#: A format, and what its templates or vocabularies hold, all of it. The first row that fits counts, so a row stands
+#: before those whose marks its own templates hold, too.
 _TOOL_SIGNS: tuple[tuple[str, ...], ...] = (
     ("harmony", "<|channel|>", "<|message|>", "functions"),
     ("deepseek_v32", "｜DSML｜"),

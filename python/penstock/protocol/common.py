@@ -288,7 +288,7 @@ class Limits:
 RequestT = TypeVar("RequestT", bound=GenerationBody)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Parsed(Generic[RequestT]):
     """A request that has passed the door, and the names of its fields that nothing acts on."""
 

@@ -16,9 +16,10 @@ from pydantic_core import to_json
 from penstock.errors import ApiError
 from penstock.output_options import OutputOptions
 from penstock.protocol.chat import ChatCompletionRequest
-from penstock.protocol.common import FAIL_FAST, GenerationBody, Limits, Parsed, StreamOptions, WireModel, by_kind
+from penstock.protocol.common import FAIL_FAST, GenerationBody, Limits, Parsed, StreamOptions, by_kind
 from penstock.protocol.parse import invalid, read
 from penstock.protocol.responses_items import InputItem, kind_of, messages_of, with_instructions
+from penstock.protocol.responses_options import ReasoningConfig, TextConfig, chat_response_format
 from penstock.protocol.responses_tools import chat_tool_choice, chat_tools
 from penstock.protocol.translated import to_chat
 
@@ -38,21 +39,6 @@ _EXAMPLES: list[JsonValue] = [
     {"input": "Hello!", "max_output_tokens": 16},
     {"input": [{"role": "user", "content": "Hello!"}], "max_output_tokens": 16, "stream": True},
 ]
-
-
-class TextConfig(WireModel):
-    """`text`: the form of the answer's text."""
-
-    format: dict[str, Any] | None = None
-    verbosity: Literal["low", "medium", "high"] | None = None
-
-
-class ReasoningConfig(WireModel):
-    """`reasoning`. Attributes: summary: anything: thoughts are told as a summary, whole; else as text."""
-
-    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
-    summary: Literal["auto", "concise", "detailed"] | None = None
-    generate_summary: Literal["auto", "concise", "detailed"] | None = None
 
 
 class ResponsesChat(ChatCompletionRequest):
@@ -175,7 +161,7 @@ class ResponsesRequest(GenerationBody):
             "tools": chat_tools(self.tools),
             "tool_choice": chat_tool_choice(self.tool_choice),
             "parallel_tool_calls": self.parallel_tool_calls,
-            "response_format": _response_format(text.format),
+            "response_format": chat_response_format(text.format),
             "verbosity": text.verbosity,
             "reasoning_effort": reasoning.effort,
             "stream": self.stream,
@@ -224,12 +210,3 @@ def _not_acted_on(includes: Iterable[str], truncation: str | None) -> list[str]:
     """Names, for a warning, of what is asked for and not given: other includes; and what does not fit is refused."""
     names = ["include"] if any(each != _LOGPROBS for each in includes) else []
     return names + (["truncation"] if truncation == "auto" else [])
-
-
-def _response_format(format_: dict[str, Any] | None) -> dict[str, Any] | None:
-    """`text.format` as a chat has it: what stands flat here has an object of its own there."""
-    if format_ is None or format_.get("type") == "text":
-        return None
-    if format_.get("type") != "json_schema":
-        return format_
-    return {"type": "json_schema", "json_schema": {name: value for name, value in format_.items() if name != "type"}}

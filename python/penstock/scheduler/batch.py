@@ -45,7 +45,7 @@ class Batch:
         The arrays are replaced, never written to, when the rows change: a step in flight may keep them.
         """
         if self._rows is None:
-            self._rows = self._rows_of(self._is_decoding & ~self._is_constrained)
+            self._rows = self._rows_of(self._is_decoding > self._is_constrained)  # decoding, and not constrained
         return self._rows
 
     def constrained_rows(self) -> tuple[np.ndarray, np.ndarray]:
@@ -55,8 +55,8 @@ class Batch:
         return self._constrained_rows
 
     def _rows_of(self, is_wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        slots = np.flatnonzero(is_wanted).astype(np.int32)
-        return slots, self._row_keys[slots]
+        slots = is_wanted.nonzero()[0].astype(np.int32)
+        return slots, self._row_keys.take(slots)
 
     def check_integrity(self, decoding: dict[int, int], num_seated: int) -> None:
         """Asserts that the rows are `decoding` (row key by slot) and that free and seated slots are all, each once."""

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from penstock.generation import GenerationRequest, SamplingParams
 
 
+# Looked up here: on a class of an enum that takes as long as making a span.
+_TOKEN, _NOTHING = Yields.TOKEN, Yields.NOTHING
+
+
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
     """What a step does.
@@ -71,7 +75,7 @@ class Planner:
         self.pages = PagePool(capacity.num_pages)
         self.constraints = Constraints(num_grammar_threads)
         self._capacity = capacity
-        self._stop_ids = stop_ids
+        self._stop_ids = tuple(dict.fromkeys(stop_ids))
         self._batch = Batch(capacity.num_slots)
         queue.num_free_slots = self._batch.num_free
         self._sequences: dict[int, Sequence] = {}  # by row key
@@ -89,13 +93,14 @@ class Planner:
         """Refuses what could never be admitted. The server's door has checked the rest."""
         capacity, max_tokens = self._capacity, request.sampling.max_tokens
         assert max_tokens is not None, "the server sets max_tokens before it submits"
-        if not all(prompt.num_tokens for prompt in request.prompts):
+        nums_tokens = [prompt.num_tokens for prompt in request.prompts]
+        if not all(nums_tokens):
             raise ApiError("invalid_request", "Each prompt needs at least one token.")
         if request.sampling.min_tokens > max_tokens:
             message = f"'min_tokens' must be at most the {max_tokens} new tokens that can be made."
             raise ApiError("invalid_value", message, param="min_tokens")
         limit = min(capacity.max_model_len, capacity.num_pages * capacity.page_size)
-        num_tokens = max(prompt.num_tokens for prompt in request.prompts) + max_tokens
+        num_tokens = max(nums_tokens) + max_tokens
         if num_tokens > limit:
             raise ApiError(
                 "context_length_exceeded",
@@ -211,7 +216,7 @@ class Planner:
             del self._prefilling[sequence.row_key]
             self._batch.start_decoding(sequence.slot, is_constrained=sequence.is_constrained)
         tokens = sequence.prompt_ids[start : sequence.num_prefilled]
-        yields = Yields.TOKEN if is_last else Yields.NOTHING
+        yields = _TOKEN if is_last else _NOTHING
         if sequence.generation.request.sampling.prompt_logprobs is None:
             return Span(sequence.slot, tokens, start, yields)
         next_token = -1 if is_last else int(sequence.prompt_ids[sequence.num_prefilled])
@@ -221,7 +226,8 @@ class Planner:
     def _join(self, sequence: Sequence) -> Join:
         sampling = sequence.generation.request.sampling
         params = pack_row(sampling, rng_key=sequence.rng_key, stop_ids=self.stop_ids_of(sampling))
-        rules = TokenRules(sampling, sequence.prompt_ids) if RowUse.of(sampling) & WITH_RULES else None
+        use = RowUse.of(sampling)
+        rules = TokenRules(sampling, sequence.prompt_ids) if use and use & WITH_RULES else None
         return Join(sequence.slot, params, rules)
 
     def _block_tables(self, sequence: Sequence) -> list[BlockTableChange]:
@@ -232,6 +238,8 @@ class Planner:
     def stop_ids_of(self, sampling: SamplingParams) -> tuple[int, ...]:
         """The model's stop tokens, unless a request ignores them, and the request's own, each once."""
         of_the_model = () if sampling.ignore_eos else self._stop_ids
+        if not sampling.stop_token_ids:
+            return of_the_model
         return tuple(dict.fromkeys(of_the_model + sampling.stop_token_ids))
 
     def decode_rows(self) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from penstock.scheduler.page_pool import int32s
+
 if TYPE_CHECKING:
     from penstock.generation import GenerationRequest
 
@@ -96,7 +98,7 @@ class Sequence:
         return cls(
             generation,
             row_key=request.stream_key | index,
-            prompt_ids=np.asarray(request.prompts[prompt_index].ids, np.int32),
+            prompt_ids=int32s(request.prompts[prompt_index].ids or ()),
             rng_key=(0, 0) if sampling.is_greedy else rng_key(sampling.seed, prompt_index, choice_index),
             slot=slot,
             pages=pages,

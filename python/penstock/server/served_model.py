@@ -23,6 +23,7 @@ _STALL_INTERVALS = 3
 _PULSES_PER_INTERVAL = 4
 _MAX_PULSE_S = 0.25
 _LOADING_RETRY_S = 2.0
+_READY = EngineState.READY
 _REJECTIONS = 'vllm:admission_rejections_total{reason="max_num_queued_reqs"}'
 
 
@@ -89,7 +90,7 @@ class ServedModel:
 
     def check_ready(self) -> None:
         """Raises ApiError "model_loading" or "engine_dead" where the engine takes no work."""
-        if self.engine.state is EngineState.READY:
+        if self.engine.state is _READY:
             return
         status = self.engine.status()
         if status.state is EngineState.LOADING:

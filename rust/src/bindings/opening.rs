@@ -1,6 +1,6 @@
 //! `Opening` and `Receipt` for Python: what a stream begins with, and what it came to.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -104,11 +104,14 @@ fn check_keep_alive(keep_alive_s: Option<f64>) -> PyResult<Option<f64>> {
 #[pyclass(name = "Receipt", module = "penstock._core", frozen)]
 pub(super) struct PyReceipt {
     inner: Receipt,
+    /// Apart, for a receipt is kept for longer than an answer need be.
+    record: Mutex<Option<Vec<u8>>>,
 }
 
 impl From<Receipt> for PyReceipt {
-    fn from(inner: Receipt) -> Self {
-        Self { inner }
+    fn from(mut inner: Receipt) -> Self {
+        let record = Mutex::new(inner.record.take());
+        Self { inner, record }
     }
 }
 
@@ -134,10 +137,9 @@ impl PyReceipt {
         self.inner.finish_reason.map(FinishReason::name)
     }
 
-    #[getter]
-    fn record<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
-        let record = self.inner.record.as_deref();
-        record.map(|record| PyBytes::new(py, record))
+    fn take_record<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        record.take().map(|record| PyBytes::new(py, &record))
     }
 
     #[getter]

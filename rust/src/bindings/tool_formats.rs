@@ -9,7 +9,6 @@ use crate::delta::{Delta, Fold, Kind};
 use crate::reasoning::{self, ReasoningFormat};
 use crate::stage::Chain;
 use crate::tool_call::{self, ToolChoice, ToolFormat, ToolSchemas};
-use crate::vocabulary::{Piece, Vocabulary};
 
 use super::vocabulary::PyVocabulary;
 
@@ -148,16 +147,9 @@ fn tool_grammar(
         None if required => ToolChoice::Required,
         None => ToolChoice::Auto,
     };
-    let special = |text: &str| special_id(&vocabulary.inner, text);
+    let special = |text: &str| vocabulary.inner.special_id(text);
     py.detach(|| tool_call::grammar(format, &tools, choice, parallel, &special))
         .map_err(|refusal| PyValueError::new_err(refusal.to_string()))
-}
-
-/// The special token of that text.
-fn special_id(vocabulary: &Vocabulary, text: &str) -> Option<u32> {
-    let ids = 0..u32::try_from(vocabulary.len()).unwrap_or(u32::MAX);
-    let mut special = ids.filter(|id| vocabulary.is_special(*id));
-    special.find(|id| matches!(vocabulary.piece(*id, false), Piece::Text(name) if name == text))
 }
 
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

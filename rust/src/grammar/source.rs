@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use super::regex_classes::spelt_out;
 use super::{ebnf, inline_json, lark_size, schema, structural_tag};
 
-/// JSON's whitespace between two of its parts. Bounded, as a model that has begun a run of it may never end it.
-const JSON_WHITESPACE: &str = r"[\x20\x0A\x0D\x09]{1,64}";
+/// What may stand between two parts of JSON: a space, or a new line and its indentation. Bounded, as a model that has
+/// begun a run of it may never end it.
+const JSON_WHITESPACE: &str = r"\x20|\x0D?\x0A[\x20\x09]{0,32}";
 
 /// How a grammar's text is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -161,7 +161,7 @@ fn harmony_start(
         );
         rules.add("FREE", "/(?s:.*)/");
     } else {
-        rules.add("start", &format!("{thought}* {blocks}"));
+        rules.add("start", &format!("{thought}? {blocks}"));
     }
 }
 

@@ -4,7 +4,7 @@
 //! A machine with a stack of open brackets: it gives every character's JSON as soon as it is certain. What it cannot
 //! read ends the call.
 
-use super::json_value::push_escaped;
+use super::json_value::{is_number, push_escaped};
 use super::output::Output;
 use super::scan::{Cursor, Scanned, Stop, partial_len, space_len};
 use super::schemas::{Tool, Types};
@@ -365,7 +365,7 @@ fn word_as_json(word: &str) -> String {
         _ => {}
     }
     let digits = word.strip_prefix('+').unwrap_or(word).replace('_', "");
-    if serde_json::from_str::<serde_json::Number>(&digits).is_ok() {
+    if is_number(&digits) {
         return digits;
     }
     // What JSON writes differently: `.5`, `1.`, `007`.

@@ -4,7 +4,7 @@
 //! be converted is a string. A parameter that the tool's schema does not know is one, too.
 
 use super::output::Output;
-use super::scan::{Cursor, Scanned, Stop, partial_len};
+use super::scan::{Cursor, Scanned, Stop, head_of, partial_len};
 use super::schemas::{Tool, Types};
 
 /// Bytes of a value that are kept for its conversion; a longer one is a string.
@@ -129,7 +129,7 @@ impl ParametersReader {
         }
         let header = self.read_header(&mut ahead)?;
         let types = match header.is_json {
-            Some(true) => Types::OTHERS | Types::STRING,
+            Some(true) => Types::OTHERS,
             Some(false) => Types::STRING,
             None => tool.types(header.name),
         };
@@ -187,7 +187,7 @@ impl ParametersReader {
         out: &mut Output,
     ) -> Scanned<bool> {
         let rest = cursor.rest();
-        let Some(len) = self.seek_close(rest, MAX_VALUE_BYTES) else {
+        let Some(len) = self.seek_close(rest, types, MAX_VALUE_BYTES) else {
             if rest.len() < MAX_VALUE_BYTES {
                 return Err(Stop::Wait);
             }
@@ -242,15 +242,19 @@ impl ParametersReader {
         Err(Stop::Wait)
     }
 
-    /// Where `value_close` begins, within `limit` bytes. What was sought in vain is not sought again.
-    fn seek_close(&mut self, text: &str, limit: usize) -> Option<usize> {
+    /// Where `value_close` begins, within `limit` bytes; one inside of a JSON string is none. What was sought in vain
+    /// is not sought again.
+    fn seek_close(&mut self, text: &str, types: Types, limit: usize) -> Option<usize> {
         let close = self.syntax.value_close;
-        let from = (0..=self.num_sought.min(text.len()))
-            .rev()
-            .find(|at| text.is_char_boundary(*at))?;
-        let found = text[from..].find(close).map(|len| from + len);
-        self.num_sought = text.len().saturating_sub(close.len());
-        found.filter(|len| len + close.len() <= limit)
+        let mut from = head_of(text, self.num_sought).len();
+        while let Some(at) = text[from..].find(close).map(|len| from + len) {
+            if at + close.len() > limit || !types.is_unfinished(&text[..at]) {
+                return Some(at).filter(|at| at + close.len() <= limit);
+            }
+            from = at + close.len();
+        }
+        self.num_sought = from.max(text.len().saturating_sub(close.len()));
+        None
     }
 
     fn unpadded_start<'a>(&self, text: &'a str) -> &'a str {

@@ -8,6 +8,7 @@ use std::ops::BitOr;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::json_value::is_number;
 use super::literals;
 
 /// References that are followed from one schema to the next.
@@ -88,6 +89,16 @@ impl Types {
             .unwrap_or_else(|| Value::from(text).to_string())
     }
 
+    /// Whether `text` is JSON that breaks off, where only JSON may stand: then a tag in it may be part of a string.
+    pub(super) fn is_unfinished(self, text: &str) -> bool {
+        let is_nested =
+            self.has(Self::OBJECT | Self::ARRAY) && text.trim_start().starts_with(['{', '[']);
+        let broken = || {
+            serde_json::from_str::<&RawValue>(text.trim_start()).is_err_and(|error| error.is_eof())
+        };
+        is_nested && !self.has(Self::STRING) && broken()
+    }
+
     fn convert(self, text: &str) -> Option<String> {
         let text = text.trim();
         if self.has(Self::NULL) && matches!(text, "null" | "None") {
@@ -113,12 +124,14 @@ impl Types {
     }
 
     fn convert_number(self, text: &str) -> Option<String> {
-        let number: serde_json::Number = serde_json::from_str(text).ok()?;
-        if !number.is_f64() || self.has(Self::NUMBER) {
+        if !is_number(text) {
+            return None;
+        }
+        if self.has(Self::NUMBER) || !text.contains(['.', 'e', 'E']) {
             return Some(text.to_owned());
         }
         // An integer that a model has written as 3.0.
-        let value = number.as_f64()?;
+        let value: f64 = text.parse().ok()?;
         (value.fract() == 0.0 && value.abs() < 1e15).then(|| format!("{value:.0}"))
     }
 }

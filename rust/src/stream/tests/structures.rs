@@ -97,7 +97,7 @@ fn call(name: &str, arguments: &str) -> (String, String) {
 fn thoughts_text_and_calls_are_told_apart() {
     let ids = ids_of(TEXT);
     let ((content, reasoning, calls, reason, usage), _) =
-        answer(&reading(true, true), false, &[ids.clone()]);
+        answer(&reading(true, true), false, std::slice::from_ref(&ids));
     assert_eq!((&*content, &*reasoning), ("I look.", "hm"));
     let arguments = "{\"at\": \"a \\\"b\\\" \u{e9}\"}";
     assert_eq!(calls, [call("look", arguments), call("wait", "{}")]);

@@ -148,3 +148,13 @@ fn more_calls_than_the_bound_are_text() {
     assert_eq!(fold.tool_calls.len(), 256);
     assert_eq!(fold.text.matches("<function=get_time>").count(), 44);
 }
+
+#[test]
+fn a_tag_inside_of_a_json_string_ends_no_value() {
+    let output = "<function=get_weather><parameter=tags>\n[\"a</parameter>\", \"b\"]\n</parameter></function>";
+    let fold = parse("qwen3_coder", &[output]);
+    assert_eq!(
+        calls(&fold),
+        json!([["get_weather", {"tags": ["a</parameter>", "b"]}]])
+    );
+}
