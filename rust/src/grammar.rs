@@ -10,6 +10,7 @@ mod ebnf;
 mod environment;
 mod factory;
 mod inline_json;
+mod kept;
 mod lark_size;
 mod regex_classes;
 mod rows;

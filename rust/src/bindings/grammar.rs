@@ -148,10 +148,10 @@ impl PyGrammarRows {
 }
 
 /// Written where Python will read them: masks are kilobytes for each row.
-fn words_as_bytes<'py>(
-    py: Python<'py>,
+fn words_as_bytes(
+    py: Python<'_>,
     words: impl ExactSizeIterator<Item = [u8; 4]>,
-) -> PyResult<Bound<'py, PyBytes>> {
+) -> PyResult<Bound<'_, PyBytes>> {
     PyBytes::new_with(py, words.len() * 4, |bytes| {
         for (place, word) in bytes.chunks_exact_mut(4).zip(words) {
             place.copy_from_slice(&word);

@@ -3,7 +3,6 @@
 //! A grammar comes from a client. It is compiled on a thread of its own with a large stack, because it may nest as
 //! deep as its text is long, and nobody waits for it longer than a limit.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
@@ -14,10 +13,10 @@ use std::time::Duration;
 use llguidance::api::{ParserLimits, TopLevelGrammar};
 use llguidance::toktrie::{InferenceCapabilities, TokEnv};
 use llguidance::{Matcher, ParserFactory};
-use sha2::{Digest, Sha256};
 
 use super::compiled::{Compiled, Grammar, words_of};
 use super::environment::{EnvironmentError, environment};
+use super::kept::{Kept, Key};
 use super::source::{Kind, read};
 use super::thought::{Thought, spell, token_of};
 use super::work::sentence_of;
@@ -264,43 +263,5 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.shared.num_running.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// SHA-256 of a grammar's kind and text.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Key([u8; 32]);
-
-impl Key {
-    fn of(kind: Kind, text: &str) -> Self {
-        let mut digest = Sha256::new();
-        digest.update(kind.name().as_bytes());
-        digest.update([0]);
-        digest.update(text.as_bytes());
-        Self(digest.finalize().into())
-    }
-}
-
-/// The grammars used last, the latest at the back.
-#[derive(Default)]
-struct Kept {
-    grammars: VecDeque<(Key, Arc<Compiled>)>,
-}
-
-impl Kept {
-    fn find(&mut self, key: &Key) -> Option<Arc<Compiled>> {
-        let index = self.grammars.iter().position(|(each, _)| each == key)?;
-        let found = self.grammars.remove(index)?;
-        let compiled = found.1.clone();
-        self.grammars.push_back(found);
-        Some(compiled)
-    }
-
-    fn add(&mut self, key: Key, compiled: Arc<Compiled>, max_kept: usize) {
-        self.grammars.retain(|(each, _)| *each != key);
-        self.grammars.push_back((key, compiled));
-        while self.grammars.len() > max_kept {
-            self.grammars.pop_front();
-        }
     }
 }
