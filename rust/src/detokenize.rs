@@ -118,11 +118,15 @@ impl Detokenizer {
     }
 
     /// Whatever is held can get no more bytes.
+    #[inline]
     fn flush(&mut self, out: &mut String) {
         let run = std::mem::replace(&mut self.run, Run::None);
-        if self.held.is_empty() {
-            return;
+        if !self.held.is_empty() {
+            self.flush_held(run, out);
         }
+    }
+
+    fn flush_held(&mut self, run: Run, out: &mut String) {
         match std::str::from_utf8(&self.held) {
             Ok(text) => out.push_str(text),
             Err(_) if run == Run::Open => push_replacements(self.held.len(), out),
@@ -132,7 +136,14 @@ impl Detokenizer {
         self.num_valid = 0;
     }
 
+    #[inline]
     fn strip_lead(&mut self, vocabulary: &Vocabulary, start: usize, out: &mut String) {
+        if self.lead_left > 0 {
+            self.strip_what_is_left(vocabulary, start, out);
+        }
+    }
+
+    fn strip_what_is_left(&mut self, vocabulary: &Vocabulary, start: usize, out: &mut String) {
         while self.lead_left > 0 && start < out.len() {
             if out[start..].starts_with(vocabulary.lead().content) {
                 out.remove(start);

@@ -83,7 +83,7 @@ pub struct Details<'a> {
     /// How their ids are spelled.
     pub vocabulary: &'a Vocabulary,
     /// What the response has cost so far, of this choice alone.
-    pub usage: Usage,
+    pub usage: &'a Usage,
 }
 
 impl<'a> Details<'a> {

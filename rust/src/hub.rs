@@ -118,15 +118,19 @@ impl Hub {
         for (row, (open, (row_key, end))) in streams.zip(keys_and_ends).enumerate() {
             let (from, to) = (row * width, (row + 1) * width);
             let ids = &rows.ids[from..to];
-            let logprobs = rows.logprobs.map(|all| all.slice(from, to));
             let Some(open) = open else {
                 step.waste(count_ids(ids));
                 freed.push(*row_key);
                 continue;
             };
             let push = |stream: &mut Stream, step: &mut Step<'_>| {
-                let end = *end;
-                stream.push(choice_of(*row_key), Row { ids, end, logprobs }, step)
+                let row = Row {
+                    ids,
+                    end: *end,
+                    logprobs: rows.logprobs.as_ref(),
+                    first: from,
+                };
+                stream.push(choice_of(*row_key), row, step)
             };
             let pushed = self.push_into(&open, &mut step, push);
             freed.extend(pushed.is_freed.then_some(*row_key));

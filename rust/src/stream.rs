@@ -94,7 +94,7 @@ impl Stream {
     /// is not shown. True if the engine must free the row because a stop string ended it, or because there is nobody to
     /// take it.
     pub fn push(&mut self, index: usize, row: Row<'_>, step: &mut Step<'_>) -> bool {
-        let Row { ids, end, logprobs } = row;
+        let Row { ids, end, .. } = row;
         let num_ids = count_ids(ids);
         if !self.begin(index, num_ids, num_ids > 0 || end.is_some(), step) {
             return self.has_nobody(index);
@@ -109,7 +109,7 @@ impl Stream {
             let Ok(id) = u32::try_from(*id) else { continue };
             num_seen += 1;
             if keeps_tokens {
-                choice.keep_token(id, logprobs.and_then(|rows| rows.get(place)));
+                choice.keep_token(id, row.logprobs_at(place));
             }
             if num_seen + num_hidden > num_ids {
                 choice.push_hidden();
@@ -163,7 +163,7 @@ impl Stream {
             return;
         };
         choice.times.scheduled = Some(now);
-        choice.shown.num_cached_tokens = num_cached_tokens;
+        choice.shown.usage.cached_tokens = u64::from(num_cached_tokens);
     }
 
     /// Appends a sign of life if nothing was written for the opening's `keep_alive_s`, and all that was is taken. True
@@ -286,7 +286,7 @@ impl Stream {
             prompt_tokens: u64::from(self.opening.prompt_tokens),
             ..Usage::default()
         };
-        for usage in self.choices.iter().map(|choice| choice.shown.usage()) {
+        for usage in self.choices.iter().map(|choice| &choice.shown.usage) {
             total.cached_tokens += usage.cached_tokens;
             total.completion_tokens += usage.completion_tokens;
             total.reasoning_tokens += usage.reasoning_tokens;

@@ -135,6 +135,7 @@ impl Vocabulary {
     }
 
     /// What a token gives, as the first of a text or a later one; `Absent` for ids that name no token.
+    #[inline]
     #[must_use]
     pub fn piece(&self, id: u32, is_first: bool) -> Piece<'_> {
         match &self.first {
@@ -155,6 +156,7 @@ impl Vocabulary {
     }
 
     /// Whether a token is special: never part of a text that a client sees.
+    #[inline]
     #[must_use]
     pub fn is_special(&self, id: u32) -> bool {
         self.pieces.is_special(id)

@@ -8,7 +8,7 @@ use super::logprobs::push_list;
 use super::{Details, Ending, Identity, Outcome, Prompt, Usage};
 use crate::sse;
 
-/// The end of most events' choice: no log probabilities were asked for, and only its last event tells a reason.
+/// The end of a choice in most events: no log probabilities were asked for, and only its last event tells a reason.
 const UNFINISHED: &[u8] = b",\"logprobs\":null,\"finish_reason\":null}";
 
 /// Which events tell usage.
@@ -29,6 +29,8 @@ pub(super) struct Parts {
     head: Vec<u8>,
     /// From the choices' closing bracket to the frame's end.
     tail: &'static [u8],
+    /// From the end of a text to the frame's end, where no event tells tokens or usage of its own.
+    unfinished: Option<Vec<u8>>,
     usage: UsageEvents,
     pub(super) choice_end: ChoiceEnd,
 }
@@ -49,8 +51,12 @@ impl Parts {
                 true if of.output.has_continuous_usage => UsageEvents::All,
                 true => UsageEvents::Last,
             },
+            unfinished: None,
             choice_end: ChoiceEnd::new(of, style),
         };
+        if parts.usage != UsageEvents::All && !of.output.tells_tokens() {
+            parts.unfinished = Some([UNFINISHED, parts.tail].concat());
+        }
         let mut head = sse::DATA.to_vec();
         parts.push_start(event_object, &mut head);
         parts.head = head;
@@ -89,20 +95,19 @@ impl Parts {
         details: &Details<'_>,
         out: &mut Vec<u8>,
     ) {
-        if details.tokens.is_none() {
-            out.extend_from_slice(UNFINISHED);
-        } else {
-            let ranges = std::slice::from_ref(&tokens);
-            let rest = Rest {
-                prompt: None,
-                ranges: if has_logprobs { ranges } else { &[] },
-                tokens: tokens.clone(),
-                details,
-                reason: None,
-                stop: None,
-            };
-            self.choice_end.push(&rest, false, out);
+        if let Some(unfinished) = &self.unfinished {
+            return out.extend_from_slice(unfinished);
         }
+        let ranges = std::slice::from_ref(&tokens);
+        let rest = Rest {
+            prompt: None,
+            ranges: if has_logprobs { ranges } else { &[] },
+            tokens: tokens.clone(),
+            details,
+            reason: None,
+            stop: None,
+        };
+        self.choice_end.push(&rest, false, out);
         self.push_tail(details.usage, out);
     }
 
@@ -188,9 +193,9 @@ impl Parts {
     }
 
     /// From the choices' closing bracket to the frame's end.
-    pub(super) fn push_tail(&self, usage: Usage, out: &mut Vec<u8>) {
+    pub(super) fn push_tail(&self, usage: &Usage, out: &mut Vec<u8>) {
         if self.usage == UsageEvents::All {
-            push_usage(usage, out);
+            push_usage(*usage, out);
             out.push(b'}');
             out.extend_from_slice(sse::END);
         } else {

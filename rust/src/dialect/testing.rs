@@ -45,11 +45,18 @@ pub(super) fn writer(dialect: Dialect, options: Option<&str>) -> Box<dyn EventWr
     })
 }
 
+const NO_USAGE: Usage = Usage {
+    prompt_tokens: 0,
+    cached_tokens: 0,
+    completion_tokens: 0,
+    reasoning_tokens: 0,
+};
+
 fn details() -> Details<'static> {
     Details {
         tokens: None,
         vocabulary: &VOCABULARY,
-        usage: Usage::default(),
+        usage: &NO_USAGE,
     }
 }
 

@@ -87,7 +87,7 @@ impl Choice {
         Some(Outcome {
             prompt,
             fold: &self.shown.fold,
-            num_tokens: self.shown.num_tokens,
+            num_tokens: self.shown.num_tokens(),
             text_tokens: &self.shown.text_tokens,
             details: self.shown.details(vocabulary),
             reason: self.reason?,
@@ -134,14 +134,13 @@ impl Choice {
 
     /// Times of `num_tokens` that came at once. The gap since the last ones is spread over them: their sum is the time
     /// that passed, and there is one observation per token, however many a dispatch gives.
-    pub(super) fn observe_tokens(&mut self, num_tokens: usize, step: &Step<'_>) {
+    pub(super) fn observe_tokens(&mut self, num_tokens: usize, step: &mut Step<'_>) {
         let (Ok(times @ 1..), now) = (u32::try_from(num_tokens), step.now) else {
             return;
         };
         if let Some(last) = self.times.last_token {
             let gap_s = (now - last) / f64::from(times);
-            step.metrics
-                .observe_many(Histogram::InterTokenLatency, gap_s, times);
+            step.observe_gap(gap_s, times);
         } else {
             self.times.first_token = Some(now);
             step.metrics
@@ -171,19 +170,17 @@ impl Choice {
         text: &mut String,
         frames: &mut Frames,
     ) -> Flow {
-        self.shown.num_tokens += 1;
+        self.shown.usage.completion_tokens += 1;
         text.clear();
-        if self.specials.has(id) {
+        if !vocabulary.is_special(id) || self.specials.has(id) {
             self.detokenizer.push_shown(vocabulary, id, text);
-        } else {
-            self.detokenizer.push(vocabulary, id, text);
         }
         self.pass(text, vocabulary, frames)
     }
 
     /// Takes a token that counts and is not shown: the one that has ended the choice.
     pub(super) fn push_hidden(&mut self) {
-        self.shown.num_tokens += 1;
+        self.shown.usage.completion_tokens += 1;
     }
 
     /// Takes a foreign engine's pieces. Breaks when their text ends the choice.
@@ -194,8 +191,8 @@ impl Choice {
         frames: &mut Frames,
     ) -> Flow {
         self.keep_sample(sample);
-        let num_tokens = self.shown.num_tokens.saturating_add(sample.num_tokens);
-        self.shown.num_tokens = num_tokens;
+        let num_tokens = self.shown.num_tokens().saturating_add(sample.num_tokens);
+        self.shown.usage.completion_tokens = u64::from(num_tokens);
         let tokens = self.num_tokens_in..num_tokens;
         let num_tokens_in = &mut self.num_tokens_in;
         let (chain, shown) = (&mut self.chain, &mut self.shown);
@@ -251,7 +248,7 @@ impl Choice {
     pub(super) fn count_end(&mut self, reason: FinishReason, metrics: &ModelMetrics, now: f64) {
         self.reason = Some(reason);
         self.times.ended = now;
-        metrics.finish_choice(reason, &self.times, self.shown.num_tokens);
+        metrics.finish_choice(reason, &self.times, self.shown.num_tokens());
     }
 
     fn pass(&mut self, text: &str, vocabulary: &Vocabulary, frames: &mut Frames) -> Flow {
@@ -261,7 +258,7 @@ impl Choice {
         if self.keeps_tokens() {
             self.num_chars = self.num_chars.saturating_add(count_chars(text));
         }
-        let tokens = self.num_tokens_in..self.shown.num_tokens;
+        let tokens = self.num_tokens_in..self.shown.num_tokens();
         self.num_tokens_in = tokens.end;
         let kind = Kind::Text;
         let delta = Delta { kind, text, tokens };

@@ -43,17 +43,6 @@ impl<'a> LogprobRows<'a> {
             top: self.top.get(top)?,
         })
     }
-
-    /// The rows `[from..to]` of each column.
-    #[must_use]
-    pub fn slice(&self, from: usize, to: usize) -> Self {
-        let num_top = self.top_ids.len() / self.sampled.len().max(1);
-        Self {
-            sampled: &self.sampled[from..to],
-            top_ids: &self.top_ids[from * num_top..to * num_top],
-            top: &self.top[from * num_top..to * num_top],
-        }
-    }
 }
 
 impl<'a> PromptColumns<'a> {

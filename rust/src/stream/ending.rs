@@ -141,7 +141,7 @@ impl Stream {
         let longest = self
             .choices
             .iter()
-            .map(|choice| choice.shown.num_tokens)
+            .map(|choice| choice.shown.num_tokens())
             .max();
         metrics.finish_request(&RequestSizes {
             prompt_tokens: self.opening.prompt_tokens,

@@ -30,14 +30,10 @@ pub(super) struct Shown {
     pub(super) text_tokens: Vec<Range<u32>>,
     /// Where the request asked for more than text: rows of the tokens that are not told yet, or of all in plain answers.
     pub(super) table: Option<TokenTable>,
-    /// Given by the engine, shown or not.
-    pub(super) num_tokens: u32,
-    /// Of these, those that came out of the chain, and those that came out with reasoning.
+    /// What the choice cost so far; its tokens are those that the engine gave, shown or not.
+    pub(super) usage: Usage,
+    /// Of its tokens, those that came out of the chain.
     num_tokens_out: u32,
-    num_reasoning_tokens: u32,
-    /// Of the prompt, and those of them that a cache had.
-    prompt_tokens: u32,
-    pub(super) num_cached_tokens: u32,
     /// Whether a tool call was shown.
     has_called: bool,
     /// Whether what came last is text, or nothing did.
@@ -58,31 +54,26 @@ impl Shown {
             fold: Fold::default(),
             text_tokens: Vec::new(),
             table: output.tells_tokens().then(|| TokenTable::new(num_top)),
-            num_tokens: 0,
+            usage: Usage {
+                prompt_tokens: u64::from(opening.prompt_tokens),
+                ..Usage::default()
+            },
             num_tokens_out: 0,
-            num_reasoning_tokens: 0,
-            prompt_tokens: opening.prompt_tokens,
-            num_cached_tokens: 0,
             has_called: false,
             is_in_text: true,
         }
     }
 
-    /// What the choice cost so far.
-    pub(super) fn usage(&self) -> Usage {
-        Usage {
-            prompt_tokens: u64::from(self.prompt_tokens),
-            cached_tokens: u64::from(self.num_cached_tokens),
-            completion_tokens: u64::from(self.num_tokens),
-            reasoning_tokens: u64::from(self.num_reasoning_tokens),
-        }
+    /// Given by the engine, shown or not.
+    pub(super) fn num_tokens(&self) -> u32 {
+        u32::try_from(self.usage.completion_tokens).unwrap_or(u32::MAX)
     }
 
     pub(super) fn details<'a>(&'a self, vocabulary: &'a Vocabulary) -> Details<'a> {
         Details {
             tokens: self.table.as_ref(),
             vocabulary,
-            usage: self.usage(),
+            usage: &self.usage,
         }
     }
 
@@ -97,7 +88,7 @@ impl Shown {
         self.is_in_text = delta.kind == Kind::Text;
         match delta.kind {
             Kind::Reasoning => {
-                self.num_reasoning_tokens += tokens.end - tokens.start;
+                self.usage.reasoning_tokens += u64::from(tokens.end - tokens.start);
                 self.tell_reasoning(delta, vocabulary, frames);
             }
             Kind::ToolCall { .. } => {
@@ -152,7 +143,7 @@ impl Shown {
         vocabulary: &Vocabulary,
         frames: &mut Frames,
     ) {
-        let tokens = self.num_tokens_out..self.num_tokens;
+        let tokens = self.num_tokens_out..self.num_tokens();
         if frames.is_streamed {
             let ending = Ending {
                 reason,
@@ -169,7 +160,9 @@ impl Shown {
 
     /// A plain answer tells its tokens at its end.
     fn forget_told(&mut self, frames: &Frames) {
-        if let Some(table) = self.table.as_mut().filter(|_| frames.is_streamed) {
+        if let Some(table) = &mut self.table
+            && frames.is_streamed
+        {
             table.forget_before(self.num_tokens_out);
         }
     }

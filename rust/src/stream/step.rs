@@ -1,10 +1,10 @@
 //! What an engine step brings to every stream in it.
 
 use crate::finish_reason::FinishReason;
-use crate::metrics::ModelMetrics;
+use crate::metrics::{Histogram, ModelMetrics};
 use crate::vocabulary::Vocabulary;
 
-use super::columns::LogprobRows;
+use super::columns::{LogprobRows, TokenLogprobs};
 
 /// A row of an engine step: what it brings to one choice.
 #[derive(Clone, Copy, Debug)]
@@ -13,8 +13,17 @@ pub struct Row<'a> {
     pub ids: &'a [i32],
     /// Why the engine ended the choice after them, if it did.
     pub end: Option<FinishReason>,
-    /// The ids' log probabilities, `[N]`, where some row of the step asked for them.
-    pub logprobs: Option<LogprobRows<'a>>,
+    /// Log probabilities of all ids of the step, where some row of it asked for them.
+    pub logprobs: Option<&'a LogprobRows<'a>>,
+    /// The place of the row's first id among them.
+    pub first: usize,
+}
+
+impl<'a> Row<'a> {
+    /// Log probabilities of the id at `place` in the row.
+    pub(super) fn logprobs_at(&self, place: usize) -> Option<TokenLogprobs<'a>> {
+        self.logprobs?.get(self.first + place)
+    }
 }
 
 /// One engine step, as every stream in it sees it.
@@ -32,6 +41,9 @@ pub struct Step<'a> {
     pub num_prompt_tokens: u64,
     /// Tokens that came after their choice's end.
     pub num_wasted: u64,
+    /// The time since a row's last tokens, and how many rows' tokens have it: most rows of a step have the same.
+    gap_s: f64,
+    num_gaps: u32,
     /// Room for a token's text, for all streams of the step in turn.
     pub(super) text: String,
 }
@@ -47,6 +59,8 @@ impl<'a> Step<'a> {
             num_tokens: 0,
             num_prompt_tokens: 0,
             num_wasted: 0,
+            gap_s: 0.0,
+            num_gaps: 0,
             text: String::new(),
         }
     }
@@ -55,6 +69,29 @@ impl<'a> Step<'a> {
     pub fn waste(&mut self, num_tokens: usize) {
         self.num_tokens += num_tokens as u64;
         self.num_wasted += num_tokens as u64;
+    }
+
+    /// Observes the time between a row's tokens, `times` of which came at once.
+    pub(super) fn observe_gap(&mut self, gap_s: f64, times: u32) {
+        if gap_s.to_bits() != self.gap_s.to_bits() {
+            self.tell_gaps();
+            self.gap_s = gap_s;
+        }
+        self.num_gaps += times;
+    }
+
+    fn tell_gaps(&mut self) {
+        let times = std::mem::take(&mut self.num_gaps);
+        if times > 0 {
+            self.metrics
+                .observe_many(Histogram::InterTokenLatency, self.gap_s, times);
+        }
+    }
+}
+
+impl Drop for Step<'_> {
+    fn drop(&mut self) {
+        self.tell_gaps();
     }
 }
 

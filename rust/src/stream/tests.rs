@@ -78,6 +78,7 @@ impl Rig {
                 ids,
                 end,
                 logprobs: None,
+                first: 0,
             },
             &mut step,
         );
@@ -291,6 +292,7 @@ fn a_foreign_engines_text_goes_the_same_way() {
     let mut step = Step::new(&VOCABULARY, &rig.metrics, 2.0);
     assert!(!rig.stream.push_sample(0, &text("one\n", 2), &mut step));
     assert!(rig.stream.push_sample(0, &text("\ntwo", 1), &mut step));
+    drop(step);
     let body: Value = serde_json::from_slice(&rig.take().0).unwrap();
     assert_eq!(
         (

@@ -124,6 +124,7 @@ impl Pieces {
         self.entries.len()
     }
 
+    #[inline]
     pub(super) fn get(&self, id: u32) -> Piece<'_> {
         let entry = self.entries.get(id as usize).copied().unwrap_or(ABSENT);
         let range = entry.start as usize..entry.end as usize;
@@ -135,6 +136,7 @@ impl Pieces {
         }
     }
 
+    #[inline]
     pub(super) fn is_special(&self, id: u32) -> bool {
         self.entries
             .get(id as usize)

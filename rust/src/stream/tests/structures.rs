@@ -197,6 +197,7 @@ fn a_foreign_engines_pieces_go_through_as_they_are() {
         };
         let mut step = Step::new(&VOCABULARY, &rig.metrics, 2.0);
         assert!(!rig.stream.push_sample(0, &sample, &mut step));
+        drop(step);
         let bytes = rig.take().0;
         let message = if is_streamed {
             joined(&bytes)

@@ -35,12 +35,22 @@ impl Columns {
     }
 }
 
+/// The only row of a step.
+fn row<'a>(ids: &'a [i32], end: Option<FinishReason>, rows: &'a LogprobRows<'a>) -> Row<'a> {
+    Row {
+        ids,
+        end,
+        logprobs: Some(rows),
+        first: 0,
+    }
+}
+
 /// Pushes a row with log probabilities of its ids, of which `num_before` came before.
 fn push_row(rig: &mut Rig, num_before: usize, ids: &[i32], end: Option<FinishReason>) -> bool {
     let columns = Columns::new(ids, num_before);
-    let logprobs = Some(columns.rows());
+    let rows = columns.rows();
     let mut step = Step::new(&VOCABULARY, &rig.metrics, 2.0);
-    rig.stream.push(0, Row { ids, end, logprobs }, &mut step)
+    rig.stream.push(0, row(ids, end, &rows), &mut step)
 }
 
 fn asked(dialect: Dialect, is_streamed: bool, output: OutputOptions) -> Opening {
@@ -133,14 +143,15 @@ fn parts_of_characters_are_told_by_their_bytes() {
 #[test]
 fn what_json_cannot_say_is_minus_9999() {
     let mut rig = Rig::new(asked(Dialect::Completions, false, with_logprobs()));
-    let logprobs = Some(LogprobRows {
+    let rows = LogprobRows {
         sampled: &[f32::NEG_INFINITY],
         top_ids: &[65, -1],
         top: &[f32::NAN, 0.0],
-    });
+    };
     let (ids, end) = (&[256][..], LENGTH);
     let mut step = Step::new(&VOCABULARY, &rig.metrics, 2.0);
-    rig.stream.push(0, Row { ids, end, logprobs }, &mut step);
+    rig.stream.push(0, row(ids, end, &rows), &mut step);
+    drop(step);
     let told = choices(&rig.take().0, false).remove(0)["logprobs"].take();
     assert_eq!(told["token_logprobs"], serde_json::json!([-9999.0]));
     assert_eq!(told["top_logprobs"][0]["A"], -9999.0);
@@ -284,14 +295,13 @@ fn the_likeliest_of_several_choices_are_shown() {
         .enumerate()
     {
         let (ids, end) = (&ids_of(text)[..], LENGTH);
-        let logprobs = Some(LogprobRows {
+        let rows = LogprobRows {
             sampled: &[logprob],
             top_ids: &[],
             top: &[],
-        });
+        };
         let mut step = Step::new(&VOCABULARY, &rig.metrics, 2.0);
-        rig.stream
-            .push(choice, Row { ids, end, logprobs }, &mut step);
+        rig.stream.push(choice, row(ids, end, &rows), &mut step);
     }
     let body: Value = serde_json::from_slice(&rig.take().0).unwrap();
     let texts = |at: usize| body["choices"][at]["text"].as_str().unwrap_or("none");
