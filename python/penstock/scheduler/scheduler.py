@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -29,8 +28,7 @@ MAX_FAILURES_IN_A_ROW = 3
 no sign of health by itself: where decode is broken, every request still gets through its prefill."""
 
 
-@dataclass(frozen=True, slots=True)
-class Dispatched:
+class Dispatched(NamedTuple):
     """A plan on its way.
 
     Attributes:
@@ -81,6 +79,7 @@ class Scheduler:
         self._in_flight: deque[Dispatched] = deque()
         self._num_failures = 0
         self._has_run = False  # the last step dispatched something to fetch
+        self._num_pressing = 0  # of those in flight, the constrained that it dispatched and all that is older
         self._shown_gauges = (0, 0, 0)  # what the hub was told last
 
     # ---- any thread
@@ -132,9 +131,10 @@ class Scheduler:
         step = self._planner.plan(may_wait=not self._in_flight)
         for row_key in step.new_row_keys:
             self._hub.mark_scheduled(row_key)
-        self._has_run = False
+        self._has_run, self._num_pressing = False, 0
         if step.constrained_plan is not None:
             self._dispatch(step.constrained_plan, is_constrained=True)
+            self._num_pressing = len(self._in_flight)
         if not step.plan.is_empty:
             self._dispatch(step.plan, is_constrained=False)
         return self._end_constrained(step)
@@ -158,8 +158,7 @@ class Scheduler:
         num_in_flight = len(self._in_flight)
         if not self._has_run:
             return min(num_in_flight, 1)
-        constrained = (place for place, each in enumerate(self._in_flight, 1) if each.is_constrained)
-        return max(*constrained, 0, num_in_flight - self._runner.capacity.pipeline_depth + 1)
+        return max(self._num_pressing, num_in_flight - self._runner.capacity.pipeline_depth + 1)
 
     def _deliver_one(self, dispatched: Dispatched) -> bool:
         row_keys, output = dispatched.row_keys, dispatched.in_flight.fetch()
