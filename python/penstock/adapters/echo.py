@@ -22,7 +22,7 @@ from penstock.scheduler.scheduler import Scheduler
 _MAX_MODEL_LEN = 32768
 #: Unpaced: a stream with more unread bytes than this gets no token. Some ten events, so that a stream always has the
 #: next ones ready while its last are being sent, and none runs far ahead of the others.
-_WATERMARK_BYTES = 2048
+_WATERMARK_BYTES = 2400
 #: Unpaced: so that what is measured is the road of a token, not the steps of an engine without a device.
 _TOKENS_PER_DISPATCH = 4
 
