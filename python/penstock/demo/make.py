@@ -41,25 +41,30 @@ LOG_FLOOR, LOG_NEVER = -10.0, -16.0
 END_OF_TEXT, TURN, TURN_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 
 CHAT_TEMPLATE = """\
-{%- macro text(content) %}
-{%- if content is string %}{{- content }}
-{%- else %}{% for part in content %}{{- part.text }}{% endfor %}
-{%- endif %}
-{%- endmacro %}
 {%- set turns = messages %}
 {%- if tools %}
 {{- '<|im_start|>system\\n' }}
-{%- if messages[0].role == 'system' %}{% set turns = messages[1:] %}{{- text(messages[0].content) + '\\n' }}{% endif %}
+{%- if messages[0].role == 'system' %}
+{%- set turns = messages[1:] %}
+{%- if messages[0].content is string %}{{- messages[0].content }}
+{%- else %}{% for part in messages[0].content %}{{- part.text }}{% endfor %}
+{%- endif %}
+{{- '\\n' }}
+{%- endif %}
 {{- 'Call a tool by <tool_call>{"name": its name, "arguments": an object}</tool_call>.\\n<tools>\\n' }}
 {%- for tool in tools %}{{- tool | tojson }}{{- '\\n' }}{% endfor %}
 {{- '</tools><|im_end|>\\n' }}
 {%- endif %}
 {%- for message in turns %}
 {{- '<|im_start|>' + message.role + '\\n' }}
-{%- if message.content is not none %}{{- text(message.content) }}{% endif %}
+{%- if message.content is string %}{{- message.content }}
+{%- elif message.content is not none %}{% for part in message.content %}{{- part.text }}{% endfor %}
+{%- endif %}
+{%- if 'tool_calls' in message %}
 {%- for call in message.tool_calls or [] %}
 {{- '<tool_call>' + ({'name': call.function.name, 'arguments': call.function.arguments} | tojson) + '</tool_call>' }}
 {%- endfor %}
+{%- endif %}
 {{- '<|im_end|>\\n' }}
 {%- endfor %}
 {%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{% endif %}

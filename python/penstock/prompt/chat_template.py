@@ -122,11 +122,13 @@ class _GenerationTag(jinja2.ext.Extension):
 
 
 class _Environment(jinja2.sandbox.ImmutableSandboxedEnvironment):
-    """Jinja's sandbox, with a shorter way to what templates read most: a dict's entry as `message.role`."""
+    """Jinja's sandbox, with a shorter way to what templates read most: a dict's entry, there or not, as
+    `message.tool_calls`."""
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        if type(obj) is dict and attribute in obj and attribute not in _DICT_ATTRIBUTES:
-            return obj[attribute]  # what the sandbox comes to after it has looked for an attribute in vain
+        if type(obj) is dict and attribute not in _DICT_ATTRIBUTES:
+            # What the sandbox comes to after it has looked for an attribute in vain.
+            return obj[attribute] if attribute in obj else self.undefined(obj=obj, name=attribute)
         return super().getattr(obj, attribute)
 
 
