@@ -1,8 +1,10 @@
 use super::*;
+use crate::metrics::Metrics;
 use crate::output_options::OutputOptions;
 use crate::vocabulary::testing::byte_level;
 
 const WORD: i32 = 256;
+const A: i32 = 97;
 const LENGTH: Option<FinishReason> = Some(FinishReason::Length);
 
 fn hub() -> Hub {
@@ -38,6 +40,10 @@ fn open(hub: &Hub, is_streamed: bool, num_choices: u32) -> u64 {
 }
 
 fn push(hub: &Hub, rows: &[(u64, i32, Option<FinishReason>)]) -> Vec<u64> {
+    push_at(hub, rows, 1.0)
+}
+
+fn push_at(hub: &Hub, rows: &[(u64, i32, Option<FinishReason>)], now: f64) -> Vec<u64> {
     let keys: Vec<u64> = rows.iter().map(|row| row.0).collect();
     let ids: Vec<i32> = rows.iter().map(|row| row.1).collect();
     let ends: Vec<Option<FinishReason>> = rows.iter().map(|row| row.2).collect();
@@ -50,7 +56,7 @@ fn push(hub: &Hub, rows: &[(u64, i32, Option<FinishReason>)]) -> Vec<u64> {
             prompt_columns: &[],
         },
         EngineGauges::default(),
-        1.0,
+        now,
     )
 }
 
@@ -61,6 +67,24 @@ fn take(hub: &Hub, key: u64) -> (usize, u16) {
 
 fn open_streams(hub: &Hub) -> f64 {
     hub.metrics.value_of(Gauge::StreamsOpen)
+}
+
+#[test]
+fn every_gap_between_tokens_is_observed_though_rows_share_it() {
+    let all = Metrics::default();
+    let hub = Hub::new(Arc::new(byte_level(&["word"])), all.model("m", 128), 2000);
+    let [early, too, late] = [(); 3].map(|()| (open(&hub, true, 1), A, None));
+    push_at(&hub, &[early, too, late], 1.0);
+    push_at(&hub, &[early, too], 2.0);
+    push_at(&hub, &[early, late, too], 4.0);
+    let told = all.render();
+    for line in [
+        "count{model_name=\"m\",engine=\"0\"} 5\n",
+        "sum{model_name=\"m\",engine=\"0\"} 9.0\n",
+    ] {
+        let line = format!("vllm:inter_token_latency_seconds_{line}");
+        assert!(told.contains(&line), "{line}{told}");
+    }
 }
 
 #[test]
