@@ -47,7 +47,7 @@ const SCHEMAS: [(&str, &str, &str); 4] = [
     ),
 ];
 
-/// Numbers that look random and are the same every time (Steele, Lea and Flood's SplitMix64).
+/// Numbers that look random and are the same every time (Steele, Lea and Flood's `SplitMix64`).
 struct Random(u64);
 
 impl Random {
@@ -176,7 +176,9 @@ fn waits(rows: &GrammarRows, row_key: u64, grammar: &Grammar, tokens: &[i32]) ->
 /// Masks per second of several rows at once, each in a step of all.
 fn masks_per_second(rows: &GrammarRows, grammar: &Grammar, tokens: &[i32]) -> f64 {
     let keys: Vec<u64> = (0..NUM_ROWS).collect();
-    keys.iter().for_each(|key| rows.join(*key, grammar.clone()));
+    for key in &keys {
+        rows.join(*key, grammar.clone());
+    }
     let started = Instant::now();
     let mut num_masks = 0.0;
     let _ = rows.take_ready(&keys, WAIT);
@@ -190,7 +192,9 @@ fn masks_per_second(rows: &GrammarRows, grammar: &Grammar, tokens: &[i32]) -> f6
         num_masks += 8.0;
     }
     let per_second = num_masks / started.elapsed().as_secs_f64();
-    keys.iter().for_each(|key| rows.leave(*key));
+    for key in &keys {
+        rows.leave(*key);
+    }
     per_second
 }
 

@@ -91,7 +91,7 @@ fn vocabulary() -> Vocabulary {
     Vocabulary::from_json(json.as_bytes()).expect("the bench's own tokenizer")
 }
 
-/// The ids of NUM_STEPS tokens of a text, which is said again and again.
+/// The ids of `NUM_STEPS` tokens of a text, which is said again and again.
 fn ids_of(text: &[&str]) -> Vec<i32> {
     let all = tokens();
     let id = |token| {
