@@ -14,9 +14,8 @@ Book-keeping of the host only: no device, no hub, no thread of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -39,8 +38,7 @@ if TYPE_CHECKING:
 _TOKEN, _NOTHING = Yields.TOKEN, Yields.NOTHING
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedStep:
+class PlannedStep(NamedTuple):
     """What a step does.
 
     Attributes:
@@ -54,8 +52,8 @@ class PlannedStep:
     plan: StepPlan
     new_row_keys: list[int]
     constrained_plan: StepPlan | None = None
-    complete: list[int] = field(default_factory=list)
-    failed: list[tuple[int, str]] = field(default_factory=list)
+    complete: Collection[int] = ()
+    failed: Collection[tuple[int, str]] = ()
 
 
 class Planner:
