@@ -137,7 +137,7 @@ pub struct Outcome<'a> {
     pub fold: &'a Fold,
     /// Its tokens, shown or not.
     pub num_tokens: u32,
-    /// Those of its tokens that came out as text, in order.
+    /// Those of its tokens that came out as text, in order; none where `details` has no rows.
     pub text_tokens: &'a [Range<u32>],
     /// Rows of all its tokens, and how they are spelled.
     pub details: Details<'a>,

@@ -26,7 +26,7 @@ pub(super) struct Shown {
     reasoning: Reasoning,
     /// Of plain answers only.
     pub(super) fold: Fold,
-    /// Of plain answers only: the tokens that came out as text.
+    /// Of plain answers that tell more than text: the tokens that came out as text.
     pub(super) text_tokens: Vec<Range<u32>>,
     /// Where the request asked for more than text: rows of the tokens that are not told yet, or of all in plain answers.
     pub(super) table: Option<TokenTable>,
@@ -121,7 +121,7 @@ impl Shown {
             frames.write(|writer, out| writer.push_delta(self.index, delta, &details, out));
         } else {
             self.fold.add(delta);
-            if self.is_in_text {
+            if self.is_in_text && self.table.is_some() {
                 add_range(&mut self.text_tokens, delta.tokens.clone());
             }
         }
@@ -153,7 +153,7 @@ impl Shown {
             };
             let details = self.details(vocabulary);
             frames.write(|writer, out| writer.push_finish(self.index, &ending, &details, out));
-        } else if self.is_in_text {
+        } else if self.is_in_text && self.table.is_some() {
             add_range(&mut self.text_tokens, tokens);
         }
     }
