@@ -81,7 +81,7 @@ class BaseInferenceApiServer(ABC):
         enable_docs: adds /openapi.json and /docs.
         enable_auth_ui: gives /docs a button to enter an API key.
         server_name, server_description, server_version: what /openapi.json and /docs call the server.
-        default_function_format: kept for subclasses that read it; `Settings.tool_format` chooses the format of the engine.
+        default_function_format: kept for subclasses that read it; `Settings.tool_format` chooses the engine's format.
         api_keys: accepted keys; none: everybody may ask.
         counters: the metrics; default: new ones.
 
