@@ -109,6 +109,15 @@ def test_no_call_is_looked_for_without_tools() -> None:
     assert _core.parse_output([output], tool_format="hermes") == (output, "", [])
 
 
+def test_markup_in_a_json_string_of_harmony_is_what_the_model_says():
+    tools = json.dumps([{"type": "function", "function": {"name": "note", "parameters": {"type": "object"}}}]).encode()
+    arguments = '{"a": "x<|end|> \\" <|call|>y", "b": {}}'
+    output = f"<|channel|>commentary to=functions.note<|message|>{arguments}<|call|>"
+    for at in range(len(output)):
+        _, _, calls = _core.parse_output([output[:at], output[at:]], tools=tools, tool_format="harmony")
+        assert [call[1:] for call in calls] == [("note", arguments)]
+
+
 # ---- constrained calls
 
 _STRICT: dict[str, Any] = {

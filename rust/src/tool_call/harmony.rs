@@ -36,6 +36,31 @@ enum Place {
     Call { has_arguments: bool },
 }
 
+/// Whether a text stands in a JSON string.
+#[derive(Debug, Default)]
+struct JsonString {
+    is_open: bool,
+    is_escaped: bool,
+}
+
+impl JsonString {
+    /// The bytes of `text` up to and with the next quote that opens or closes a string; all where there is none.
+    fn read(&mut self, text: &str) -> usize {
+        for (at, byte) in text.bytes().enumerate() {
+            match byte {
+                _ if self.is_escaped => self.is_escaped = false,
+                b'\\' => self.is_escaped = self.is_open,
+                b'"' => {
+                    self.is_open = !self.is_open;
+                    return at + 1;
+                }
+                _ => {}
+            }
+        }
+        text.len()
+    }
+}
+
 #[derive(Debug)]
 struct Harmony {
     tools: Arc<ToolSchemas>,
@@ -43,6 +68,8 @@ struct Harmony {
     held: String,
     has_text: bool,
     has_reasoning: bool,
+    /// Of a call's arguments: what looks like markup in there is what the model says.
+    string: JsonString,
     out: Output,
     num_tokens_given: u32,
     num_tokens_seen: u32,
@@ -57,6 +84,7 @@ pub fn harmony_stage(tools: Arc<ToolSchemas>) -> Box<dyn Stage> {
         held: String::new(),
         has_text: false,
         has_reasoning: false,
+        string: JsonString::default(),
         out: Output::default(),
         num_tokens_given: 0,
         num_tokens_seen: 0,
@@ -142,6 +170,7 @@ impl Harmony {
         match tool {
             Some(Some(tool)) => {
                 self.out.call(&tool.name, id::mint(Ids::Call));
+                self.string = JsonString::default();
                 self.place = Place::Call {
                     has_arguments: false,
                 };
@@ -175,7 +204,16 @@ impl Harmony {
     }
 
     fn read_message(&mut self, text: &str, place: Place) -> Result<usize, usize> {
-        let Some((len, end)) = find_first(text, ENDS) else {
+        let found = find_first(text, ENDS);
+        if matches!(place, Place::Call { .. }) {
+            let before = &text[..found.map_or(text.len(), |(len, _)| len)];
+            if self.string.is_open || before.contains('"') {
+                let len = self.string.read(text);
+                self.show(place, &text[..len]);
+                return Ok(len);
+            }
+        }
+        let Some((len, end)) = found else {
             let len = text.len() - longest_partial(text, ENDS);
             self.show(place, &text[..len]);
             return Err(len);
