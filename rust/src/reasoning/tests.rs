@@ -37,6 +37,8 @@ fn split(format: &str, begins_inside: bool, tool_format: Option<&str>, pieces: &
         );
     }
     assert_eq!(chain.finish(&mut show), ControlFlow::Continue(()));
+    // Which tokens told what depends on the pieces, and ids on chance.
+    fold.runs.clear();
     for call in &mut fold.tool_calls {
         call.id.clear();
     }

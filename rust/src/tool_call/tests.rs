@@ -59,6 +59,8 @@ pub(super) fn parse(format: &str, pieces: &[&str]) -> Fold {
         );
     }
     assert_eq!(chain.finish(&mut show), ControlFlow::Continue(()));
+    // Which tokens told what depends on the pieces, and ids on chance.
+    fold.runs.clear();
     for call in &mut fold.tool_calls {
         call.id.clear();
     }
