@@ -37,12 +37,13 @@ fn split(format: &str, begins_inside: bool, tool_format: Option<&str>, pieces: &
         );
     }
     assert_eq!(chain.finish(&mut show), ControlFlow::Continue(()));
-    // Which tokens told what depends on the pieces, and ids on chance.
-    fold.runs.clear();
     for call in &mut fold.tool_calls {
         call.id.clear();
     }
-    fold
+    // Without what tells which tokens told what: that depends on the pieces.
+    let mut sum = Fold::default();
+    (sum.text, sum.reasoning, sum.tool_calls) = (fold.text, fold.reasoning, fold.tool_calls);
+    sum
 }
 
 /// Format, whether it begins inside, output, reasoning, text.

@@ -59,12 +59,13 @@ pub(super) fn parse(format: &str, pieces: &[&str]) -> Fold {
         );
     }
     assert_eq!(chain.finish(&mut show), ControlFlow::Continue(()));
-    // Which tokens told what depends on the pieces, and ids on chance.
-    fold.runs.clear();
     for call in &mut fold.tool_calls {
         call.id.clear();
     }
-    fold
+    // Without what tells which tokens told what: that depends on the pieces.
+    let mut sum = Fold::default();
+    (sum.text, sum.reasoning, sum.tool_calls) = (fold.text, fold.reasoning, fold.tool_calls);
+    sum
 }
 
 /// The calls of a fold, arguments read by an independent parser.
