@@ -198,7 +198,10 @@ def _write_by_chance(grammar: _core.Grammar, chance: random.Random) -> str:
             break
         texts = [token for token in choices if token < _EOS]
         if len(texts) > 60 and chance.random() < 0.4:
-            row.try_to_write(chance.choice(_ENDINGS))
+            ending = chance.choice(_ENDINGS)
+            # A special token of real vocabularies, which no argument holds.
+            if ending != "<|end|>" or b"commentary" not in row.written:
+                row.try_to_write(ending)
         elif len(texts) > 60:
             row.try_to_write(chance.choice(["x", "é", " ", "7", "</", "\n", "'"]))
         else:

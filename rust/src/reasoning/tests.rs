@@ -40,7 +40,10 @@ fn split(format: &str, begins_inside: bool, tool_format: Option<&str>, pieces: &
     for call in &mut fold.tool_calls {
         call.id.clear();
     }
-    fold
+    // Without what tells which tokens told what: that depends on the pieces.
+    let mut sum = Fold::default();
+    (sum.text, sum.reasoning, sum.tool_calls) = (fold.text, fold.reasoning, fold.tool_calls);
+    sum
 }
 
 /// Format, whether it begins inside, output, reasoning, text.

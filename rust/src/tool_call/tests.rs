@@ -62,7 +62,10 @@ pub(super) fn parse(format: &str, pieces: &[&str]) -> Fold {
     for call in &mut fold.tool_calls {
         call.id.clear();
     }
-    fold
+    // Without what tells which tokens told what: that depends on the pieces.
+    let mut sum = Fold::default();
+    (sum.text, sum.reasoning, sum.tool_calls) = (fold.text, fold.reasoning, fold.tool_calls);
+    sum
 }
 
 /// The calls of a fold, arguments read by an independent parser.
