@@ -95,10 +95,12 @@ class Sequence:
         """Choice `index` of a generation takes its slot and pages."""
         request, sampling = generation.request, generation.request.sampling
         prompt_index, choice_index = divmod(index, sampling.num_computed)
+        prompt_ids = request.prompts[prompt_index].ids
+        assert prompt_ids is not None, "an engine of tokens gets its prompts as tokens"
         return cls(
             generation,
             row_key=request.stream_key | index,
-            prompt_ids=int32s(request.prompts[prompt_index].ids or ()),
+            prompt_ids=int32s(prompt_ids),
             rng_key=(0, 0) if sampling.is_greedy else rng_key(sampling.seed, prompt_index, choice_index),
             slot=slot,
             pages=pages,
