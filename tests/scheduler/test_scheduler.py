@@ -1,6 +1,7 @@
 """The step against a fake device: each sequence gets what it would get alone, whatever happens around it."""
 
 import contextlib
+import dataclasses
 import random
 import sys
 import threading
@@ -10,6 +11,7 @@ import pytest
 from fakes import LENGTH, FakeHub, FakeRunner, make_request, naive_tokens, small_capacity
 
 from penstock.errors import ApiError
+from penstock.generation import Prompt
 from penstock.scheduler.scheduler import Scheduler
 
 STOP_IDS = (7,)
@@ -207,6 +209,19 @@ def test_a_failed_step_fails_its_own_and_the_queue_goes_on(call, pipeline_depth,
     assert_equals_alone(hub, [waiting])
     assert "fault injected" in caplog.text
     assert runner.epoch == 2
+
+
+def test_a_choice_that_cannot_begin_fails_its_stream_and_keeps_no_slot_and_no_page(caplog):
+    scheduler, _, hub = make_scheduler(num_slots=2)
+    broken, whole = make_request(1, [[1] * 12], 9, n=2), make_request(2, [[2]], 9, seed=1)
+    broken = dataclasses.replace(broken, prompts=(Prompt(12, text="no ids"),))
+    scheduler.submit(broken)
+    scheduler.submit(whole)
+    run_to_the_end(scheduler)
+    assert hub.failed == {1 << 12: "engine_error"}
+    assert_equals_alone(hub, [whole])
+    assert scheduler.gauges == (0, 0, 0)
+    assert "its prompts as tokens" in caplog.text
 
 
 @pytest.mark.parametrize(("error", "num_failures"), [(RuntimeError, 3), (FloatingPointError, 1)])

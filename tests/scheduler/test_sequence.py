@@ -10,13 +10,13 @@ from penstock.scheduler.sequence import Generation, Sequence, rng_key
 def test_choice_zero_samples_alike_whatever_n_is():
     alone = Generation(make_request(1, [[1, 2]], 4, n=1, seed=9))
     among_four = Generation(make_request(2, [[1, 2]], 4, n=4, seed=9))
-    keys = [Sequence.begin(g, 0, slot=0, pages=None).rng_key for g in (alone, among_four)]
+    keys = [Sequence.begin(g, 0).rng_key for g in (alone, among_four)]
     assert keys[0] == keys[1]
 
 
 def test_choices_of_every_prompt_get_rows_in_order_and_streams_of_their_own():
     generation = Generation(make_request(3, [[1], [2, 3]], 4, n=3))
-    sequences = [Sequence.begin(generation, index, slot=0, pages=None) for index in range(6)]
+    sequences = [Sequence.begin(generation, index) for index in range(6)]
     assert [s.row_key - generation.stream_key for s in sequences] == [0, 1, 2, 3, 4, 5]
     assert [s.prompt_ids.tolist() for s in sequences] == [[1]] * 3 + [[2, 3]] * 3
     assert len({s.rng_key for s in sequences}) == 6

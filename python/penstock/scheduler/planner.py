@@ -122,9 +122,9 @@ class Planner:
 
     def _begin(self, generation: Generation, index: int, *, num_pages: int) -> None:
         row_key = generation.stream_key | index
-        slot = self._batch.seat(row_key)
-        sequence = Sequence.begin(generation, index, slot=slot, pages=self.pages.take(num_pages))
-        self._begun[generation.stream_key] = generation
+        self._begun[generation.stream_key] = generation  # so that a failure from here on ends it
+        sequence = Sequence.begin(generation, index)  # may fail, so before anything is taken
+        sequence.slot, sequence.pages = self._batch.seat(row_key), self.pages.take(num_pages)
         generation.sequences[row_key] = self._sequences[row_key] = self._prefilling[row_key] = sequence
         if (spec := generation.request.grammar) is not None:
             self.constraints.join(row_key, spec.grammar)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from penstock.generation import GenerationRequest
 
 _MASK64 = (1 << 64) - 1
+_NO_PAGES = np.empty(0, np.int32)
 
 
 def rng_key(seed: int, prompt_index: int, choice_index: int) -> tuple[int, int]:
@@ -77,7 +78,7 @@ class Sequence:
         row_key: the hub's name for it.
         prompt_ids: int32 [T].
         rng_key: its random stream, two uint32; zeros where nothing is drawn.
-        slot: its row of the device state.
+        slot: its row of the device state, -1 before it has one.
         pages: int32 [pages for prompt and all new tokens], in order: its block table.
         num_prefilled: prompt tokens already handed to the device.
     """
@@ -86,13 +87,13 @@ class Sequence:
     row_key: int
     prompt_ids: np.ndarray
     rng_key: tuple[int, int]
-    slot: int
-    pages: np.ndarray
+    slot: int = -1
+    pages: np.ndarray = field(default_factory=lambda: _NO_PAGES)
     num_prefilled: int = 0
 
     @classmethod
-    def begin(cls, generation: Generation, index: int, *, slot: int, pages: np.ndarray) -> Sequence:
-        """Choice `index` of a generation takes its slot and pages."""
+    def begin(cls, generation: Generation, index: int) -> Sequence:
+        """Choice `index` of a generation, without slot and pages yet."""
         request, sampling = generation.request, generation.request.sampling
         prompt_index, choice_index = divmod(index, sampling.num_computed)
         prompt_ids = request.prompts[prompt_index].ids
@@ -102,8 +103,6 @@ class Sequence:
             row_key=request.stream_key | index,
             prompt_ids=int32s(prompt_ids),
             rng_key=(0, 0) if sampling.is_greedy else rng_key(sampling.seed, prompt_index, choice_index),
-            slot=slot,
-            pages=pages,
         )
 
     @property
