@@ -39,6 +39,26 @@ pub struct Delta<'a> {
     pub tokens: Range<u32>,
 }
 
+/// The tokens that a stage has taken and not told yet.
+#[derive(Debug, Default)]
+pub struct Untold {
+    num_told: u32,
+    num_taken: u32,
+}
+
+impl Untold {
+    /// Those of the next delta, too.
+    pub fn take(&mut self, delta: &Delta<'_>) {
+        self.num_taken = delta.tokens.end;
+    }
+
+    /// All of them, for the delta that tells them; the next ones are empty until more are taken.
+    pub fn tell(&mut self) -> Range<u32> {
+        let told = std::mem::replace(&mut self.num_told, self.num_taken);
+        told..self.num_taken
+    }
+}
+
 /// All deltas of a choice, added up: what a plain answer says of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fold {

@@ -9,6 +9,7 @@ mod deltas;
 mod escape;
 mod logprobs;
 mod messages;
+mod named_event;
 mod openai;
 mod responses;
 mod runs;

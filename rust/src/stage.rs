@@ -120,6 +120,9 @@ impl Next<'_> {
 }
 
 #[cfg(test)]
+pub(crate) mod testing;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::delta::Kind;

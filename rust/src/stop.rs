@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::delta::{Delta, Kind};
+use crate::delta::{Delta, Kind, Untold};
 use crate::finish_reason::FinishReason;
 use crate::stage::{End, Flow, Next, Stage};
 
@@ -187,8 +187,7 @@ pub struct StopStage {
     watch: StopWatch,
     /// What a delta lets out; between calls empty.
     shown: String,
-    num_tokens_seen: u32,
-    num_tokens_given: u32,
+    untold: Untold,
 }
 
 impl StopStage {
@@ -200,8 +199,7 @@ impl StopStage {
             strings,
             is_shown,
             shown: String::new(),
-            num_tokens_seen: 0,
-            num_tokens_given: 0,
+            untold: Untold::default(),
         }
     }
 
@@ -210,8 +208,7 @@ impl StopStage {
         if self.shown.is_empty() {
             return Flow::Continue(());
         }
-        let tokens = self.num_tokens_given..self.num_tokens_seen;
-        self.num_tokens_given = tokens.end;
+        let tokens = self.untold.tell();
         let (kind, text) = (Kind::Text, self.shown.as_str());
         let flow = next.push(&Delta { kind, text, tokens });
         self.shown.clear();
@@ -224,14 +221,13 @@ impl Stage for StopStage {
     fn push(&mut self, delta: &Delta<'_>, next: &mut Next<'_>) -> Flow {
         if delta.kind != Kind::Text {
             self.finish(next)?;
-            let tokens = self.num_tokens_given..delta.tokens.end;
-            (self.num_tokens_seen, self.num_tokens_given) = (tokens.end, tokens.end);
+            self.untold.take(delta);
             return next.push(&Delta {
-                tokens,
+                tokens: self.untold.tell(),
                 ..delta.clone()
             });
         }
-        self.num_tokens_seen = delta.tokens.end;
+        self.untold.take(delta);
         let place = self.watch.push(&self.strings, delta.text, &mut self.shown);
         if place.is_some() && self.is_shown {
             self.watch.finish(&mut self.shown);

@@ -23,7 +23,7 @@ mod tests;
 mod types;
 
 pub use grammar::{GrammarRefusal, ToolChoice, grammar};
-pub use harmony::harmony_stage;
+pub use harmony::{HARMONY_MARKERS, harmony_stage};
 pub use schemas::{Tool, ToolSchemas};
 pub use stage::stage;
 pub use syntax::ToolFormat;

@@ -6,6 +6,7 @@
 mod blocks;
 
 use super::escape::push_escaped;
+use super::named_event::{begin, end};
 use super::runs::Runs;
 use super::{Details, Ending, EventWriter, Failure, Identity, Outcome, StopMatch, Usage};
 use crate::delta::Delta;
@@ -142,22 +143,6 @@ impl EventWriter for MessagesWriter {
     fn ping(&self) -> &'static [u8] {
         PING
     }
-}
-
-/// An event up to its own members, of which each is to begin with a comma.
-fn begin(name: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(sse::EVENT);
-    out.extend_from_slice(name.as_bytes());
-    out.push(b'\n');
-    out.extend_from_slice(sse::DATA);
-    out.extend_from_slice(b"{\"type\":\"");
-    out.extend_from_slice(name.as_bytes());
-    out.push(b'"');
-}
-
-fn end(out: &mut Vec<u8>) {
-    out.push(b'}');
-    out.extend_from_slice(sse::END);
 }
 
 /// `,"usage":{…}`. Anthropic counts apart what a cache had.

@@ -1,5 +1,7 @@
 //! The table of reasoning formats.
 
+use crate::tool_call::HARMONY_MARKERS;
+
 /// How one family of models writes its thoughts.
 #[derive(Debug)]
 pub struct ReasoningFormat {
@@ -106,15 +108,7 @@ static FORMATS: &[ReasoningFormat] = &[
     ReasoningFormat {
         begins: &["<|channel|>analysis<|message|>"],
         ends: &["<|end|>"],
-        markers: &[
-            "<|start|>",
-            "<|channel|>",
-            "<|constrain|>",
-            "<|message|>",
-            "<|call|>",
-            "<|end|>",
-            "<|return|>",
-        ],
+        markers: HARMONY_MARKERS,
         ..think("harmony")
     },
 ];

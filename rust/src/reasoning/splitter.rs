@@ -3,7 +3,7 @@
 //! White space at both ends of a thought, and line breaks between it and the answer, are layout and dropped. A thought
 //! without an end goes on to the end of the text.
 
-use crate::delta::{Delta, Kind};
+use crate::delta::{Delta, Kind, Untold};
 use crate::stage::{Flow, Next, Stage};
 use crate::tool_call::output::Output;
 use crate::tool_call::scan::{find_first, longest_partial};
@@ -37,8 +37,7 @@ pub(super) struct Splitter {
     held: String,
     /// What a delta lets out; between calls empty.
     out: Output,
-    num_tokens_given: u32,
-    num_tokens_seen: u32,
+    untold: Untold,
 }
 
 impl Splitter {
@@ -60,16 +59,8 @@ impl Splitter {
             place,
             held: String::new(),
             out,
-            num_tokens_given: 0,
-            num_tokens_seen: 0,
+            untold: Untold::default(),
         }
-    }
-
-    fn give(&mut self, next: &mut Next<'_>) -> Flow {
-        let mut tokens = self.num_tokens_given..self.num_tokens_seen;
-        let flow = self.out.give(&mut tokens, next);
-        self.num_tokens_given = tokens.start;
-        flow
     }
 
     fn run(&mut self) {
@@ -184,14 +175,14 @@ impl Splitter {
 impl Stage for Splitter {
     fn push(&mut self, delta: &Delta<'_>, next: &mut Next<'_>) -> Flow {
         debug_assert_eq!(delta.kind, Kind::Text, "thoughts are split off first");
-        self.num_tokens_seen = delta.tokens.end;
+        self.untold.take(delta);
         if self.place == Place::Answer && self.answer_marks.is_empty() && self.held.is_empty() {
             self.out.text(delta.text);
-            return self.give(next);
+            return self.out.give(&mut self.untold, next);
         }
         self.held.push_str(delta.text);
         self.run();
-        self.give(next)
+        self.out.give(&mut self.untold, next)
     }
 
     fn finish(&mut self, next: &mut Next<'_>) -> Flow {
@@ -203,6 +194,6 @@ impl Stage for Splitter {
             Place::Start { is_inside: false } | Place::Answer => self.out.text(&held),
             Place::Behind => {}
         }
-        self.give(next)
+        self.out.give(&mut self.untold, next)
     }
 }

@@ -1,13 +1,12 @@
 //! Outputs of models with thoughts, under every split.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use proptest::prelude::*;
 
 use super::{ReasoningFormat, stages};
-use crate::delta::{Delta, Fold, Kind};
-use crate::stage::Chain;
+use crate::delta::Fold;
+use crate::stage::{Chain, testing::fold_of};
 use crate::tool_call::{ToolFormat, ToolSchemas};
 
 const TOOLS: &[u8] =
@@ -21,29 +20,7 @@ fn split(format: &str, begins_inside: bool, tool_format: Option<&str>, pieces: &
         (ToolFormat::from_name(name).unwrap(), schemas)
     });
     let mut chain = Chain::new(stages(Some(reasoning), tools));
-    let mut fold = Fold::default();
-    let mut num_told = 0;
-    let mut show = |delta: &Delta<'_>| {
-        assert!(!delta.text.is_empty(), "no delta is empty");
-        assert_eq!(delta.tokens.start, num_told, "no token is left out");
-        num_told = delta.tokens.end;
-        fold.add(delta);
-    };
-    for (token, text) in (0..).zip(pieces) {
-        let (kind, tokens) = (Kind::Text, token..token + 1);
-        assert_eq!(
-            chain.push(&Delta { kind, text, tokens }, &mut show),
-            ControlFlow::Continue(())
-        );
-    }
-    assert_eq!(chain.finish(&mut show), ControlFlow::Continue(()));
-    for call in &mut fold.tool_calls {
-        call.id.clear();
-    }
-    // Without what tells which tokens told what: that depends on the pieces.
-    let mut sum = Fold::default();
-    (sum.text, sum.reasoning, sum.tool_calls) = (fold.text, fold.reasoning, fold.tool_calls);
-    sum
+    fold_of(&mut chain, pieces)
 }
 
 /// Format, whether it begins inside, output, reasoning, text.

@@ -1,5 +1,6 @@
 //! The table of formats. What each looks like comes from its models' chat templates; a new one is a row.
 
+use super::harmony::HARMONY_MARKERS;
 use super::literals::{Literals, PYTHON};
 use super::parameters::Parameters;
 use super::syntax::Part::{Id, Maybe, MaybeCallId, Name, Space, Text};
@@ -526,18 +527,5 @@ pub(super) static FORMATS: &[ToolFormat] = &[
         ],
         &["[TOOL_CALLS]", "<tool_call>", "</tool_call>"],
     ),
-    row(
-        "harmony",
-        &[],
-        &[],
-        &[
-            "<|start|>",
-            "<|channel|>",
-            "<|constrain|>",
-            "<|message|>",
-            "<|call|>",
-            "<|end|>",
-            "<|return|>",
-        ],
-    ),
+    row("harmony", &[], &[], HARMONY_MARKERS),
 ];

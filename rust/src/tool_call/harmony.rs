@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use crate::delta::Delta;
+use crate::delta::{Delta, Untold};
 use crate::stage::{Flow, Next, Stage};
 
 use super::id;
@@ -19,6 +19,16 @@ use super::syntax::Ids;
 /// Bytes of a header.
 const MAX_HEADER_BYTES: usize = 1024;
 const MESSAGE: &str = "<|message|>";
+/// The special tokens that must be shown for its messages to be seen.
+pub const HARMONY_MARKERS: &[&str] = &[
+    "<|start|>",
+    "<|channel|>",
+    "<|constrain|>",
+    MESSAGE,
+    "<|call|>",
+    "<|end|>",
+    "<|return|>",
+];
 /// What ends a message. The last two begin the next one.
 const ENDS: &[&str] = &[
     "<|end|>",
@@ -71,8 +81,7 @@ struct Harmony {
     /// Of a call's arguments: what looks like markup in there is what the model says.
     string: JsonString,
     out: Output,
-    num_tokens_given: u32,
-    num_tokens_seen: u32,
+    untold: Untold,
 }
 
 /// The stage that splits harmony's messages into reasoning, text and calls of `tools`.
@@ -86,17 +95,16 @@ pub fn harmony_stage(tools: Arc<ToolSchemas>) -> Box<dyn Stage> {
         has_reasoning: false,
         string: JsonString::default(),
         out: Output::default(),
-        num_tokens_given: 0,
-        num_tokens_seen: 0,
+        untold: Untold::default(),
     })
 }
 
 impl Stage for Harmony {
     fn push(&mut self, delta: &Delta<'_>, next: &mut Next<'_>) -> Flow {
-        self.num_tokens_seen = delta.tokens.end;
+        self.untold.take(delta);
         self.held.push_str(delta.text);
         self.run();
-        self.give(next)
+        self.out.give(&mut self.untold, next)
     }
 
     fn finish(&mut self, next: &mut Next<'_>) -> Flow {
@@ -114,18 +122,11 @@ impl Stage for Harmony {
         {
             self.out.arguments("{}");
         }
-        self.give(next)
+        self.out.give(&mut self.untold, next)
     }
 }
 
 impl Harmony {
-    fn give(&mut self, next: &mut Next<'_>) -> Flow {
-        let mut tokens = self.num_tokens_given..self.num_tokens_seen;
-        let flow = self.out.give(&mut tokens, next);
-        self.num_tokens_given = tokens.start;
-        flow
-    }
-
     fn run(&mut self) {
         let held = std::mem::take(&mut self.held);
         let mut at = 0;

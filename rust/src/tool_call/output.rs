@@ -1,8 +1,6 @@
 //! What a push of text came to: pieces of one kind after another, neighbours of a kind as one.
 
-use std::ops::Range;
-
-use crate::delta::{Delta, Kind};
+use crate::delta::{Delta, Kind, Untold};
 use crate::stage::{Flow, Next};
 
 use super::json_value::push_escaped;
@@ -76,8 +74,8 @@ impl Output {
         }
     }
 
-    /// Sends all pieces on. The first takes `tokens`, the others came from the same ones.
-    pub(crate) fn give(&mut self, tokens: &mut Range<u32>, next: &mut Next<'_>) -> Flow {
+    /// Sends all pieces on. The first tells the tokens, the others came from the same ones.
+    pub(crate) fn give(&mut self, untold: &mut Untold, next: &mut Next<'_>) -> Flow {
         let mut start = 0;
         for (piece, end) in self.pieces.drain(..) {
             let kind = match &piece {
@@ -88,14 +86,8 @@ impl Output {
             };
             let text = &self.text[start..end];
             start = end;
-            let told = tokens.clone();
-            tokens.start = tokens.end;
-            let delta = Delta {
-                kind,
-                text,
-                tokens: told,
-            };
-            next.push(&delta)?;
+            let tokens = untold.tell();
+            next.push(&Delta { kind, text, tokens })?;
         }
         self.text.clear();
         Flow::Continue(())

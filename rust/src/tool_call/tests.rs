@@ -5,14 +5,13 @@ mod numbers;
 mod splits;
 mod vectors;
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::{ToolFormat, ToolSchemas, stage};
-use crate::delta::{Delta, Fold, Kind};
-use crate::stage::Chain;
+use crate::delta::Fold;
+use crate::stage::{Chain, testing::fold_of};
 
 /// The tools of most tests.
 pub(super) fn tools() -> Arc<ToolSchemas> {
@@ -42,30 +41,7 @@ pub(super) fn tools() -> Arc<ToolSchemas> {
 pub(super) fn parse(format: &str, pieces: &[&str]) -> Fold {
     let format = ToolFormat::from_name(format).unwrap();
     let mut chain = Chain::new(vec![stage(format, tools())]);
-    let mut fold = Fold::default();
-    let mut num_told = 0;
-    let mut show = |delta: &Delta<'_>| {
-        assert!(!delta.text.is_empty(), "no delta is empty");
-        assert_eq!(delta.tokens.start, num_told, "no token is left out");
-        num_told = delta.tokens.end;
-        fold.add(delta);
-    };
-    let pieces = pieces.iter().filter(|piece| !piece.is_empty());
-    for (token, text) in (0..).zip(pieces) {
-        let (kind, tokens) = (Kind::Text, token..token + 1);
-        assert_eq!(
-            chain.push(&Delta { kind, text, tokens }, &mut show),
-            ControlFlow::Continue(())
-        );
-    }
-    assert_eq!(chain.finish(&mut show), ControlFlow::Continue(()));
-    for call in &mut fold.tool_calls {
-        call.id.clear();
-    }
-    // Without what tells which tokens told what: that depends on the pieces.
-    let mut sum = Fold::default();
-    (sum.text, sum.reasoning, sum.tool_calls) = (fold.text, fold.reasoning, fold.tool_calls);
-    sum
+    fold_of(&mut chain, pieces)
 }
 
 /// The calls of a fold, arguments read by an independent parser.

@@ -1,6 +1,6 @@
 //! The frame of an event: its name, twice, and its number.
 
-use crate::sse;
+use crate::dialect::named_event;
 
 /// Counts the events of one stream.
 #[derive(Debug, Default)]
@@ -11,20 +11,14 @@ pub(super) struct Events {
 impl Events {
     /// An event up to its own members, of which each is to begin with a comma.
     pub(super) fn begin(&mut self, name: &str, out: &mut Vec<u8>) {
-        out.extend_from_slice(sse::EVENT);
-        out.extend_from_slice(name.as_bytes());
-        out.push(b'\n');
-        out.extend_from_slice(sse::DATA);
-        out.extend_from_slice(b"{\"type\":\"");
-        out.extend_from_slice(name.as_bytes());
-        out.extend_from_slice(b"\",\"sequence_number\":");
+        named_event::begin(name, out);
+        out.extend_from_slice(b",\"sequence_number\":");
         out.extend_from_slice(self.num_events.to_string().as_bytes());
         self.num_events += 1;
     }
 
     /// Its end.
     pub(super) fn end(out: &mut Vec<u8>) {
-        out.push(b'}');
-        out.extend_from_slice(sse::END);
+        named_event::end(out);
     }
 }
