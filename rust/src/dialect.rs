@@ -7,6 +7,7 @@ mod choice_end;
 mod completions;
 mod deltas;
 mod escape;
+mod json;
 mod logprobs;
 mod messages;
 mod named_event;

@@ -22,8 +22,9 @@ mod syntax;
 mod tests;
 mod types;
 
+pub use formats::HARMONY_MARKERS;
 pub use grammar::{GrammarRefusal, ToolChoice, grammar};
-pub use harmony::{HARMONY_MARKERS, harmony_stage};
+pub use harmony::harmony_stage;
 pub use schemas::{Tool, ToolSchemas};
 pub use stage::stage;
 pub use syntax::ToolFormat;

@@ -4,7 +4,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use super::streams::read_buffer;
+use super::buffer::read_buffer;
 use crate::stream::{LogprobRows, PromptColumns};
 
 /// `LogprobColumns` of Python.

@@ -6,7 +6,7 @@ use pyo3::exceptions::{PyKeyError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use super::streams::read_buffer;
+use super::buffer::read_buffer;
 use super::vocabulary::PyVocabulary;
 use crate::grammar::{CompileLimits, Grammar, GrammarError, GrammarFactory, GrammarRows, Kind};
 

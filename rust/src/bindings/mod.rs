@@ -1,5 +1,6 @@
 //! The Python module `penstock._core`: signatures, one call, one conversion each.
 
+mod buffer;
 mod columns;
 mod grammar;
 mod http;

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use pyo3::buffer::{Element, PyBuffer, PyUntypedBuffer};
 use pyo3::exceptions::{PyKeyError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use super::buffer::read_buffer;
 use super::columns::{Logprobs, PromptLogprobs};
 use super::metrics::PyModelMetrics;
 use super::opening::{PyOpening, PyReceipt};
@@ -239,17 +239,6 @@ fn look_until(look: impl Fn() -> Vec<bool>, num_wanted: usize, timeout_s: f64) -
         }
         std::thread::sleep(pause);
         pause = (2 * pause).min(LONGEST_PAUSE);
-    }
-}
-
-/// A copy of a buffer, whatever its strides. An empty one may stand at any address and so be refused as unaligned.
-pub(super) fn read_buffer<T: Element>(value: &Bound<'_, PyAny>, name: &str) -> PyResult<Vec<T>> {
-    match PyBuffer::<T>::get(value) {
-        Ok(buffer) => buffer.to_vec(value.py()),
-        Err(_) if PyUntypedBuffer::get(value).is_ok_and(|buffer| buffer.item_count() == 0) => {
-            Ok(Vec::new())
-        }
-        Err(cause) => Err(PyValueError::new_err(format!("{name}: {cause}"))),
     }
 }
 

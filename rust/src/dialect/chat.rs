@@ -5,8 +5,9 @@
 
 use super::choice_end::LogprobStyle;
 use super::escape::push_escaped;
+use super::json::push_number;
 use super::logprobs::push_list;
-use super::openai::{Parts, push_number};
+use super::openai::Parts;
 use super::{Details, Ending, EventWriter, Identity, Outcome, Prompt, Usage};
 use crate::delta::{Delta, Fold, FoldedCall, Kind};
 

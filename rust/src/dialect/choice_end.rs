@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
+use super::json::{push_number, push_string};
 use super::logprobs::{self, push_list};
-use super::openai::{push_number, push_string};
 use super::{Details, Identity, Prompt, StopMatch};
 use crate::finish_reason::FinishReason;
 

@@ -7,7 +7,7 @@
 
 use super::Details;
 use super::escape::push_escaped;
-use super::openai::push_number;
+use super::json::push_number;
 use crate::token_table::{LEAST_LOGPROB, TokenRow, TopLogprob};
 
 /// A token and the likeliest ones in its place.

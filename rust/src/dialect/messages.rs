@@ -156,15 +156,6 @@ fn push_usage(usage: Usage, out: &mut Vec<u8>) {
     out.extend_from_slice(json.as_bytes());
 }
 
-/// `,"name":"text"`.
-fn push_text(name: &str, text: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":\"");
-    push_escaped(text, out);
-    out.push(b'"');
-}
-
 fn push_string_or_null(text: Option<&str>, out: &mut Vec<u8>) {
     match text {
         Some(text) => {

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::choice_end::{ChoiceEnd, LogprobStyle, Rest};
 use super::escape::push_escaped;
+use super::json::{push_number, push_string};
 use super::logprobs::push_list;
 use super::{Details, Ending, Identity, Outcome, Prompt, Usage};
 use crate::sse;
@@ -239,17 +240,4 @@ fn push_usage(usage: Usage, out: &mut Vec<u8>) {
          \"completion_tokens_details\":{{\"reasoning_tokens\":{reasoning_tokens}}}}}"
     );
     out.extend_from_slice(json.as_bytes());
-}
-
-pub(super) fn push_string(text: &str, out: &mut Vec<u8>) {
-    out.push(b'"');
-    push_escaped(text, out);
-    out.push(b'"');
-}
-
-pub(super) fn push_number(number: usize, out: &mut Vec<u8>) {
-    match u8::try_from(number) {
-        Ok(digit @ 0..=9) => out.push(b'0' + digit),
-        _ => out.extend_from_slice(number.to_string().as_bytes()),
-    }
 }

@@ -1,10 +1,20 @@
 //! The table of formats. What each looks like comes from its models' chat templates; a new one is a row.
 
-use super::harmony::HARMONY_MARKERS;
 use super::literals::{Literals, PYTHON};
 use super::parameters::Parameters;
 use super::syntax::Part::{Id, Maybe, MaybeCallId, Name, Space, Text};
 use super::syntax::{Block, Body, Call, Ids, ToolFormat};
+
+/// The special tokens that must be shown for harmony's messages to be seen.
+pub const HARMONY_MARKERS: &[&str] = &[
+    "<|start|>",
+    "<|channel|>",
+    "<|constrain|>",
+    "<|message|>",
+    "<|call|>",
+    "<|end|>",
+    "<|return|>",
+];
 
 /// Other names that settings may use.
 const ALIASES: &[(&str, &str)] = &[

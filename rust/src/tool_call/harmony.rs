@@ -19,16 +19,6 @@ use super::syntax::Ids;
 /// Bytes of a header.
 const MAX_HEADER_BYTES: usize = 1024;
 const MESSAGE: &str = "<|message|>";
-/// The special tokens that must be shown for its messages to be seen.
-pub const HARMONY_MARKERS: &[&str] = &[
-    "<|start|>",
-    "<|channel|>",
-    "<|constrain|>",
-    MESSAGE,
-    "<|call|>",
-    "<|end|>",
-    "<|return|>",
-];
 /// What ends a message. The last two begin the next one.
 const ENDS: &[&str] = &[
     "<|end|>",

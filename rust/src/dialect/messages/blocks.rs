@@ -1,7 +1,8 @@
 //! The content blocks of a message, as they open, grow and close.
 
+use super::super::json::push_text;
 use super::super::runs::{Part, PartWriter};
-use super::{begin, end, push_text};
+use super::{begin, end};
 
 /// The content blocks of a message.
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 
 use super::super::escape::push_escaped;
 use super::Events;
+use crate::dialect::json::push_text;
 
 /// What an item's events are called, and where its text stands.
 #[derive(Debug)]
@@ -179,13 +180,4 @@ impl Body {
             Self::Call { .. } => &CALL,
         }
     }
-}
-
-/// `,"name":"text"`.
-fn push_text(name: &str, text: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":\"");
-    push_escaped(text, out);
-    out.push(b'"');
 }
