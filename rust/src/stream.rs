@@ -211,6 +211,7 @@ impl Stream {
                 .reduce(f64::min)
                 .map(|first| first - self.opening.arrival),
             finish_reason: self.choices.first().and_then(|choice| choice.reason),
+            num_malformed_calls: self.choices.iter().map(|it| it.num_malformed_calls).sum(),
             error: self.error.clone(),
             record: None,
         }
