@@ -42,10 +42,11 @@ def store(rng: np.random.Generator, attention: GatherAttention, length: int, pag
 @pytest.mark.parametrize("is_dynamic", [False, True])
 @pytest.mark.parametrize("window", [None, 5, 16])
 @pytest.mark.parametrize("num_new", [1, 7])
-@pytest.mark.parametrize(("scale", "soft_cap", "has_sinks"), [(HEAD_DIM**-0.5, None, False), (0.1, 0.2, True)])
+@pytest.mark.parametrize("kind", [(HEAD_DIM**-0.5, None, False), (0.1, 0.2, True)])
 def test_rows_of_any_length_over_scattered_pages(
-    num_new: int, scale: float, soft_cap: float | None, has_sinks: bool, window: int | None, is_dynamic: bool
+    num_new: int, kind: tuple[float, float | None, bool], window: int | None, is_dynamic: bool
 ):
+    scale, soft_cap, has_sinks = kind
     scores = ScoreSpec(scale, window, soft_cap)
     rng = np.random.default_rng(num_new)
     attention = GatherAttention(PAGE, BLOCK, is_dynamic)
