@@ -7,8 +7,13 @@ beside each other for every key-value head, gate and up for every column.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
+from typing import Literal
+
+#: How checkpoints store the experts of a mixture: "each" with tensors of its own, or all "together" in one tensor, laid
+#: as the leaf is but flat: `[E, in, out]`, what lies side by side there by turns.
+ExpertStorage = Literal["each", "together"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +27,8 @@ class LeafSpec:
             as one tensor that holds them one after another.
         is_projection: a linear layer's matrix: `shape` begins with the inputs, and checkpoints store `[out, in]`.
         is_stacked: small enough to lie with its kin of other layers in one array: fewer arguments for a program.
+        experts: the first axis counts experts, stored in this way; None has none.
+        dtype: a numpy name, where it is not that of the other weights.
     """
 
     name: str
@@ -30,6 +37,13 @@ class LeafSpec:
     parts: tuple[int, ...]
     is_projection: bool = False
     is_stacked: bool = False
+    experts: ExpertStorage | None = None
+    dtype: str | None = None
+
+    @property
+    def of_expert(self) -> LeafSpec:
+        """What one expert has of the leaf."""
+        return replace(self, shape=self.shape[1:], axis=self.axis - 1, experts=None)
 
     @property
     def size(self) -> int:
@@ -53,14 +67,14 @@ class LeafSpec:
         return (self.shape,) if len(self.shape) > 1 and not self.is_stacked else tuple((size,) for size in sizes)
 
 
-def vector(name: str, size: int) -> LeafSpec:
+def vector(name: str, size: int, *, dtype: str | None = None) -> LeafSpec:
     """A norm's weight or a bias."""
-    return LeafSpec(name, (size,), 0, (size,), is_stacked=True)
+    return LeafSpec(name, (size,), 0, (size,), is_stacked=True, dtype=dtype)
 
 
-def projection(name: str, num_in: int, num_out: int) -> LeafSpec:
+def projection(name: str, num_in: int, num_out: int, *, dtype: str | None = None) -> LeafSpec:
     """A linear layer's matrix [in, out]."""
-    return LeafSpec(name, (num_in, num_out), 1, (num_out,), is_projection=True)
+    return LeafSpec(name, (num_in, num_out), 1, (num_out,), is_projection=True, dtype=dtype)
 
 
 def fused_projection(name: str, num_in: int, out: tuple[int, ...], *, axis: int, parts: tuple[int, ...]) -> LeafSpec:
@@ -71,3 +85,15 @@ def fused_projection(name: str, num_in: int, out: tuple[int, ...], *, axis: int,
 def fused_bias(name: str, out: tuple[int, ...], *, axis: int, parts: tuple[int, ...]) -> LeafSpec:
     """The biases of a fused projection, of shape `out`."""
     return LeafSpec(name, out, axis, parts, is_stacked=True)
+
+
+def of_experts(leaf: LeafSpec, num_experts: int, *, name: str, stored: ExpertStorage) -> LeafSpec:
+    """The same leaf for each of some experts, which become its first axis."""
+    return replace(
+        leaf,
+        name=name,
+        shape=(num_experts, *leaf.shape),
+        axis=leaf.axis + 1,
+        is_stacked=False,
+        experts=stored,
+    )
