@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from penstock.errors import ModelError
-from penstock.layers.leaf import ExpertStorage, LeafSpec, of_experts, projection, vector
+from penstock.layers.leaf import LeafSpec, of_experts, projection, vector
 from penstock.layers.spec import Activation, MlpSpec
 
 #: Before the names of an expert's leaves, and of the shared MLP's.
@@ -84,7 +84,6 @@ class MoeSpec:
         size: F, of an expert's gate and up each.
         activation: of the gate, or a gate of its own kind.
         has_bias: on the experts' projections.
-        stored: how checkpoints store the experts.
         shared: an MLP that every token goes through beside its experts.
         has_shared_gate: a sigmoid of the token says how much of the shared MLP it takes.
     """
@@ -93,7 +92,6 @@ class MoeSpec:
     router: RouterSpec
     activation: Activation | ClampedGate = "silu"
     has_bias: bool = False
-    stored: ExpertStorage = "each"
     shared: MlpSpec | None = None
     has_shared_gate: bool = False
 
@@ -103,7 +101,7 @@ class MoeSpec:
         num_experts = self.router.num_experts
         expert = MlpSpec(self.size, has_bias=self.has_bias).leaves(hidden_size)
         leaves = [*self.router.leaves(hidden_size)]
-        leaves += [of_experts(leaf, num_experts, name=EXPERTS + leaf.name, stored=self.stored) for leaf in expert]
+        leaves += [of_experts(leaf, num_experts, name=EXPERTS + leaf.name) for leaf in expert]
         if self.shared is not None:
             leaves += [replace(leaf, name=SHARED + leaf.name) for leaf in self.shared.leaves(hidden_size)]
         if self.has_shared_gate:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from penstock.errors import ModelError
-from penstock.models.families import llama, mistral, qwen2, qwen3
+from penstock.layers.leaf import TensorNames
+from penstock.models.families import glm4_moe, gpt_oss, llama, mistral, mixtral, qwen2, qwen2_moe, qwen3, qwen3_moe
 from penstock.models.hf_config import HfConfig
 from penstock.models.spec import DecoderSpec
-
-TensorNames = Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +21,25 @@ class Family:
         architecture: as `architectures` of config.json names it.
         spec: reads the config.
         top_tensors: leaf outside the layers → the tensors that it is put together from.
-        layer_tensors: leaf of a layer → its tensors, `{layer}` standing for the layer's number.
+        layer_names: leaf of a layer → its tensors, `{layer}` standing for the layer's number; or what tells them, where
+            they follow the config.
+        aliases: the family's own names of config fields.
+        encodings: of quantized weights that are unpacked on load, as `quant_method` names them.
     """
 
     architecture: str
     model_type: str
     spec: Callable[[HfConfig], DecoderSpec]
     top_tensors: TensorNames
-    layer_tensors: TensorNames
+    layer_names: TensorNames | Callable[[HfConfig], TensorNames]
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    encodings: tuple[str, ...] = ()
+
+    def reader(self, config: Mapping[str, Any]) -> HfConfig:
+        return HfConfig(config, self.aliases)
+
+    def layer_tensors(self, config: HfConfig) -> TensorNames:
+        return self.layer_names(config) if callable(self.layer_names) else self.layer_names
 
 
 FAMILIES = (
@@ -37,6 +47,25 @@ FAMILIES = (
     Family("MistralForCausalLM", "mistral", mistral.spec, llama.TOP_TENSORS, llama.LAYER_TENSORS),
     Family("Qwen2ForCausalLM", "qwen2", qwen2.spec, llama.TOP_TENSORS, llama.LAYER_TENSORS),
     Family("Qwen3ForCausalLM", "qwen3", qwen3.spec, llama.TOP_TENSORS, qwen3.LAYER_TENSORS),
+    Family("MixtralForCausalLM", "mixtral", mixtral.spec, llama.TOP_TENSORS, mixtral.LAYER_TENSORS),
+    Family("Qwen2MoeForCausalLM", "qwen2_moe", qwen2_moe.spec, llama.TOP_TENSORS, qwen2_moe.LAYER_TENSORS),
+    Family(
+        "Qwen3MoeForCausalLM",
+        "qwen3_moe",
+        qwen3_moe.spec,
+        llama.TOP_TENSORS,
+        qwen3_moe.LAYER_TENSORS,
+        aliases=qwen3_moe.ALIASES,
+    ),
+    Family("Glm4MoeForCausalLM", "glm4_moe", glm4_moe.spec, llama.TOP_TENSORS, glm4_moe.LAYER_TENSORS),
+    Family(
+        "GptOssForCausalLM",
+        "gpt_oss",
+        gpt_oss.spec,
+        llama.TOP_TENSORS,
+        gpt_oss.LAYER_TENSORS,
+        encodings=("mxfp4",),
+    ),
 )
 
 
