@@ -67,6 +67,7 @@ class LeafSpec:
         parts: sizes along `axis` of the parts that checkpoints store as tensors of their own, or, for the whole leaf,
             as one tensor that holds them one after another.
         is_projection: a linear layer's matrix: `shape` begins with the inputs, and checkpoints store `[out, in]`.
+        is_bias: of a linear layer: stored as one row, whatever its shape.
         is_stacked: small enough to lie with its kin of other layers in one array: fewer arguments for a program.
         has_experts: the first axis counts experts; all else is said of one expert's part.
         dtype: a numpy name, where it is not that of the other weights.
@@ -78,14 +79,14 @@ class LeafSpec:
     parts: tuple[int, ...]
     is_projection: bool = False
     is_stacked: bool = False
+    is_bias: bool = False
     has_experts: bool = False
     dtype: str | None = None
 
     @property
     def of_expert(self) -> LeafSpec:
         """What one expert has of the leaf."""
-        is_bias = not self.is_projection
-        return replace(self, shape=self.shape[1:], axis=self.axis - 1, has_experts=False, is_stacked=is_bias)
+        return replace(self, shape=self.shape[1:], axis=self.axis - 1, has_experts=False)
 
     @property
     def size(self) -> int:
@@ -112,7 +113,9 @@ class LeafSpec:
         if self.is_projection:
             shapes = tuple((size // self.shape[0], self.shape[0]) for size in sizes)
             return tuple(shape[::-1] for shape in shapes) if stored.has_inputs_first else shapes
-        return (self.shape,) if len(self.shape) > 1 and not self.is_stacked else tuple((size,) for size in sizes)
+        if len(stored.names) > 1 or self.is_bias:
+            return tuple((size,) for size in sizes)
+        return (self.shape,)
 
 
 def vector(name: str, size: int, *, dtype: str | None = None) -> LeafSpec:
@@ -132,7 +135,12 @@ def fused_projection(name: str, num_in: int, out: tuple[int, ...], *, axis: int,
 
 def fused_bias(name: str, out: tuple[int, ...], *, axis: int, parts: tuple[int, ...]) -> LeafSpec:
     """The biases of a fused projection, of shape `out`."""
-    return LeafSpec(name, out, axis, parts, is_stacked=True)
+    return LeafSpec(name, out, axis, parts, is_stacked=True, is_bias=True)
+
+
+def of_heads(name: str, num_heads: int, head_dim: int) -> LeafSpec:
+    """A vector for each head, [heads, H]."""
+    return LeafSpec(name, (num_heads, head_dim), 0, (1,) * num_heads, is_stacked=True)
 
 
 def of_experts(leaf: LeafSpec, num_experts: int, *, name: str) -> LeafSpec:

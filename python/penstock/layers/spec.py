@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from penstock.errors import ModelError
-from penstock.layers.leaf import LeafSpec, fused_bias, fused_projection, projection, vector
+from penstock.layers.leaf import LeafSpec, fused_bias, fused_projection, of_heads, projection, vector
 from penstock.layers.rope_spec import RopeSpec
 
 Activation = Literal["silu", "gelu", "gelu_tanh", "quick_gelu", "relu", "relu2"]
@@ -83,7 +83,9 @@ class AttentionSpec:
         has_sinks: each head has a score of its own that goes into its softmax's sum, without a value.
         has_qkv_bias, has_o_bias: which projections add a bias.
         qk_norm: of q and of k, before rotation; None is no norm.
-        qk_norm_over: "head": each head alone, all by one weight; "all": the heads of a token together.
+        qk_norm_over: "head": each head alone, all by one weight; "own": each by a weight of its own; "all": the heads
+            of a token together.
+        qkv_limit: bounds q, k and v, both ways, as they are projected.
         cache_dtype, page_group: of the layer's cache.
     """
 
@@ -98,16 +100,19 @@ class AttentionSpec:
     has_qkv_bias: bool = False
     has_o_bias: bool = False
     qk_norm: NormSpec | None = None
-    qk_norm_over: Literal["head", "all"] = "head"
+    qk_norm_over: Literal["head", "own", "all"] = "head"
+    qkv_limit: float | None = None
     cache_dtype: str | None = None
     page_group: int = 0
 
     def __post_init__(self) -> None:
-        if self.num_heads % self.num_kv_heads or self.head_dim % 2:
+        if self.num_heads % self.num_kv_heads:
             raise ModelError(
-                f"config.json: {self.num_heads} attention heads of size {self.head_dim} over {self.num_kv_heads} "
-                "key-value heads: expected an even head size and a whole number of heads per key-value head"
+                f"config.json: {self.num_heads} attention heads over {self.num_kv_heads} key-value heads: expected a "
+                "whole number of heads per key-value head"
             )
+        if self.rope is not None and (self.rope.size or self.head_dim) % 2:
+            raise ModelError(f"config.json: rotary positions of {self.rope.size or self.head_dim} numbers of a head")
 
     @property
     def scores(self) -> ScoreSpec:
@@ -142,10 +147,11 @@ class AttentionSpec:
     def _norm_leaves(self) -> tuple[LeafSpec, ...]:
         if self.qk_norm is None:
             return ()
-        sizes = {"q_norm": self.num_heads, "k_norm": self.num_kv_heads}
-        heads = {name: size if self.qk_norm_over == "all" else 1 for name, size in sizes.items()}
-        q, k = (self.qk_norm.leaves(name, size * self.head_dim) for name, size in heads.items())
-        return q + k
+        heads = {"q_norm": self.num_heads, "k_norm": self.num_kv_heads}
+        if self.qk_norm_over == "own":
+            return tuple(of_heads(name, size, self.head_dim) for name, size in heads.items())
+        sizes = {name: self.head_dim * (size if self.qk_norm_over == "all" else 1) for name, size in heads.items()}
+        return tuple(leaf for name, size in sizes.items() for leaf in self.qk_norm.leaves(name, size))
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,13 @@ LAYER_TENSORS: TensorNames = {**qwen3.LAYER_TENSORS, **MOE_TENSORS}
 
 
 def experts(
-    config: HfConfig, *, num_experts: int = 128, num_groups: int = 1, num_chosen_groups: int = 1, scale: float = 1.0
+    config: HfConfig,
+    *,
+    num_experts: int = 128,
+    size: int = 1408,
+    num_groups: int = 1,
+    num_chosen_groups: int = 1,
+    scale: float = 1.0,
 ) -> MoeSpec:
     """Of Glm4MoeConfig and DeepseekV3Config. The arguments: where the config names none."""
     router = RouterSpec(
@@ -39,7 +45,7 @@ def experts(
         num_chosen_groups=config.integer("topk_group", default=num_chosen_groups),
         group_score_size=2,
     )
-    size = config.integer("moe_intermediate_size")
+    size = config.integer("moe_intermediate_size", default=size)
     shared = MlpSpec(size * config.integer("n_shared_experts", default=1), config.activation())
     return MoeSpec(size, router, config.activation(), shared=shared)
 
