@@ -50,7 +50,8 @@ class MemoryPlan:
 def plan_memory(
     spec: DecoderSpec, options: EngineOptions, *, dtype: str, page_size: int, max_model_len: int, device: jax.Device
 ) -> MemoryPlan:
-    """Decides the number of pages: enough for all slots at full length, or as many as fit.
+    """Decides the number of pages: enough for all slots at full length, or as many as fit. Of several devices each
+    holds the same, and `spec` is of its shard.
 
     Raises:
         ConfigError: when not even one sequence of the length that was asked for fits.
@@ -60,7 +61,8 @@ def plan_memory(
     page_bytes = page_size * sum(cache.numbers_per_token * _num_bytes(cache.dtype or dtype) for cache in caches)
     pages_per_sequence = -(-max_model_len // page_size)
     state_bytes = (options.max_num_seqs + 1) * slot_bytes(spec.vocab_size)
-    budget = options.kv_cache_memory or _free_for_cache(device, weight_bytes + state_bytes)
+    num_devices = options.tensor_parallel_size
+    budget = options.kv_cache_memory or _free_for_cache(device, weight_bytes + state_bytes, num_devices=num_devices)
     num_pages = budget // page_bytes - 1
     if options.kv_cache_memory is None:
         num_pages = _steady(num_pages)
@@ -76,8 +78,8 @@ def plan_memory(
         pages_per_sequence, max_model_len = num_pages, num_pages * page_size
     plan = MemoryPlan(weight_bytes, state_bytes, page_bytes, num_pages, max_model_len)
     log.info(
-        "memory on %s: weights %s (%s), slots %s, KV cache %s = %d pages of %d tokens, %d sequences of %d at once",
-        device, _size(weight_bytes), dtype, _size(state_bytes), _size(plan.cache_bytes), num_pages, page_size,
+        "memory on %s%s: weights %s (%s), slots %s, KV cache %s = %d pages of %d tokens, %d sequences of %d at once",
+        device, f" and {num_devices - 1} more alike" if num_devices > 1 else "", _size(weight_bytes), dtype, _size(state_bytes), _size(plan.cache_bytes), num_pages, page_size,
         num_pages // pages_per_sequence, max_model_len,
     )  # fmt: skip
     return plan
@@ -92,11 +94,11 @@ def _num_bytes(dtype: str) -> int:
     return 4 if dtype == "float32" else 2
 
 
-def _free_for_cache(device: jax.Device, planned_bytes: int) -> int:
+def _free_for_cache(device: jax.Device, planned_bytes: int, *, num_devices: int) -> int:
     stats = device.memory_stats() if device.platform != "cpu" else None
     if stats:
         return int(stats["bytes_limit"] * DEVICE_SHARE) - int(stats["bytes_in_use"]) - planned_bytes
-    return int((free_host_bytes() - planned_bytes) * HOST_SHARE)
+    return int((free_host_bytes() / num_devices - planned_bytes) * HOST_SHARE)  # a CPU's devices share its memory
 
 
 def _steady(num_pages: int) -> int:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from penstock.engine.interface import Yields
 from penstock.engine.logit_rules import RowRules, RuleState, empty_rules, put_rules
 from penstock.engine.logprobs import COLUMNS, logprob_words
+from penstock.engine.mesh import WHOLE, cache_partitions, over_devices, weight_partitions
 from penstock.engine.next_token import next_tokens
 from penstock.engine.program_set import (
     ProgramConfig,
@@ -34,7 +35,17 @@ SCORE_BLOCK = 64
 def program(key: ProgramKey, config: ProgramConfig, weights: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     """The jitted function of a key, and the shapes to lower it with. `weights`: the tree, of arrays or shapes."""
     body, donated, shapes = _bodies(key, config, weights)[key.kind]
-    return jax.jit(body, donate_argnums=donated), shapes
+    return _jitted(body, key, config, donated=donated), shapes
+
+
+def _jitted(
+    body: Callable[..., Any], key: ProgramKey, config: ProgramConfig, *, donated: tuple[int, ...] = ()
+) -> Callable[..., Any]:
+    """`body` for the one device, or for all."""
+    if config.num_devices == 1:
+        return jax.jit(body, donate_argnums=donated)
+    arguments, result = _partitions(key, config)
+    return over_devices(body, num_devices=config.num_devices, arguments=arguments, result=result, donated=donated)
 
 
 def _bodies(
@@ -80,19 +91,32 @@ def _bodies(
 def program_trees(key: ProgramKey, config: ProgramConfig, weights: Any) -> tuple[Any, Any]:
     """The tree structures of a program's arguments (positional, keyword) and of its result."""
     caches, state, rules = _fresh_shapes(config)
-    columns = 0 if key.variant is Variant.FULL else None
-    trees: dict[str, tuple[Any, Any]] = {
-        "fresh": ((), (caches, state, rules)),
-        "rules": ((rules, 0), rules),
-        "score": ((weights, 0, 0), 0),
-        "prefill": ((weights, caches, state, 0), (0, 0, caches, state)),
-        "head": ((weights, 0), 0),
-        "sample": ((state, rules, 0, 0, 0), (0, columns, state, rules)),
-        "advance": ((weights, caches, state, 0), (0, caches, state)),
-        "decode": ((weights, caches, state, rules, 0, 0), (0, columns, caches, state, rules)),
-    }
-    arguments, result = trees[key.kind]
+    arguments, result = _signature(key, weights=weights, caches=caches, state=state, rules=rules, array=0)
     return jax.tree.structure((arguments, {})), jax.tree.structure(result)
+
+
+def _partitions(key: ProgramKey, config: ProgramConfig) -> tuple[Any, Any]:
+    """How a program's arguments and its result are split over devices."""
+    weights, caches = weight_partitions(config.spec), cache_partitions(config.spec, config.attention)
+    return _signature(key, weights=weights, caches=caches, state=WHOLE, rules=WHOLE, array=WHOLE)
+
+
+def _signature(
+    key: ProgramKey, *, weights: Any, caches: Any, state: Any, rules: Any, array: Any
+) -> tuple[tuple[Any, ...], Any]:
+    """A program's arguments and its result, of what is given for each part of them."""
+    columns = array if key.variant is Variant.FULL else None
+    signatures: dict[str, tuple[tuple[Any, ...], Any]] = {
+        "fresh": ((), (caches, state, rules)),
+        "rules": ((rules, array), rules),
+        "score": ((weights, array, array), array),
+        "prefill": ((weights, caches, state, array), (array, array, caches, state)),
+        "head": ((weights, array), array),
+        "sample": ((state, rules, array, array, array), (array, columns, state, rules)),
+        "advance": ((weights, caches, state, array), (array, caches, state)),
+        "decode": ((weights, caches, state, rules, array, array), (array, columns, caches, state, rules)),
+    }
+    return signatures[key.kind]
 
 
 def _shape(*sizes: int, dtype: Any = jnp.int32) -> Any:
@@ -101,7 +125,7 @@ def _shape(*sizes: int, dtype: Any = jnp.int32) -> Any:
 
 @cache
 def _fresh_shapes(config: ProgramConfig) -> tuple[Any, Any, Any]:
-    caches, state, rules = jax.eval_shape(partial(fresh, config=config))
+    caches, state, rules = jax.eval_shape(_jitted(partial(fresh, config=config), ProgramKey("fresh"), config))
     return caches, state, rules
 
 

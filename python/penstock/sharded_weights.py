@@ -1,0 +1,105 @@
+"""Loads a checkpoint's tensors onto several devices, each reading only the rows and columns of its own shard.
+
+What a device holds is the tree of its shard (`penstock.models.sharding`). The arrays of all devices, laid beside each
+other along the axis that is split, are one jax array. A leaf that is not split is read once and copied to each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from penstock.checkpoint import Checkpoint, LeafSource
+from penstock.layers.leaf import LeafSpec, LogicalAxis
+from penstock.models.sharding import mesh_axes, rows_of_shard, shard_of
+from penstock.models.spec import DecoderSpec
+from penstock.models.tree import build_tree, layer_leaves, stacks, top_leaves
+from penstock.weights import TensorFiles, assemble
+
+#: Of one leaf: an array for each device, or one for all.
+HostShards = list[np.ndarray]
+
+
+def load_shards(checkpoint: Checkpoint, *, dtype: Any, mesh: Mesh) -> dict[str, Any]:
+    """`load_weights` over the devices of a mesh.
+
+    Returns:
+        The tree of the shard's spec. An array that is split is as many times as long along that axis.
+
+    Raises:
+        ModelError: a file has changed since it was checked.
+    """
+    spec = shard_of(checkpoint.spec, mesh.size)
+    top: dict[str, Any] = {}
+    layers: list[dict[str, Any]] = [{} for _ in range(spec.num_layers)]
+    rows: dict[LeafSpec, list[HostShards]] = {}
+    own = {None: {leaf.name: leaf for leaf in top_leaves(spec)}}
+    own |= {layer: {leaf.name: leaf for leaf in layer_leaves(spec, layer)} for layer in range(spec.num_layers)}
+    with TensorFiles(checkpoint) as files:
+        for source in checkpoint.sources:
+            leaf = own[source.layer][source.leaf.name]
+            shards = _read(files, source, leaf, dtype=dtype, num_shards=mesh.size)
+            if source.layer is None:
+                top[leaf.name] = put_shards(shards, leaf.axes, mesh=mesh)
+            elif leaf.is_stacked:
+                rows.setdefault(leaf, []).append(shards)
+            else:
+                layers[source.layer][leaf.name] = put_shards(shards, leaf.axes, mesh=mesh)
+    stacked = [
+        put_shards([np.stack(of_shard) for of_shard in zip(*rows[stack.leaf], strict=True)], stack.axes, mesh=mesh)
+        for stack in stacks(spec)
+    ]
+    return build_tree(spec, top=top, layers=layers, stacked=stacked)
+
+
+def put_shards(shards: HostShards, axes: Sequence[LogicalAxis | None], *, mesh: Mesh) -> jax.Array:
+    """One array of what the devices of `mesh` hold; `axes`: logical names, as of a leaf."""
+    sharding = NamedSharding(mesh, PartitionSpec(*mesh_axes(axes)))
+    if len(shards) == 1:
+        copied: jax.Array = jax.device_put(shards[0], sharding).block_until_ready()
+        return copied
+    parts = [jax.device_put(shard, device) for shard, device in zip(shards, mesh.devices.flat, strict=True)]
+    jax.block_until_ready(parts)  # type: ignore[no-untyped-call]  # jax has no types here
+    shape = tuple(
+        size * (1 if axis is None else mesh.shape[axis])
+        for size, axis in zip(shards[0].shape, mesh_axes(axes), strict=True)
+    )
+    return jax.make_array_from_single_device_arrays(shape, sharding, parts)
+
+
+def _read(files: TensorFiles, source: LeafSource, leaf: LeafSpec, *, dtype: Any, num_shards: int) -> HostShards:
+    """`source` as every shard has it, `leaf`; once, where all have the same."""
+    if not any(mesh_axes(leaf.axes)):
+        return [assemble(leaf, [files.read(name) for name in source.tensors], dtype=dtype)]
+    return [
+        assemble(leaf, read_shard(files, source, leaf, shard=shard, num_shards=num_shards), dtype=dtype)
+        for shard in range(num_shards)
+    ]
+
+
+def read_shard(
+    files: TensorFiles, source: LeafSource, leaf: LeafSpec, *, shard: int, num_shards: int
+) -> list[np.ndarray]:
+    """The part of each stored tensor of `source` that goes into a shard's `leaf`: what would be stored, were there
+    nothing but the shard."""
+
+    def own(whole: tuple[int, ...], part: tuple[int, ...]) -> tuple[slice, ...]:
+        pairs = zip(whole, part, strict=True)
+        return tuple(rows_of_shard(size, num_own, shard, num_shards) for size, num_own in pairs)
+
+    wholes, parts = (each.stored_shapes(len(leaf.parts)) for each in (source.leaf, leaf))
+    if len(source.tensors) == len(parts):
+        return [
+            files.read(name, own(whole, part))
+            for name, whole, part in zip(source.tensors, wholes, parts, strict=True)
+        ]
+    found, end = [], 0
+    for whole, part in zip(wholes, parts, strict=True):
+        first, *rest = own(whole, part)
+        found.append(files.read(source.tensors[0], (slice(end + first.start, end + first.stop), *rest)))
+        end += whole[0]
+    return [np.concatenate(found)]
