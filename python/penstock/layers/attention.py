@@ -11,7 +11,7 @@ from typing import Protocol
 import jax
 import jax.numpy as jnp
 
-from penstock.layers.spec import CacheSpec
+from penstock.layers.spec import CacheSpec, ScoreSpec
 
 
 @jax.tree_util.register_dataclass
@@ -67,10 +67,16 @@ class PagedAttention(Protocol):
         """Stores k, v [B, T, K, H] of the new tokens; returns the cache."""
 
     def attend(
-        self, q: jax.Array, cache: jax.Array, places: PagePlaces, *, scale: float, window: int | None
+        self,
+        q: jax.Array,
+        cache: jax.Array,
+        places: PagePlaces,
+        *,
+        scores: ScoreSpec,
+        sinks: jax.Array | None = None,
     ) -> jax.Array:
-        """Causal attention of q [B, T, N, H] to all stored positions of its row, scores multiplied by `scale`;
-        a window of w lets a token see itself and the w - 1 before it. What a row does not see may be anything,
+        """Causal attention of q [B, T, N, H] to all stored positions of its row that its window shows. `sinks` [N] are
+        scores of a key without a value: one more term in each head's sum. What a row does not see may be anything,
         not-a-numbers too. Returns [B, T, N, H]."""
 
 

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from penstock.errors import ModelError
-from penstock.layers.spec import RopeKind, RopeSpec
+from penstock.layers.rope_spec import RopeKind, RopeSpec
+from penstock.layers.spec import Activation
 
 #: Sizes fit the int32 of shapes and positions; numbers fit float32.
 MAX_INTEGER = 2**31 - 1
@@ -17,7 +18,20 @@ MAX_NUMBER = 1e38
 #: A bound on what a damaged config can make the checks walk over.
 MAX_LAYERS = 10_000
 
-ACTIVATIONS = {"silu": "silu", "swish": "silu", "gelu_pytorch_tanh": "gelu_tanh", "gelu_new": "gelu_tanh"}
+#: transformers' names (its `activations.ACT2FN`) → ours.
+ACTIVATIONS: dict[str, Activation] = {
+    "silu": "silu",
+    "swish": "silu",
+    "gelu": "gelu",
+    "gelu_python": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_python_tanh": "gelu_tanh",
+    "quick_gelu": "quick_gelu",
+    "relu": "relu",
+    "relu2": "relu2",
+}
 
 
 class HfConfig:
@@ -52,12 +66,12 @@ class HfConfig:
             raise ModelError(f"config.json: {name} must be true or false, found {_shown(value)}")
         return value
 
-    def activation(self) -> Any:
-        """`hidden_act` as `MlpSpec.activation`."""
-        value = self._get("hidden_act", "silu")
+    def activation(self, name: str = "hidden_act", *, default: str = "silu") -> Activation:
+        """A field as `MlpSpec.activation`."""
+        value = self._get(name, default)
         if not isinstance(value, str) or value not in ACTIVATIONS:
             known = sorted(ACTIVATIONS)
-            raise ModelError(f"config.json: hidden_act {_shown(value)} is not supported, expected one of {known}")
+            raise ModelError(f"config.json: {name} {_shown(value)} is not supported, expected one of {known}")
         return ACTIVATIONS[value]
 
     def rope(self, *, default_theta: float = 10000.0) -> RopeSpec:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from penstock.layers.spec import AttentionSpec, MlpSpec
+from penstock.layers.spec import AttentionSpec, MlpSpec, NormSpec
 from penstock.models.hf_config import HfConfig
 from penstock.models.spec import DecoderSpec, LayerSpec, windowed
 
@@ -54,12 +54,12 @@ def decoder(
     config: HfConfig, attention: AttentionSpec, feed_forward: MlpSpec, *, windows: tuple[int | None, ...]
 ) -> DecoderSpec:
     """Layers that differ in their window alone."""
-    norm_eps = config.number("rms_norm_eps", default=1e-6)
+    norm = NormSpec(config.number("rms_norm_eps", default=1e-6))
     return DecoderSpec(
         vocab_size=config.integer("vocab_size"),
         hidden_size=config.integer("hidden_size"),
-        layers=windowed(LayerSpec(attention, feed_forward, norm_eps), windows),
-        norm_eps=norm_eps,
+        layers=windowed(LayerSpec(attention, feed_forward, norm), windows),
+        final_norm=norm,
         is_tied=config.flag("tie_word_embeddings"),
     )
 
