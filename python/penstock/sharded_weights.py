@@ -6,7 +6,6 @@ other along the axis that is split, are one jax array. A leaf that is not split 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -14,7 +13,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from penstock.checkpoint import Checkpoint, LeafSource
-from penstock.layers.leaf import LeafSpec, LogicalAxis
+from penstock.layers.leaf import Axes, LeafSpec
 from penstock.models.sharding import mesh_axes, rows_of_shard, shard_of
 from penstock.models.spec import DecoderSpec
 from penstock.models.tree import build_tree, layer_leaves, stacks, top_leaves
@@ -37,11 +36,10 @@ def load_shards(checkpoint: Checkpoint, *, dtype: Any, mesh: Mesh) -> dict[str, 
     top: dict[str, Any] = {}
     layers: list[dict[str, Any]] = [{} for _ in range(spec.num_layers)]
     rows: dict[LeafSpec, list[HostShards]] = {}
-    own = {None: {leaf.name: leaf for leaf in top_leaves(spec)}}
-    own |= {layer: {leaf.name: leaf for leaf in layer_leaves(spec, layer)} for layer in range(spec.num_layers)}
+    own = _leaves(spec)
     with TensorFiles(checkpoint) as files:
         for source in checkpoint.sources:
-            leaf = own[source.layer][source.leaf.name]
+            leaf = own[source.layer, source.leaf.name]
             shards = _read(files, source, leaf, dtype=dtype, num_shards=mesh.size)
             if source.layer is None:
                 top[leaf.name] = put_shards(shards, leaf.axes, mesh=mesh)
@@ -56,9 +54,22 @@ def load_shards(checkpoint: Checkpoint, *, dtype: Any, mesh: Mesh) -> dict[str, 
     return build_tree(spec, top=top, layers=layers, stacked=stacked)
 
 
-def put_shards(shards: HostShards, axes: Sequence[LogicalAxis | None], *, mesh: Mesh) -> jax.Array:
+def _leaves(spec: DecoderSpec) -> dict[tuple[int | None, str], LeafSpec]:
+    """By layer and name."""
+    leaves: dict[tuple[int | None, str], LeafSpec] = {(None, leaf.name): leaf for leaf in top_leaves(spec)}
+    for layer in range(spec.num_layers):
+        leaves |= {(layer, leaf.name): leaf for leaf in layer_leaves(spec, layer)}
+    return leaves
+
+
+def partition(axes: Axes) -> PartitionSpec:
+    """How an array is split whose axes count that: by the table of `penstock.models.sharding`."""
+    return PartitionSpec(*mesh_axes(axes))  # type: ignore[no-untyped-call]  # jax has no types here
+
+
+def put_shards(shards: HostShards, axes: Axes, *, mesh: Mesh) -> jax.Array:
     """One array of what the devices of `mesh` hold; `axes`: logical names, as of a leaf."""
-    sharding = NamedSharding(mesh, PartitionSpec(*mesh_axes(axes)))
+    sharding = NamedSharding(mesh, partition(axes))
     if len(shards) == 1:
         copied: jax.Array = jax.device_put(shards[0], sharding).block_until_ready()
         return copied
@@ -94,8 +105,7 @@ def read_shard(
     wholes, parts = (each.stored_shapes(len(leaf.parts)) for each in (source.leaf, leaf))
     if len(source.tensors) == len(parts):
         return [
-            files.read(name, own(whole, part))
-            for name, whole, part in zip(source.tensors, wholes, parts, strict=True)
+            files.read(name, own(whole, part)) for name, whole, part in zip(source.tensors, wholes, parts, strict=True)
         ]
     found, end = [], 0
     for whole, part in zip(wholes, parts, strict=True):

@@ -117,13 +117,15 @@ class TensorFiles:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def read(self, name: str) -> np.ndarray:
-        """A stored tensor as it lies in its file. ModelError if the file has changed since it was checked."""
+    def read(self, name: str, part: tuple[slice, ...] | None = None) -> np.ndarray:
+        """A stored tensor as it lies in its file, or `part` of it, of which alone is read. ModelError if the file has
+        changed since it was checked."""
         file = self._tensors[name].file
         try:
             if file not in self._files:
                 self._files[file] = self._stack.enter_context(safe_open(file, framework="numpy"))
-            stored: np.ndarray = self._files[file].get_tensor(name)
+            opened = self._files[file]
+            stored: np.ndarray = opened.get_tensor(name) if part is None else opened.get_slice(name)[part]
         except (OSError, SafetensorError) as error:
             raise ModelError(f"{file} cannot be read any more: {error}") from None
         return stored

@@ -77,9 +77,10 @@ def plan_memory(
         log.warning("the model's %d positions need %s of KV cache, %s can be had", max_model_len, wanted, _size(budget))
         pages_per_sequence, max_model_len = num_pages, num_pages * page_size
     plan = MemoryPlan(weight_bytes, state_bytes, page_bytes, num_pages, max_model_len)
+    others = f" and as much on {num_devices - 1} more" if num_devices > 1 else ""
     log.info(
         "memory on %s%s: weights %s (%s), slots %s, KV cache %s = %d pages of %d tokens, %d sequences of %d at once",
-        device, f" and {num_devices - 1} more alike" if num_devices > 1 else "", _size(weight_bytes), dtype, _size(state_bytes), _size(plan.cache_bytes), num_pages, page_size,
+        device, others, _size(weight_bytes), dtype, _size(state_bytes), _size(plan.cache_bytes), num_pages, page_size,
         num_pages // pages_per_sequence, max_model_len,
     )  # fmt: skip
     return plan

@@ -1,4 +1,4 @@
-"""The devices of an engine, and its programs over them: each device runs the program of its shard, under `shard_map`."""
+"""The devices of an engine, and its programs over them: each runs the program of its shard, under `shard_map`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from penstock.errors import ConfigError
 from penstock.layers.attention import PagedAttention
-from penstock.models.sharding import MODEL_AXIS, mesh_axes
+from penstock.models.sharding import MODEL_AXIS
 from penstock.models.spec import DecoderSpec
 from penstock.models.tree import build_tree, layer_leaves, stacks, top_leaves
+from penstock.sharded_weights import partition
 
 #: What every device holds whole: the state of slots, packed arrays, logits, what is sampled.
-WHOLE = PartitionSpec()
+WHOLE = partition(())
 
 
 def devices_for(num_devices: int) -> list[jax.Device]:
@@ -41,20 +42,17 @@ def mesh_of(num_devices: int) -> Mesh:
 def weight_partitions(spec: DecoderSpec) -> Any:
     """How the tree of a shard's weights is split: a `PartitionSpec` for each array."""
 
-    def split(leaf: Any) -> PartitionSpec:
-        return PartitionSpec(*mesh_axes(leaf.axes))
-
     layers = [
-        {leaf.name: split(leaf) for leaf in layer_leaves(spec, layer) if not leaf.is_stacked}
+        {leaf.name: partition(leaf.axes) for leaf in layer_leaves(spec, layer) if not leaf.is_stacked}
         for layer in range(spec.num_layers)
     ]
-    top = {leaf.name: split(leaf) for leaf in top_leaves(spec)}
-    return build_tree(spec, top=top, layers=layers, stacked=[split(stack) for stack in stacks(spec)])
+    top = {leaf.name: partition(leaf.axes) for leaf in top_leaves(spec)}
+    return build_tree(spec, top=top, layers=layers, stacked=[partition(stack.axes) for stack in stacks(spec)])
 
 
 def cache_partitions(spec: DecoderSpec, attention: PagedAttention) -> tuple[PartitionSpec, ...]:
     """How each layer's cache is split."""
-    return tuple(PartitionSpec(*mesh_axes(attention.cache_axes(layer.cache))) for layer in spec.layers)
+    return tuple(partition(attention.cache_axes(layer.cache)) for layer in spec.layers)
 
 
 def over_devices(

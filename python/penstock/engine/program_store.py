@@ -75,7 +75,9 @@ class ProgramStore:
             if hashlib.sha256(payload).digest() != digest:
                 raise ValueError("checksum differs")
             loaded: Callable[..., Any] = serialize_executable.deserialize_and_load(
-                payload, *program_trees(key, self._config, self._weights), execution_devices=devices_for(self._config.num_devices)
+                payload,
+                *program_trees(key, self._config, self._weights),
+                execution_devices=devices_for(self._config.num_devices),
             )
         except FileNotFoundError:
             return None

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from penstock.layers.attention import PagePlaces, page_rows
+from penstock.layers.leaf import Axes
 from penstock.layers.spec import CacheSpec, ScoreSpec
 
 #: The blocks that a loop runs over, [first, end), and what weights the values of one with exp(scores).
@@ -44,6 +45,9 @@ class GatherAttention:
 
     def cache_shape(self, spec: CacheSpec, *, num_pages: int) -> tuple[int, ...]:
         return num_pages, self.page_size, 2 * spec.num_heads, spec.head_dim
+
+    def cache_axes(self, spec: CacheSpec) -> Axes:
+        return None, None, "kv_heads", None
 
     def write(self, cache: jax.Array, k: jax.Array, v: jax.Array, places: PagePlaces) -> jax.Array:
         rows = jnp.stack([k, v], axis=3).reshape(*k.shape[:2], *cache.shape[2:])  # [B, T, 2K, H]

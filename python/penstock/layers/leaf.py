@@ -9,6 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import Literal
+
+#: What an axis counts, where that can be divided among devices.
+LogicalAxis = Literal["heads", "kv_heads", "mlp", "experts", "vocab"]
+Axes = tuple[LogicalAxis | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +27,7 @@ class LeafSpec:
             as one tensor that holds them one after another.
         is_projection: a linear layer's matrix: `shape` begins with the inputs, and checkpoints store `[out, in]`.
         is_stacked: small enough to lie with its kin of other layers in one array: fewer arguments for a program.
+        axes: what each axis of `shape` counts, None for what is never divided; () is None for all.
     """
 
     name: str
@@ -30,6 +36,7 @@ class LeafSpec:
     parts: tuple[int, ...]
     is_projection: bool = False
     is_stacked: bool = False
+    axes: Axes = ()
 
     @property
     def size(self) -> int:
@@ -53,21 +60,23 @@ class LeafSpec:
         return (self.shape,) if len(self.shape) > 1 and not self.is_stacked else tuple((size,) for size in sizes)
 
 
-def vector(name: str, size: int) -> LeafSpec:
+def vector(name: str, size: int, *, axis: LogicalAxis | None = None) -> LeafSpec:
     """A norm's weight or a bias."""
-    return LeafSpec(name, (size,), 0, (size,), is_stacked=True)
+    return LeafSpec(name, (size,), 0, (size,), is_stacked=True, axes=(axis,))
 
 
-def projection(name: str, num_in: int, num_out: int) -> LeafSpec:
+def projection(name: str, num_in: int, num_out: int, *, axes: Axes = ()) -> LeafSpec:
     """A linear layer's matrix [in, out]."""
-    return LeafSpec(name, (num_in, num_out), 1, (num_out,), is_projection=True)
+    return LeafSpec(name, (num_in, num_out), 1, (num_out,), is_projection=True, axes=axes)
 
 
-def fused_projection(name: str, num_in: int, out: tuple[int, ...], *, axis: int, parts: tuple[int, ...]) -> LeafSpec:
-    """Several linear layers in one matrix [in, *out], along `axis` of `out`."""
-    return LeafSpec(name, (num_in, *out), 1 + axis, parts, is_projection=True)
+def fused_projection(
+    name: str, num_in: int, out: tuple[int, ...], *, axis: int, parts: tuple[int, ...], axes: Axes = ()
+) -> LeafSpec:
+    """Several linear layers in one matrix [in, *out], along `axis` of `out`. `axes`: of `out`."""
+    return LeafSpec(name, (num_in, *out), 1 + axis, parts, is_projection=True, axes=(None, *axes))
 
 
-def fused_bias(name: str, out: tuple[int, ...], *, axis: int, parts: tuple[int, ...]) -> LeafSpec:
+def fused_bias(name: str, out: tuple[int, ...], *, axis: int, parts: tuple[int, ...], axes: Axes = ()) -> LeafSpec:
     """The biases of a fused projection, of shape `out`."""
-    return LeafSpec(name, out, axis, parts, is_stacked=True)
+    return LeafSpec(name, out, axis, parts, is_stacked=True, axes=axes)

@@ -2,8 +2,8 @@
 vocabulary, with the same layers. No jax.
 
 One table says along which axis of the mesh the axes of leaves and caches are split; what it does not name, every device
-holds whole. (Megatron-LM's way, Shoeybi et al., arXiv 1909.08053: columns first, then rows, and one sum over the devices
-at the end of each half of a layer.)
+holds whole. (Megatron-LM's way, Shoeybi et al., arXiv 1909.08053: columns first, then rows, and one sum over the
+devices at the end of each half of a layer.)
 """
 
 from __future__ import annotations
