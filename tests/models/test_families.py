@@ -116,7 +116,7 @@ def test_both_spellings_of_rope(published: dict, saved: dict, rope: RopeSpec):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"rope_scaling": {"rope_type": "yarn", "factor": 2.0}}, "rope type 'yarn'"),
+        ({"rope_scaling": {"rope_type": "dynamic", "factor": 2.0}}, "rope type 'dynamic'"),
         ({"rope_scaling": {"rope_type": "linear"}}, "factor must be a positive number"),
         ({"rope_parameters": {"full_attention": {"rope_theta": 1e4}}}, "one flat object"),
         ({"hidden_size": None}, "hidden_size must be a positive integer, found None"),
@@ -141,7 +141,7 @@ def test_what_cannot_be_served_is_refused_by_name(fields: dict, message: str):
 def test_every_leaf_has_names_in_every_family(family):
     spec = spec_of(family.architecture, attention_bias=True, mlp_bias=True)
     assert {leaf.name for leaf in top_leaves(spec)} <= set(family.top_tensors)
-    assert {leaf.name for leaf in layer_leaves(spec, 0)} <= set(family.layer_tensors)
+    assert {leaf.name for leaf in layer_leaves(spec, 0)} <= set(family.layer_tensors(HfConfig({})))
     assert find_family({"model_type": family.model_type}) is family
 
 

@@ -7,6 +7,7 @@ beside each other for every key-value head, gate and up for every column.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Literal
@@ -14,6 +15,26 @@ from typing import Literal
 #: What an axis counts, where that can be divided among devices.
 LogicalAxis = Literal["heads", "kv_heads", "mlp", "experts", "vocab"]
 Axes = tuple[LogicalAxis | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """How the checkpoints of a family store a leaf. The usual way: a tensor for each part, or one with the parts one
+    after another; a matrix as [out, in].
+
+    Attributes:
+        names: of the tensors.
+        has_inputs_first: matrices lie as [in, out].
+        is_woven: the outputs of the one tensor lie as the leaf's do: parts beside each other for every head.
+    """
+
+    names: tuple[str, ...]
+    has_inputs_first: bool = False
+    is_woven: bool = False
+
+
+#: For each leaf its tensors.
+TensorNames = Mapping[str, tuple[str, ...] | Stored]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +69,16 @@ class LeafSpec:
         shape[self.axis] = self.parts[part]
         return tuple(shape)
 
-    def stored_shapes(self, num_tensors: int) -> tuple[tuple[int, ...], ...]:
+    def stored_shapes(self, stored: Stored) -> tuple[tuple[int, ...], ...]:
         """Of the tensors that hold the leaf: a tensor for each part, or one for all."""
         sizes = tuple(prod(self.part_shape(part)) for part in range(len(self.parts)))
-        if num_tensors == 1:
+        if len(stored.names) == 1:
             sizes = (self.size,)
-        if len(sizes) != num_tensors:
-            raise ValueError(f"leaf {self.name} has {len(self.parts)} parts, not {num_tensors}")
+        if len(sizes) != len(stored.names):
+            raise ValueError(f"leaf {self.name} has {len(self.parts)} parts, not {len(stored.names)}")
         if self.is_projection:
-            return tuple((size // self.shape[0], self.shape[0]) for size in sizes)
+            shapes = tuple((size // self.shape[0], self.shape[0]) for size in sizes)
+            return tuple(shape[::-1] for shape in shapes) if stored.has_inputs_first else shapes
         return (self.shape,) if len(self.shape) > 1 and not self.is_stacked else tuple((size,) for size in sizes)
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from penstock.errors import ModelError
+from penstock.layers.leaf import TensorNames
 from penstock.models.families import llama, mistral, qwen2, qwen3
 from penstock.models.hf_config import HfConfig
 from penstock.models.spec import DecoderSpec
-
-TensorNames = Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +21,23 @@ class Family:
         architecture: as `architectures` of config.json names it.
         spec: reads the config.
         top_tensors: leaf outside the layers → the tensors that it is put together from.
-        layer_tensors: leaf of a layer → its tensors, `{layer}` standing for the layer's number.
+        layer_names: leaf of a layer → its tensors, `{layer}` standing for the layer's number; or what tells them, where
+            they follow the config.
+        aliases: the family's own names of config fields.
     """
 
     architecture: str
     model_type: str
     spec: Callable[[HfConfig], DecoderSpec]
     top_tensors: TensorNames
-    layer_tensors: TensorNames
+    layer_names: TensorNames | Callable[[HfConfig], TensorNames]
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    def reader(self, config: Mapping[str, Any]) -> HfConfig:
+        return HfConfig(config, self.aliases)
+
+    def layer_tensors(self, config: HfConfig) -> TensorNames:
+        return self.layer_names(config) if callable(self.layer_names) else self.layer_names
 
 
 FAMILIES = (

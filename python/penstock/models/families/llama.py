@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from penstock.layers.spec import AttentionSpec, MlpSpec, NormSpec
 from penstock.models.hf_config import HfConfig
+from penstock.models.hf_rope import read_rope
 from penstock.models.spec import DecoderSpec, LayerSpec, windowed
 
 TOP_TENSORS = {
@@ -39,7 +40,7 @@ def attention(config: HfConfig, *, head_dim: int | None = None) -> AttentionSpec
         num_heads=num_heads,
         num_kv_heads=config.integer("num_key_value_heads", default=num_heads),
         head_dim=config.integer("head_dim", default=head_dim or config.integer("hidden_size") // num_heads),
-        rope=config.rope(),
+        rope=read_rope(config),
         has_qkv_bias=has_bias,
         has_o_bias=has_bias,
     )
