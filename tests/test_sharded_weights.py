@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from random_checkpoint import Recipe, make_checkpoint
 from safetensors import safe_open
 
 from penstock.checkpoint import Checkpoint, LeafSource, inspect_checkpoint
-from penstock.layers.leaf import LeafSpec
+from penstock.layers.leaf import LeafSpec, Stored
+from penstock.layers.spec import AttentionSpec, MlpSpec
 from penstock.models.sharding import MESH_AXES, mesh_axes, shard_of
 from penstock.models.tree import layer_leaves, top_leaves
 from penstock.sharded_weights import read_shard
@@ -36,11 +38,11 @@ def leaves(checkpoint: Checkpoint, num_devices: int) -> list[tuple[LeafSource, L
     return [(source, own[source.leaf.name]) for source in checkpoint.sources]
 
 
-def part_of(whole: np.ndarray, source: LeafSource, checkpoint: Checkpoint, *, shard: int, num_devices: int):
+def part_of(whole: np.ndarray, leaf: LeafSpec, checkpoint: Checkpoint, *, shard: int, num_devices: int):
     """By plain indexing: of fused queries, keys and values head by head, of all else along the axis that is split."""
-    (axis,) = [number for number, name in enumerate(mesh_axes(source.leaf.axes)) if name]
+    (axis,) = [number for number, name in enumerate(mesh_axes(leaf.axes)) if name]
     attention = checkpoint.spec.layers[0].attention
-    if not source.leaf.name.startswith("qkv") or attention.num_kv_heads >= num_devices:
+    if not leaf.name.startswith("qkv") or attention.num_kv_heads >= num_devices:
         return np.array_split(whole, num_devices, axis)[shard]
     sharing, size = num_devices // attention.num_kv_heads, attention.head_dim
     fused = whole.take([shard // sharing], axis)
@@ -52,20 +54,22 @@ def test_the_shards_are_the_whole(case: tuple[Checkpoint, int]):
     checkpoint, num_devices = case
     with TensorFiles(checkpoint) as files:
         for source, leaf in leaves(checkpoint, num_devices):
-            whole = assemble(source.leaf, [files.read(name) for name in source.tensors], dtype=np.float32)
+            whole = assemble(
+                source.leaf, source.stored, [files.read(name) for name in source.stored.names], dtype=np.float32
+            )
             if not any(mesh_axes(leaf.axes)):
                 assert leaf.shape == whole.shape
                 continue
             for shard in range(num_devices):
                 parts = read_shard(files, source, leaf, shard=shard, num_shards=num_devices)
-                want = part_of(whole, source, checkpoint, shard=shard, num_devices=num_devices)
-                np.testing.assert_array_equal(assemble(leaf, parts, dtype=np.float32), want)
+                want = part_of(whole, leaf, checkpoint, shard=shard, num_devices=num_devices)
+                np.testing.assert_array_equal(assemble(leaf, source.stored, parts, dtype=np.float32), want)
 
 
 class CountingFile:
     """A safetensors file that counts the bytes it gives, and gives no whole tensor."""
 
-    num_bytes: Counter[str] = Counter()
+    num_bytes: ClassVar[Counter[str]] = Counter()
 
     def __init__(self, file: Path, **options: str) -> None:
         self._file = safe_open(file, **options)
@@ -102,7 +106,7 @@ def test_a_shard_reads_its_own_rows_alone(case: tuple[Checkpoint, int], monkeypa
             for source, leaf in split:
                 read_shard(files, source, leaf, shard=shard, num_shards=num_devices)
         for source, _ in split:
-            for name in source.tensors:
+            for name in source.stored.names:
                 is_shared = "k_proj" in name or "v_proj" in name
                 share = min(num_devices, num_kv_heads) if is_shared else num_devices
                 assert CountingFile.num_bytes[name] == checkpoint.tensors[name].num_bytes // share, name
@@ -115,24 +119,46 @@ def test_the_table_names_every_axis_that_leaves_have(case: tuple[Checkpoint, int
     assert {"kv_heads", "heads", "mlp", "vocab"} <= names
 
 
-def test_one_tensor_that_holds_several_parts_is_read_part_by_part(tmp_path: Path, case: tuple[Checkpoint, int]):
-    """As Phi-3 stores q, k and v, and gate and up: one below the other."""
-    checkpoint, num_devices = case
-    with TensorFiles(checkpoint) as files:
-        for source, leaf in leaves(checkpoint, num_devices):
-            if len(source.tensors) == 1 or not any(mesh_axes(leaf.axes)):
-                continue
-            apart = [read_shard(files, source, leaf, shard=1, num_shards=num_devices)]
-            whole = np.concatenate([files.read(name) for name in source.tensors])
-            fused = OneTensor(whole)
-            one = LeafSource(source.leaf, source.layer, ("fused",))
-            together = read_shard(fused, one, leaf, shard=1, num_shards=num_devices)
-            np.testing.assert_array_equal(np.concatenate(apart[0]), together[0])
+ATTENTIONS = [AttentionSpec(8, num_kv_heads, 6, None, has_qkv_bias=True) for num_kv_heads in (8, 4, 2, 1)]
 
 
-class OneTensor:
-    def __init__(self, whole: np.ndarray) -> None:
-        self._whole = whole
+@pytest.mark.parametrize("stored", [Stored(("one",)), Stored(("one",), is_woven=True), Stored(("one",), True)])
+@pytest.mark.parametrize("half", [*ATTENTIONS, MlpSpec(16, has_bias=True)], ids=str)
+@pytest.mark.parametrize("num_devices", [2, 4, 8])
+def test_one_tensor_that_holds_several_parts(stored: Stored, half: AttentionSpec | MlpSpec, num_devices: int):
+    """As Phi-3, GPT-NeoX and GPT-2 store q, k and v: the shards' leaves are those of tensors that lie apart."""
+    for leaf, own in zip(half.leaves(10), half.shard(num_devices, "model").leaves(10), strict=True):
+        if len(leaf.parts) == 1:
+            continue
+        parts = Stored(tuple(str(part) for part in range(len(leaf.parts))))
+        apart = {
+            name: np.random.default_rng(int(name)).standard_normal(shape).astype(np.float32)
+            for name, shape in zip(parts.names, leaf.stored_shapes(parts), strict=True)
+        }
+        whole = assemble(leaf, parts, list(apart.values()), dtype=np.float32)
+        one = {"one": as_stored(leaf, stored, whole, list(apart.values()))}
+        for shard in range(num_devices):
+            found = [
+                assemble(own, how, read_shard(Tensors(held), LeafSource(leaf, 0, how), own, shard=shard,
+                                              num_shards=num_devices), dtype=np.float32)
+                for how, held in ((stored, one), (parts, apart))
+            ]  # fmt: skip
+            np.testing.assert_array_equal(*found)
 
-    def read(self, _: str, part: tuple[slice, ...]) -> np.ndarray:
-        return self._whole[part]
+
+def as_stored(leaf: LeafSpec, stored: Stored, whole: np.ndarray, apart: list[np.ndarray]) -> np.ndarray:
+    """The one tensor of a leaf, whose tensors are `apart` otherwise."""
+    if stored.is_woven:
+        return whole.reshape(leaf.shape[0], -1).T if leaf.is_projection else whole.reshape(-1)
+    one = np.concatenate(apart)
+    return one.T if stored.has_inputs_first and leaf.is_projection else one
+
+
+class Tensors:
+    """In place of `TensorFiles`."""
+
+    def __init__(self, tensors: dict[str, np.ndarray]) -> None:
+        self._tensors = tensors
+
+    def read(self, name: str, part: tuple[slice, ...]) -> np.ndarray:
+        return self._tensors[name][part]

@@ -6,6 +6,8 @@ other along the axis that is split, are one jax array. A leaf that is not split 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from math import prod
 from typing import Any
 
 import jax
@@ -85,11 +87,9 @@ def put_shards(shards: HostShards, axes: Axes, *, mesh: Mesh) -> jax.Array:
 def _read(files: TensorFiles, source: LeafSource, leaf: LeafSpec, *, dtype: Any, num_shards: int) -> HostShards:
     """`source` as every shard has it, `leaf`; once, where all have the same."""
     if not any(mesh_axes(leaf.axes)):
-        return [assemble(leaf, [files.read(name) for name in source.tensors], dtype=dtype)]
-    return [
-        assemble(leaf, read_shard(files, source, leaf, shard=shard, num_shards=num_shards), dtype=dtype)
-        for shard in range(num_shards)
-    ]
+        return [assemble(leaf, source.stored, [files.read(name) for name in source.stored.names], dtype=dtype)]
+    parts = (read_shard(files, source, leaf, shard=shard, num_shards=num_shards) for shard in range(num_shards))
+    return [assemble(leaf, source.stored, tensors, dtype=dtype) for tensors in parts]
 
 
 def read_shard(
@@ -97,19 +97,42 @@ def read_shard(
 ) -> list[np.ndarray]:
     """The part of each stored tensor of `source` that goes into a shard's `leaf`: what would be stored, were there
     nothing but the shard."""
+    stored = source.stored
+    wholes, owns = source.leaf.stored_shapes(stored), leaf.stored_shapes(stored)
+    parts = [
+        [rows_of_shard(size, num_own, shard, num_shards) for size, num_own in zip(whole, own, strict=True)]
+        for whole, own in zip(wholes, owns, strict=True)
+    ]
+    if len(stored.names) == len(leaf.parts):
+        return [files.read(name, tuple(part)) for name, part in zip(stored.names, parts, strict=True)]
+    axis, found = int(stored.has_inputs_first and leaf.is_projection), []
+    for rows in fused_rows(source.leaf, leaf, is_woven=stored.is_woven, shard=shard, num_shards=num_shards):
+        parts[0][axis] = rows
+        found.append(files.read(stored.names[0], tuple(parts[0])))
+    return [np.concatenate(found, axis)]
 
-    def own(whole: tuple[int, ...], part: tuple[int, ...]) -> tuple[slice, ...]:
-        pairs = zip(whole, part, strict=True)
-        return tuple(rows_of_shard(size, num_own, shard, num_shards) for size, num_own in pairs)
 
-    wholes, parts = (each.stored_shapes(len(leaf.parts)) for each in (source.leaf, leaf))
-    if len(source.tensors) == len(parts):
-        return [
-            files.read(name, own(whole, part)) for name, whole, part in zip(source.tensors, wholes, parts, strict=True)
-        ]
-    found, end = [], 0
-    for whole, part in zip(wholes, parts, strict=True):
-        first, *rest = own(whole, part)
-        found.append(files.read(source.tensors[0], (slice(end + first.start, end + first.stop), *rest)))
-        end += whole[0]
-    return [np.concatenate(found)]
+def fused_rows(whole: LeafSpec, own: LeafSpec, *, is_woven: bool, shard: int, num_shards: int) -> Iterator[slice]:
+    """Which outputs of a tensor that holds several parts are a shard's.
+
+    Parts that lie one after another are divided each. Those that are woven lie beside each other for every head: whole
+    heads are a range, and of a head that several shards hold each part is divided among these.
+    """
+    wholes, owns = (_part_rows(leaf) for leaf in (whole, own))
+    first = 0
+    if is_woven:
+        num_heads = prod(whole.shape[int(whole.is_projection) : whole.axis])
+        if num_heads >= num_shards:
+            yield rows_of_shard(sum(wholes), sum(owns), shard, num_shards)
+            return
+        wholes, num_shards = [rows // num_heads for rows in wholes], num_shards // num_heads
+        first, shard = shard // num_shards * sum(wholes), shard % num_shards
+    for num_rows, num_own in zip(wholes, owns, strict=True):
+        rows = rows_of_shard(num_rows, num_own, shard, num_shards)
+        yield slice(first + rows.start, first + rows.stop)
+        first += num_rows
+
+
+def _part_rows(leaf: LeafSpec) -> list[int]:
+    """How many outputs each part of a leaf has."""
+    return [prod(leaf.part_shape(part)[int(leaf.is_projection) :]) for part in range(len(leaf.parts))]
