@@ -6,8 +6,8 @@ import pytest
 from penstock.checkpoint import Checkpoint
 from penstock.engine import EngineOptions, memory
 from penstock.engine.memory import free_host_bytes
-from penstock.engine.program_set import decode_buckets, prefill_buckets, program_keys
 from penstock.engine.mesh import devices_for
+from penstock.engine.program_set import decode_buckets, prefill_buckets, program_keys
 from penstock.engine.runner import plan_engine
 from penstock.errors import ConfigError
 
