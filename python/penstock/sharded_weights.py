@@ -98,12 +98,15 @@ def read_shard(
     """The part of each stored tensor of `source` that goes into a shard's `leaf`: what would be stored, were there
     nothing but the shard."""
     stored = source.stored
+    if len(stored.names) > 1 and mesh_axes(leaf.axes)[leaf.axis]:  # a tensor for each head
+        own = rows_of_shard(len(stored.names), len(leaf.parts), shard, num_shards)
+        return [files.read(name) for name in stored.names[own]]
     wholes, owns = source.leaf.stored_shapes(stored), leaf.stored_shapes(stored)
     parts = [
         [rows_of_shard(size, num_own, shard, num_shards) for size, num_own in zip(whole, own, strict=True)]
         for whole, own in zip(wholes, owns, strict=True)
     ]
-    if len(stored.names) == len(leaf.parts):
+    if len(stored.names) == len(leaf.parts) or mesh_axes(leaf.axes)[leaf.axis]:
         return [files.read(name, tuple(part)) for name, part in zip(stored.names, parts, strict=True)]
     axis, found = int(stored.has_inputs_first and leaf.is_projection), []
     for rows in fused_rows(source.leaf, leaf, is_woven=stored.is_woven, shard=shard, num_shards=num_shards):

@@ -40,14 +40,23 @@ class TokenPlaces:
         positions: int32 [B, T], of each new token in its sequence.
         block_tables: for each page group int32 [B, P], as in `PagePlaces`.
         is_real: bool [B, T]; the others are padding.
+        prompt_lengths: int32 [B], of each row's prompt; read by layers that treat long sequences otherwise. None: all
+            are short.
     """
 
     positions: jax.Array
     block_tables: tuple[jax.Array, ...]
     is_real: jax.Array
+    prompt_lengths: jax.Array | None = None
 
     def in_group(self, page_group: int) -> PagePlaces:
         return PagePlaces(self.positions, self.block_tables[page_group], self.is_real)
+
+    def is_longer(self, num_tokens: int) -> jax.Array | None:
+        """bool [B * T], whether the prompt of each token's row is longer than that."""
+        if self.prompt_lengths is None:
+            return None
+        return jnp.repeat(self.prompt_lengths > num_tokens, self.positions.shape[1])
 
 
 class PagedAttention(Protocol):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 
@@ -44,6 +46,8 @@ def _project(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Queries [R, N, H] and keys [R, K, H], normed and rotated, and values [R, K, H], of x [R, D]."""
     fused = linear(x, leaves["qkv"], leaves.get("qkv_bias"))  # [R, K, (G + 2) * H]
+    if spec.qkv_limit is not None:
+        fused = jnp.clip(fused, -spec.qkv_limit, spec.qkv_limit)
     size = spec.num_groups * spec.head_dim
     q, k, v = jnp.split(fused, [size, size + spec.head_dim], axis=-1)
     q = q.reshape(x.shape[0], spec.num_heads, spec.head_dim)
@@ -51,14 +55,16 @@ def _project(
         q, k = _normed(q, leaves, "q_norm", spec=spec), _normed(k, leaves, "k_norm", spec=spec)
     if spec.rope is None:
         return q, k, v
-    angles = rope_angles(spec.rope, spec.head_dim, places.positions.reshape(-1))
-    return rotate(q, angles), rotate(k, angles), v
+    is_long = places.is_longer(spec.rope.original_max_position)
+    angles = rope_angles(spec.rope, spec.head_dim, places.positions.reshape(-1), is_long=is_long)
+    turn = partial(rotate, angles=angles, is_interleaved=spec.rope.is_interleaved)
+    return turn(q), turn(k), v
 
 
 def _normed(x: jax.Array, leaves: dict[str, jax.Array], name: str, *, spec: AttentionSpec) -> jax.Array:
-    """Heads x [R, heads, H], normed each alone or all of a token together."""
+    """Heads x [R, heads, H], normed each alone, by weights [H] or [heads, H], or all of a token together."""
     assert spec.qk_norm is not None, "a spec without a norm has no leaves for one"
-    if spec.qk_norm_over == "head":
+    if spec.qk_norm_over != "all":
         return norm(x, leaves, name, spec=spec.qk_norm)
     flat = x.reshape(x.shape[0], -1)
     return norm(flat, leaves, name, spec=spec.qk_norm, mesh_axis=spec.mesh_axis).reshape(x.shape)

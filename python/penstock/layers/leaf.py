@@ -47,6 +47,7 @@ class LeafSpec:
         parts: sizes along `axis` of the parts that checkpoints store as tensors of their own, or, for the whole leaf,
             as one tensor that holds them one after another.
         is_projection: a linear layer's matrix: `shape` begins with the inputs, and checkpoints store `[out, in]`.
+        is_bias: of a linear layer: stored as one row, whatever its shape.
         is_stacked: small enough to lie with its kin of other layers in one array: fewer arguments for a program.
         axes: what each axis of `shape` counts, None for what is never divided; () is None for all.
     """
@@ -57,6 +58,7 @@ class LeafSpec:
     parts: tuple[int, ...]
     is_projection: bool = False
     is_stacked: bool = False
+    is_bias: bool = False
     axes: Axes = ()
 
     @property
@@ -79,7 +81,9 @@ class LeafSpec:
         if self.is_projection:
             shapes = tuple((size // self.shape[0], self.shape[0]) for size in sizes)
             return tuple(shape[::-1] for shape in shapes) if stored.has_inputs_first else shapes
-        return (self.shape,) if len(self.shape) > 1 and not self.is_stacked else tuple((size,) for size in sizes)
+        if len(stored.names) > 1 or self.is_bias:
+            return tuple((size,) for size in sizes)
+        return (self.shape,)
 
 
 def vector(name: str, size: int, *, axis: LogicalAxis | None = None) -> LeafSpec:
@@ -101,4 +105,9 @@ def fused_projection(
 
 def fused_bias(name: str, out: tuple[int, ...], *, axis: int, parts: tuple[int, ...], axes: Axes = ()) -> LeafSpec:
     """The biases of a fused projection, of shape `out`."""
-    return LeafSpec(name, out, axis, parts, is_stacked=True, axes=axes)
+    return LeafSpec(name, out, axis, parts, is_stacked=True, is_bias=True, axes=axes)
+
+
+def of_heads(name: str, num_heads: int, head_dim: int, *, axis: LogicalAxis | None = None) -> LeafSpec:
+    """A vector for each head, [heads, H]. `axis`: what the heads are."""
+    return LeafSpec(name, (num_heads, head_dim), 0, (1,) * num_heads, is_stacked=True, axes=(axis, None))

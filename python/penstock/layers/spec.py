@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from penstock.errors import ConfigError, ModelError
-from penstock.layers.leaf import LeafSpec, LogicalAxis, fused_bias, fused_projection, projection, vector
+from penstock.layers.leaf import LeafSpec, LogicalAxis, fused_bias, fused_projection, of_heads, projection, vector
 from penstock.layers.rope_spec import RopeSpec
 
 Activation = Literal["silu", "gelu", "gelu_tanh", "quick_gelu", "relu", "relu2"]
@@ -83,7 +83,9 @@ class AttentionSpec:
         has_sinks: each head has a score of its own that goes into its softmax's sum, without a value.
         has_qkv_bias, has_o_bias: which projections add a bias.
         qk_norm: of q and of k, before rotation; None is no norm.
-        qk_norm_over: "head": each head alone, all by one weight; "all": the heads of a token together.
+        qk_norm_over: "head": each head alone, all by one weight; "own": each by a weight of its own; "all": the heads
+            of a token together.
+        qkv_limit: bounds q, k and v, both ways, as they are projected.
         cache_dtype, page_group: of the layer's cache.
         mesh_axis: of the devices that share the heads, of which these are one's own.
     """
@@ -99,17 +101,20 @@ class AttentionSpec:
     has_qkv_bias: bool = False
     has_o_bias: bool = False
     qk_norm: NormSpec | None = None
-    qk_norm_over: Literal["head", "all"] = "head"
+    qk_norm_over: Literal["head", "own", "all"] = "head"
+    qkv_limit: float | None = None
     cache_dtype: str | None = None
     page_group: int = 0
     mesh_axis: str | None = None
 
     def __post_init__(self) -> None:
-        if self.num_heads % self.num_kv_heads or self.head_dim % 2:
+        if self.num_heads % self.num_kv_heads:
             raise ModelError(
-                f"config.json: {self.num_heads} attention heads of size {self.head_dim} over {self.num_kv_heads} "
-                "key-value heads: expected an even head size and a whole number of heads per key-value head"
+                f"config.json: {self.num_heads} attention heads over {self.num_kv_heads} key-value heads: expected a "
+                "whole number of heads per key-value head"
             )
+        if self.rope is not None and (self.rope.size or self.head_dim) % 2:
+            raise ModelError(f"config.json: rotary positions of {self.rope.size or self.head_dim} numbers of a head")
 
     @property
     def scores(self) -> ScoreSpec:
@@ -144,6 +149,9 @@ class AttentionSpec:
     def _norm_leaves(self) -> tuple[LeafSpec, ...]:
         if self.qk_norm is None:
             return ()
+        if self.qk_norm_over == "own":
+            q_norm = of_heads("q_norm", self.num_heads, self.head_dim, axis="heads")
+            return q_norm, of_heads("k_norm", self.num_kv_heads, self.head_dim, axis="kv_heads")
         if self.qk_norm_over == "head":
             return self.qk_norm.leaves("q_norm", self.head_dim) + self.qk_norm.leaves("k_norm", self.head_dim)
         q = self.qk_norm.leaves("q_norm", self.num_heads * self.head_dim, axis="heads")

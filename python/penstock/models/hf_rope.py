@@ -16,9 +16,6 @@ from penstock.errors import ModelError
 from penstock.layers.rope_spec import RopeKind, RopeSpec
 from penstock.models.hf_config import HfConfig, shown
 
-#: Older names of a kind.
-ALIASES = {"su": "longrope"}
-
 
 def read_rope(
     config: HfConfig,
@@ -28,6 +25,7 @@ def read_rope(
     share: float | None = None,
     table: Mapping[str, Any] | None = None,
     original: int | None = None,
+    aliases: Mapping[str, str] | None = None,
 ) -> RopeSpec:
     """The rotation of a model's heads.
 
@@ -36,11 +34,12 @@ def read_rope(
         head_dim, share: where a part of the head may be rotated: its size, and the part where the config names none.
         table: the parameters, where a config has several.
         original: the context before it was stretched, where the family knows it better than the parameters.
+        aliases: a family's older names of a kind.
     """
     table = rope_table(config) if table is None else table
     plain = RopeSpec(config.number("rope_theta", default=config.get("rope_theta", theta), within=table))
     kind = config.get("rope_type", config.get("type", "default", table), table)
-    kind = ALIASES.get(kind, kind) if isinstance(kind, str) else kind
+    kind = (aliases or {}).get(kind, kind) if isinstance(kind, str) else kind
     if kind not in get_args(RopeKind):
         known = sorted(get_args(RopeKind))
         raise ModelError(f"config.json: rope type {shown(kind)} is not supported, expected one of {known}")
@@ -65,6 +64,29 @@ def rope_table(config: HfConfig) -> Mapping[str, Any]:
     if not isinstance(table, Mapping) or any(isinstance(value, Mapping) for value in table.values()):
         raise ModelError("config.json: rope parameters must be one flat object for all layers")
     return table
+
+
+def rope_tables(
+    config: HfConfig, *, theta: float, sliding_theta: float, sliding_field: str = ""
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The parameters of layers with a sliding window, and of full ones, each with its base. `rope_scaling` is for the
+    full ones alone.
+
+    Args:
+        theta, sliding_theta: the bases where the config names none.
+        sliding_field: which names that of the layers with a window.
+    """
+    both = config.get("rope_parameters", {})
+    if not isinstance(both, Mapping) or not all(both[key] is None or isinstance(both[key], Mapping) for key in both):
+        raise ModelError("config.json: rope_parameters must be an object for each kind of attention")
+    sliding, full = (dict(both.get(f"{kind}_attention") or {}) for kind in ("sliding", "full"))
+    stretch = config.get("rope_scaling", {})
+    if not isinstance(stretch, Mapping):
+        raise ModelError(f"config.json: rope_scaling must be an object, found {shown(stretch)}")
+    full |= stretch
+    full.setdefault("rope_theta", config.get("rope_theta", theta))
+    sliding.setdefault("rope_theta", config.get(sliding_field, sliding_theta))
+    return sliding, full
 
 
 def _rotated(config: HfConfig, share: Any, head_dim: int, default_share: float | None) -> int:

@@ -133,6 +133,9 @@ class DecoderSpec:
         return tuple(groups)
 
 
-def windowed(layer: LayerSpec, windows: tuple[int | None, ...]) -> tuple[LayerSpec, ...]:
-    """Layers that differ in their window alone."""
-    return tuple(replace(layer, attention=replace(layer.attention, window=window)) for window in windows)
+def windowed(
+    layer: LayerSpec, windows: tuple[int | None, ...], sliding: LayerSpec | None = None
+) -> tuple[LayerSpec, ...]:
+    """Layers of those windows. `sliding`: what those that have one are besides; None is as the others."""
+    kinds = ((layer if window is None else sliding or layer, window) for window in windows)
+    return tuple(replace(kind, attention=replace(kind.attention, window=window)) for kind, window in kinds)
