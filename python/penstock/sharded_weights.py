@@ -19,7 +19,7 @@ from penstock.layers.leaf import Axes, LeafSpec
 from penstock.models.sharding import mesh_axes, rows_of_shard, shard_of
 from penstock.models.spec import DecoderSpec
 from penstock.models.tree import build_tree, layer_leaves, stacks, top_leaves
-from penstock.weights import TensorFiles, assemble
+from penstock.weights import TensorFiles, assemble, read_experts, read_leaf
 
 #: Of one leaf: an array for each device, or one for all.
 HostShards = list[np.ndarray]
@@ -87,7 +87,11 @@ def put_shards(shards: HostShards, axes: Axes, *, mesh: Mesh) -> jax.Array:
 def _read(files: TensorFiles, source: LeafSource, leaf: LeafSpec, *, dtype: Any, num_shards: int) -> HostShards:
     """`source` as every shard has it, `leaf`; once, where all have the same."""
     if not any(mesh_axes(leaf.axes)):
-        return [assemble(leaf, source.stored, [files.read(name) for name in source.stored.names], dtype=dtype)]
+        return [read_leaf(files, source, dtype=dtype)]
+    dtype = np.dtype(leaf.dtype or dtype)
+    if leaf.has_experts:
+        firsts = range(0, source.leaf.shape[0], leaf.shape[0])
+        return [read_experts(files, leaf, source.stored, dtype=dtype, first=first) for first in firsts]
     parts = (read_shard(files, source, leaf, shard=shard, num_shards=num_shards) for shard in range(num_shards))
     return [assemble(leaf, source.stored, tensors, dtype=dtype) for tensors in parts]
 
