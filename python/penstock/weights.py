@@ -112,6 +112,10 @@ def assemble(leaf: LeafSpec, stored: Stored, tensors: list[np.ndarray], *, dtype
 
 
 def _fill(out: np.ndarray, leaf: LeafSpec, stored: Stored, tensors: list[np.ndarray]) -> None:
+    if stored.head_part is not None:
+        heads = tensors[0].reshape(len(out), stored.head_part.size, -1)
+        out[...] = heads[:, stored.head_part.first :][:, : out.shape[1]]
+        return
     if leaf.is_projection and stored.has_inputs_first:
         tensors = [tensor.T for tensor in tensors]  # as the usual way has them
     if stored.is_alternating:

@@ -92,6 +92,15 @@ class PagedAttention(Protocol):
         scores of a key without a value: one more term in each head's sum. What a row does not see may be anything,
         not-a-numbers too. Returns [B, T, N, H]."""
 
+    def write_latents(self, cache: jax.Array, latents: jax.Array, places: PagePlaces) -> jax.Array:
+        """Stores latents [B, T, H] of the new tokens, of a layer that keeps one vector of each; returns the cache."""
+
+    def attend_to_latents(
+        self, q: jax.Array, cache: jax.Array, places: PagePlaces, *, scores: ScoreSpec, value_size: int
+    ) -> jax.Array:
+        """`attend` where all heads read one stored vector of a token: whole as the key, its first `value_size` numbers
+        as the value. q [B, T, N, H] → [B, T, N, value_size]."""
+
 
 def page_rows(places: PagePlaces, page_size: int) -> tuple[jax.Array, jax.Array]:
     """Page and offset in it for each new token, int32 [B, T] each; page 0 for padding."""

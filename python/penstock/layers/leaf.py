@@ -20,6 +20,19 @@ Axes = tuple[LogicalAxis | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
+class HeadPart:
+    """What a leaf has of a tensor whose outputs are those of one head after another.
+
+    Attributes:
+        first: the first output that it has of each head.
+        size: outputs of a head in the tensor.
+    """
+
+    first: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
     """How the checkpoints of a family store a leaf. The usual way: a tensor for each part, or one with the parts one
     after another; a matrix as [out, in].
@@ -31,6 +44,7 @@ class Stored:
         is_woven: the outputs of the one tensor lie as the leaf's do: parts beside each other for every head.
         is_alternating: the outputs of the one tensor take turns: the first of every part, the second of every part.
         encoding: "mxfp4" is a pair of tensors, blocks and scales, for a matrix (`penstock.mxfp4`).
+        head_part: the leaf, one of `head_matrices`, is a part of the tensor.
         or_else: another way, where the first of these tensors is not there.
     """
 
@@ -39,6 +53,7 @@ class Stored:
     is_woven: bool = False
     is_alternating: bool = False
     encoding: Literal["plain", "mxfp4"] = "plain"
+    head_part: HeadPart | None = None
     or_else: Stored | None = None
 
     @property
@@ -109,6 +124,8 @@ class LeafSpec:
         if self.has_experts:
             shapes = self.of_expert.stored_shapes(stored)
             return tuple((self.shape[0], *shape) for shape in shapes) if stored.has_all_experts else shapes
+        if stored.head_part is not None:
+            return ((self.shape[0] * stored.head_part.size, self.shape[2]),)
         if stored.encoding == "mxfp4":
             return mxfp4_shapes(self.size // self.shape[0], self.shape[0])
         sizes = tuple(prod(self.part_shape(part)) for part in range(len(self.parts)))
@@ -155,3 +172,8 @@ def of_experts(leaf: LeafSpec, num_experts: int, *, name: str, axis: LogicalAxis
     """The same leaf for each of some experts, which become its first axis. `axis`: what that is."""
     shape, axes = (num_experts, *leaf.shape), (axis, *(None for _ in leaf.shape))
     return replace(leaf, name=name, shape=shape, axis=leaf.axis + 1, is_stacked=False, has_experts=True, axes=axes)
+
+
+def head_matrices(name: str, num_heads: int, num_out: int, num_in: int) -> LeafSpec:
+    """A matrix of each head, [heads, out, in]."""
+    return LeafSpec(name, (num_heads, num_out, num_in), 0, (1,) * num_heads, axes=("heads", None, None))

@@ -57,6 +57,7 @@ class CacheSpec:
     """What a layer keeps of every token: a key and a value for each head. How they lie is the attention's choice.
 
     Attributes:
+        is_latent: one vector, which is both to all heads: `num_heads` is 1.
         dtype: "float32" or "bfloat16"; None takes the engine's.
         page_group: layers of a group share a block table.
     """
@@ -65,10 +66,16 @@ class CacheSpec:
     head_dim: int
     dtype: str | None = None
     page_group: int = 0
+    is_latent: bool = False
+
+    @property
+    def num_vectors(self) -> int:
+        """Of `head_dim` numbers each."""
+        return 1 if self.is_latent else 2 * self.num_heads
 
     @property
     def numbers_per_token(self) -> int:
-        return 2 * self.num_heads * self.head_dim
+        return self.num_vectors * self.head_dim
 
 
 @dataclass(frozen=True, slots=True)

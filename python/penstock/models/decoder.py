@@ -14,6 +14,8 @@ import jax.numpy as jnp
 
 from penstock.layers.attention import PagedAttention, TokenPlaces
 from penstock.layers.grouped_attention import grouped_attention
+from penstock.layers.latent_attention import latent_attention
+from penstock.layers.latent_spec import LatentAttentionSpec
 from penstock.layers.mlp import mlp
 from penstock.layers.moe import mixture
 from penstock.layers.moe_spec import MoeSpec
@@ -28,7 +30,10 @@ Caches = tuple[jax.Array, ...]
 
 #: What computes each kind of half: (x, leaves, cache, places, spec=, attention=) → (x, cache), and (x, leaves, is_real,
 #: spec=) → x.
-ATTENTIONS: dict[type, Callable[..., tuple[jax.Array, jax.Array]]] = {AttentionSpec: grouped_attention}
+ATTENTIONS: dict[type, Callable[..., tuple[jax.Array, jax.Array]]] = {
+    AttentionSpec: grouped_attention,
+    LatentAttentionSpec: latent_attention,
+}
 FEED_FORWARDS: dict[type, Callable[..., jax.Array]] = {
     MlpSpec: lambda x, leaves, _, *, spec: mlp(x, leaves, spec=spec),
     MoeSpec: mixture,

@@ -10,6 +10,7 @@ from penstock.errors import ModelError
 from penstock.layers.leaf import TensorNames
 from penstock.models.families import (
     cohere,
+    deepseek,
     exaone4,
     falcon,
     gemma,
@@ -106,6 +107,8 @@ FAMILIES = (
         aliases=qwen3_moe.ALIASES,
     ),
     Family("Glm4MoeForCausalLM", "glm4_moe", glm4_moe.spec, llama.TOP_TENSORS, glm4_moe.LAYER_TENSORS),
+    Family("DeepseekV2ForCausalLM", "deepseek_v2", deepseek.v2_spec, llama.TOP_TENSORS, deepseek.layer_tensors),
+    Family("DeepseekV3ForCausalLM", "deepseek_v3", deepseek.spec, llama.TOP_TENSORS, deepseek.layer_tensors),
     Family(
         "GptOssForCausalLM",
         "gpt_oss",

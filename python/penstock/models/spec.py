@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
+from penstock.layers.latent_spec import LatentAttentionSpec
 from penstock.layers.leaf import LeafSpec
 from penstock.layers.moe_spec import MoeSpec
 from penstock.layers.spec import AttentionSpec, CacheSpec, MlpSpec, NormSpec
 
 #: What a layer may be made of. `models.decoder` chooses the function by type.
-Attention = AttentionSpec
+Attention = AttentionSpec | LatentAttentionSpec
 FeedForward = MlpSpec | MoeSpec
 
 
