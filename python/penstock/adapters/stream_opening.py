@@ -63,21 +63,23 @@ def open_stream(
 def _shown_prompts(prompts: tuple[Prompt, ...], output: OutputOptions) -> list[tuple[list[int], str | None]]:
     """The prompts themselves, where the answer tells of them. One without ids belongs to an engine that shows it
     itself."""
-    if not (output.echo or output.return_token_ids):
+    if not (output.echo or output.return_token_ids or output.prompt_logprobs is not None):
         return []
     return [(list(prompt.ids), prompt.text) for prompt in prompts if prompt.ids is not None]
 
 
 def _check_size(prompts: tuple[Prompt, ...], sampling: SamplingParams, output: OutputOptions) -> None:
-    if not output.echo or output.logprobs is None:
+    num_top = output.logprobs if output.echo else output.prompt_logprobs
+    if num_top is None:
         return
-    num_logprobs = sum(prompt.num_tokens for prompt in prompts) * sampling.n * (output.logprobs + 1)
+    num_logprobs = sum(prompt.num_tokens for prompt in prompts) * sampling.n * (num_top + 1)
     if num_logprobs > _MAX_PROMPT_LOGPROBS:
+        param = "logprobs" if output.echo else "prompt_logprobs"
         problem = (
-            f"The prompts, 'n' and 'logprobs' ask for {num_logprobs} log-probabilities of prompts; the limit is"
+            f"The prompts, 'n' and '{param}' ask for {num_logprobs} log-probabilities of prompts; the limit is"
             f" {_MAX_PROMPT_LOGPROBS}."
         )
-        raise ApiError("invalid_value", problem, param="logprobs")
+        raise ApiError("invalid_value", problem, param=param)
 
 
 def new_token_limit(
