@@ -27,6 +27,7 @@ from penstock.generation import MAX_BAD_WORD_TOKENS, MAX_BAD_WORDS, MAX_LOGIT_BI
 from penstock.scheduler.batch import Batch
 from penstock.scheduler.constraints import Constraints
 from penstock.scheduler.page_pool import PagePool
+from penstock.scheduler.prefill_budget import PrefillBudget
 from penstock.scheduler.request_queue import RequestQueue
 from penstock.scheduler.sequence import Generation, Sequence
 
@@ -77,7 +78,7 @@ class Planner:
         self._batch = Batch(capacity.num_slots)
         queue.num_free_slots = self._batch.num_free
         self._sequences: dict[int, Sequence] = {}  # by row key
-        self._prefilling: dict[int, Sequence] = {}  # those with prompt left, by row key, in order of admission
+        self._prefilling = PrefillBudget(max_tokens=capacity.max_prefill_tokens, max_spans=capacity.max_spans)
         self._begun: dict[int, Generation] = {}  # by stream key, until the last choice has ended
 
     @property
@@ -125,7 +126,8 @@ class Planner:
         self._begun[generation.stream_key] = generation  # so that a failure from here on ends it
         sequence = Sequence.begin(generation, index)  # may fail, so before anything is taken
         sequence.slot, sequence.pages = self._batch.seat(row_key), self.pages.take(num_pages)
-        generation.sequences[row_key] = self._sequences[row_key] = self._prefilling[row_key] = sequence
+        generation.sequences[row_key] = self._sequences[row_key] = sequence
+        self._prefilling.add(sequence)
         if (spec := generation.request.grammar) is not None:
             self.constraints.join(row_key, spec.grammar)
 
@@ -139,7 +141,7 @@ class Planner:
         Args:
             may_wait: nothing is under way, so if nothing but masks is missing, they are waited for.
         """
-        chosen = self._choose_spans()
+        chosen = self._prefilling.choose()
         if self.constraints:
             return self._plan_apart(chosen, may_wait=may_wait)
         return self._plan_spans(chosen) if chosen else self._plan_decode()
@@ -193,25 +195,13 @@ class Planner:
         slots, row_keys = self.decode_rows()
         return PlannedStep(StepPlan((), (), (), slots, self.tokens_per_dispatch(), row_keys=row_keys), [])
 
-    def _choose_spans(self) -> list[tuple[Sequence, int]]:
-        """The prompts' share of this step: sequences, and how many tokens of each."""
-        budget, max_spans = self._capacity.max_prefill_tokens, self._capacity.max_spans
-        chosen: list[tuple[Sequence, int]] = []
-        for sequence in self._prefilling.values():
-            if chosen and (sequence.num_to_prefill > budget or len(chosen) == max_spans):
-                break
-            num_tokens = min(sequence.num_to_prefill, budget)
-            budget -= num_tokens
-            chosen.append((sequence, num_tokens))
-        return chosen
-
     def _cut(self, sequence: Sequence, num_tokens: int) -> Span:
         """The next span of a prompt. Who gets the last one of its prompt decodes from now on."""
         start = sequence.num_prefilled
         sequence.num_prefilled += num_tokens
         is_last = sequence.num_to_prefill == 0
         if is_last:
-            del self._prefilling[sequence.row_key]
+            self._prefilling.discard(sequence)
             self._batch.start_decoding(sequence.slot, is_constrained=sequence.is_constrained)
         tokens = sequence.prompt_ids[start : sequence.num_prefilled]
         yields = _TOKEN if is_last else _NOTHING
@@ -293,7 +283,7 @@ class Planner:
         """Slot and pages go back at once: a step in flight that still writes to them runs before any later one."""
         row_key = sequence.row_key
         del self._sequences[row_key], sequence.generation.sequences[row_key]
-        self._prefilling.pop(row_key, None)
+        self._prefilling.discard(sequence)
         self._batch.leave(sequence.slot)
         self.constraints.leave(row_key)
         self.pages.give_back(sequence.pages)
@@ -305,7 +295,7 @@ class Planner:
         self._batch.check_integrity({s.slot: s.row_key for s in sequences if s.num_to_prefill == 0}, len(sequences))
         begun = [s for generation in self._begun.values() for s in generation.sequences.values()]
         assert {id(s) for s in begun} == {id(s) for s in sequences}, "a sequence without its generation"
-        assert all(s.num_to_prefill for s in self._prefilling.values()), "a prompt that waits for no span"
+        assert all(s.num_to_prefill for s in self._prefilling), "a prompt that waits for no span"
 
 
 def _check_rules(sampling: SamplingParams) -> None:
