@@ -2,11 +2,10 @@
 
 Book-keeping of the host only: no device, no hub, no thread of its own.
 
-- First come, first served, and nobody overtakes: the head of the queue waits until its next choice fits.
+- Who is next for a slot is said in `fair_order`, whose prompt gets on in a step in `prefill_budget`.
 - A choice gets a slot and the pages of its prompt and all its new tokens when it is admitted, so an admitted sequence
   always ends by itself and the queue can never lock up. There is no preemption yet.
-- A step computes at most `max_prefill_tokens` of prompts beside decode: several short prompts, or one span of a
-  prompt that must be cut. Decode runs in every step.
+- Decode runs in every step, beside at most `max_prefill_tokens` of prompts.
 - Several tokens per dispatch only while nobody waits to join, as a newcomer would wait for all of them.
 - Rows under a grammar are planned apart, one token each, when their last token is known and their next mask is ready:
   a late row sits out the step. The others neither wait for them nor make fewer tokens per dispatch.
@@ -26,6 +25,7 @@ from penstock.errors import ApiError
 from penstock.generation import MAX_BAD_WORD_TOKENS, MAX_BAD_WORDS, MAX_LOGIT_BIAS, MAX_STOP_IDS
 from penstock.scheduler.batch import Batch
 from penstock.scheduler.constraints import Constraints
+from penstock.scheduler.fair_order import Waiting
 from penstock.scheduler.page_pool import PagePool
 from penstock.scheduler.prefill_budget import PrefillBudget
 from penstock.scheduler.request_queue import RequestQueue
@@ -77,8 +77,14 @@ class Planner:
         self._stop_ids = tuple(dict.fromkeys(stop_ids))
         self._batch = Batch(capacity.num_slots)
         queue.num_free_slots = self._batch.num_free
+        queue.order.num_slots, queue.order.num_cache_tokens = (
+            capacity.num_slots,
+            capacity.num_pages * capacity.page_size,
+        )
         self._sequences: dict[int, Sequence] = {}  # by row key
-        self._prefilling = PrefillBudget(max_tokens=capacity.max_prefill_tokens, max_spans=capacity.max_spans)
+        self._prefilling = PrefillBudget(
+            max_tokens=capacity.max_prefill_tokens, max_spans=capacity.max_spans, span_sizes=capacity.span_sizes
+        )
         self._begun: dict[int, Generation] = {}  # by stream key, until the last choice has ended
 
     @property
@@ -112,14 +118,21 @@ class Planner:
         _check_rules(request.sampling)
 
     def admit(self) -> None:
-        """Gives slots and pages to the choices that waited longest, as far as both go."""
-        while self._batch.num_free() and (generation := self.queue.head()):
-            num_pages = -(-generation.num_tokens(generation.num_begun) // self._capacity.page_size)
-            if num_pages > self.pages.num_free:
-                return
+        """Gives slots and pages to the choices whose turn it is, as far as both go."""
+        while self._batch.num_free() and (generation := self.queue.head(self._has_pages)):
+            assert isinstance(generation, Generation), "nothing is preempted"
+            num_pages = self._num_pages(generation)
             index = self.queue.begin_choice(generation)
             if index is not None:
                 self._begin(generation, index, num_pages=num_pages)
+
+    def _has_pages(self, waiting: Waiting) -> bool:
+        assert isinstance(waiting, Generation), "nothing is preempted"
+        return self._num_pages(waiting) <= self.pages.num_free
+
+    def _num_pages(self, generation: Generation) -> int:
+        """Of its next choice."""
+        return -(-generation.num_tokens(generation.num_begun) // self._capacity.page_size)
 
     def _begin(self, generation: Generation, index: int, *, num_pages: int) -> None:
         row_key = generation.stream_key | index
@@ -128,6 +141,7 @@ class Planner:
         sequence.slot, sequence.pages = self._batch.seat(row_key), self.pages.take(num_pages)
         generation.sequences[row_key] = self._sequences[row_key] = sequence
         self._prefilling.add(sequence)
+        self.queue.order.seat(sequence)
         if (spec := generation.request.grammar) is not None:
             self.constraints.join(row_key, spec.grammar)
 
@@ -284,6 +298,7 @@ class Planner:
         row_key = sequence.row_key
         del self._sequences[row_key], sequence.generation.sequences[row_key]
         self._prefilling.discard(sequence)
+        self.queue.order.leave(row_key)
         self._batch.leave(sequence.slot)
         self.constraints.leave(row_key)
         self.pages.give_back(sequence.pages)
@@ -293,6 +308,7 @@ class Planner:
         sequences = self._sequences.values()
         self.pages.check_integrity(sequence.pages for sequence in sequences)
         self._batch.check_integrity({s.slot: s.row_key for s in sequences if s.num_to_prefill == 0}, len(sequences))
+        self.queue.order.check_integrity(set(self._sequences))
         begun = [s for generation in self._begun.values() for s in generation.sequences.values()]
         assert {id(s) for s in begun} == {id(s) for s in sequences}, "a sequence without its generation"
         assert all(s.num_to_prefill for s in self._prefilling), "a prompt that waits for no span"
