@@ -21,7 +21,7 @@ _MAX_PROMPT_LOGPROBS = 2_000_000
 def open_stream(
     engine: Engine, prompts: tuple[Prompt, ...], sampling: SamplingParams, *,
     dialect: str, response_id: str, model_name: str, request_id: str, arrival: float, is_streamed: bool,
-    include_usage: bool = False, keep_alive_s: float | None = None, api_key_id: str = "",
+    include_usage: bool = False, keep_alive_s: float | None = None, tenant: str = "",
     output: OutputOptions = PLAIN_OUTPUT, grammar: GrammarSpec | None = None,
 ) -> int:  # fmt: skip
     """The key of a stream that the engine works for. To be followed (`Outlets.follow`) before the loop's next turn.
@@ -31,7 +31,7 @@ def open_stream(
         dialect, response_id, model_name, include_usage, keep_alive_s: as of `_core.Opening`.
         request_id: of the log, and of errors.
         arrival: when the request came, in seconds of `time.monotonic()`.
-        api_key_id: whose request it is.
+        tenant: as of `GenerationRequest`.
         output: how the answer is to look.
         grammar: what may be written.
 
@@ -51,7 +51,7 @@ def open_stream(
     stream_key = engine.hub.open(opening)
     try:
         request = GenerationRequest(
-            stream_key, prompts, sampling, request_id, api_key_id=api_key_id, is_streamed=is_streamed, grammar=grammar
+            stream_key, prompts, sampling, request_id, tenant=tenant, is_streamed=is_streamed, grammar=grammar
         )
         engine.submit(request)
     except BaseException:
