@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from penstock.errors import ModelError
 from penstock.generation import SamplingDefaults
 from penstock.generation_config import read_json_object, sampling_defaults, stop_ids
-from penstock.layers.leaf import LeafSpec
+from penstock.layers.leaf import LeafSpec, Stored
 from penstock.models.hf_config import HfConfig
 from penstock.models.registry import Family, find_family
 from penstock.models.spec import DecoderSpec
@@ -37,12 +37,12 @@ class LeafSource:
 
     Attributes:
         layer: the layer's number; None for a leaf outside the layers.
-        tensors: one for each part of the leaf, in order, or one for all of them.
+        stored: one tensor for each part of the leaf, in order, or one for all of them.
     """
 
     leaf: LeafSpec
     layer: int | None
-    tensors: tuple[str, ...]
+    stored: Stored
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,10 @@ def inspect_checkpoint(path: Path) -> Checkpoint:
     config = _read_config(path)
     family = find_family(config)
     _check_numbers(config)
-    reader = HfConfig(config)
+    reader = family.reader(config)
     spec = family.spec(reader)
     tensors = _read_tensors(path)
-    sources = tuple(_leaf_sources(family, spec))
+    sources = tuple(_leaf_sources(family, reader, spec))
     for source in sources:
         _check_source(path, source, tensors)
     generation = (
@@ -95,7 +95,7 @@ def inspect_checkpoint(path: Path) -> Checkpoint:
         spec=spec,
         stop_ids=stop_ids(spec.vocab_size, config, generation),
         sampling_defaults=sampling_defaults(generation),
-        max_position_embeddings=reader.integer("max_position_embeddings", default=2048),
+        max_position_embeddings=reader.integer("max_position_embeddings", default=spec.num_learned_positions or 2048),
         vocab_size=spec.vocab_size,
         architecture=family.architecture,
         tensors=tensors,
@@ -162,18 +162,24 @@ def _read_shards(path: Path) -> dict[str, TensorInfo]:
     return {tensor: headers[name][tensor] for tensor, name in weight_map.items()}
 
 
-def _leaf_sources(family: Family, spec: DecoderSpec) -> Iterator[LeafSource]:
+def _leaf_sources(family: Family, config: HfConfig, spec: DecoderSpec) -> Iterator[LeafSource]:
     for leaf in top_leaves(spec):
-        yield LeafSource(leaf, None, family.top_tensors[leaf.name])
+        yield LeafSource(leaf, None, _stored(family.top_tensors[leaf.name]))
+    names = family.layer_tensors(config)
     for layer in range(spec.num_layers):
         for leaf in layer_leaves(spec, layer):
-            names = family.layer_tensors[leaf.name]
-            yield LeafSource(leaf, layer, tuple(name.format(layer=layer) for name in names))
+            stored = _stored(names[leaf.name])
+            of_layer = tuple(name.format(layer=layer) for name in stored.names)
+            yield LeafSource(leaf, layer, replace(stored, names=of_layer))
+
+
+def _stored(names: tuple[str, ...] | Stored) -> Stored:
+    return names if isinstance(names, Stored) else Stored(names)
 
 
 def _check_source(path: Path, source: LeafSource, tensors: Mapping[str, TensorInfo]) -> None:
     """Refuses a leaf whose stored tensors are not each of the shape that the config asks for."""
-    for name, want in zip(source.tensors, source.leaf.stored_shapes(len(source.tensors)), strict=True):
+    for name, want in zip(source.stored.names, source.leaf.stored_shapes(source.stored), strict=True):
         info = tensors.get(name)
         if info is None:
             raise ModelError(f"looked for tensor {name} in {path}, found {len(tensors)} others")

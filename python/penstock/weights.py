@@ -25,7 +25,7 @@ from safetensors import SafetensorError, safe_open
 
 from penstock.checkpoint import Checkpoint
 from penstock.errors import ModelError
-from penstock.layers.leaf import LeafSpec
+from penstock.layers.leaf import LeafSpec, Stored
 from penstock.models.spec import DecoderSpec
 from penstock.models.tree import build_tree, layer_leaves, stacks, top_leaves
 
@@ -53,7 +53,7 @@ def load_weights(checkpoint: Checkpoint, *, dtype: Any, device: jax.Device) -> d
 
     with TensorFiles(checkpoint) as files:
         for source in checkpoint.sources:
-            leaf = assemble(source.leaf, [files.read(name) for name in source.tensors], dtype=dtype)
+            leaf = assemble(source.leaf, source.stored, [files.read(name) for name in source.stored.names], dtype=dtype)
             if source.layer is None:
                 top[source.leaf.name] = put(leaf)
             elif source.leaf.is_stacked:
@@ -77,9 +77,14 @@ def weight_shapes(spec: DecoderSpec, *, dtype: Any) -> dict[str, Any]:
     return build_tree(spec, top=top, layers=layers, stacked=[shape(stack.shape) for stack in stacks(spec)])
 
 
-def assemble(leaf: LeafSpec, tensors: list[np.ndarray], *, dtype: Any) -> np.ndarray:
-    """A leaf from its tensors as stored, `leaf.stored_shapes` of them."""
+def assemble(leaf: LeafSpec, stored: Stored, tensors: list[np.ndarray], *, dtype: Any) -> np.ndarray:
+    """A leaf from its tensors, of `leaf.stored_shapes`."""
     out = mapped_empty(leaf.shape, dtype)
+    if leaf.is_projection and stored.has_inputs_first:
+        tensors = [tensor.T for tensor in tensors]  # as the usual way has them
+    if stored.is_woven:
+        out[...] = (tensors[0].T if leaf.is_projection else tensors[0]).reshape(leaf.shape)
+        return out
     starts = np.cumsum(leaf.parts[:-1])
     for number, (place, tensor) in enumerate(zip(np.split(out, starts, leaf.axis), _parts(leaf, tensors), strict=True)):
         place[...] = (tensor.T if leaf.is_projection else tensor).reshape(leaf.part_shape(number))

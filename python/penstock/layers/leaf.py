@@ -7,8 +7,29 @@ beside each other for every key-value head, gate and up for every column.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """How the checkpoints of a family store a leaf. The usual way: a tensor for each part, or one with the parts one
+    after another; a matrix as [out, in].
+
+    Attributes:
+        names: of the tensors.
+        has_inputs_first: matrices lie as [in, out].
+        is_woven: the outputs of the one tensor lie as the leaf's do: parts beside each other for every head.
+    """
+
+    names: tuple[str, ...]
+    has_inputs_first: bool = False
+    is_woven: bool = False
+
+
+#: For each leaf its tensors.
+TensorNames = Mapping[str, tuple[str, ...] | Stored]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +42,7 @@ class LeafSpec:
         parts: sizes along `axis` of the parts that checkpoints store as tensors of their own, or, for the whole leaf,
             as one tensor that holds them one after another.
         is_projection: a linear layer's matrix: `shape` begins with the inputs, and checkpoints store `[out, in]`.
+        is_bias: of a linear layer: stored as one row, whatever its shape.
         is_stacked: small enough to lie with its kin of other layers in one array: fewer arguments for a program.
     """
 
@@ -30,6 +52,7 @@ class LeafSpec:
     parts: tuple[int, ...]
     is_projection: bool = False
     is_stacked: bool = False
+    is_bias: bool = False
 
     @property
     def size(self) -> int:
@@ -41,16 +64,19 @@ class LeafSpec:
         shape[self.axis] = self.parts[part]
         return tuple(shape)
 
-    def stored_shapes(self, num_tensors: int) -> tuple[tuple[int, ...], ...]:
+    def stored_shapes(self, stored: Stored) -> tuple[tuple[int, ...], ...]:
         """Of the tensors that hold the leaf: a tensor for each part, or one for all."""
         sizes = tuple(prod(self.part_shape(part)) for part in range(len(self.parts)))
-        if num_tensors == 1:
+        if len(stored.names) == 1:
             sizes = (self.size,)
-        if len(sizes) != num_tensors:
-            raise ValueError(f"leaf {self.name} has {len(self.parts)} parts, not {num_tensors}")
+        if len(sizes) != len(stored.names):
+            raise ValueError(f"leaf {self.name} has {len(self.parts)} parts, not {len(stored.names)}")
         if self.is_projection:
-            return tuple((size // self.shape[0], self.shape[0]) for size in sizes)
-        return (self.shape,) if len(self.shape) > 1 and not self.is_stacked else tuple((size,) for size in sizes)
+            shapes = tuple((size // self.shape[0], self.shape[0]) for size in sizes)
+            return tuple(shape[::-1] for shape in shapes) if stored.has_inputs_first else shapes
+        if len(stored.names) > 1 or self.is_bias:
+            return tuple((size,) for size in sizes)
+        return (self.shape,)
 
 
 def vector(name: str, size: int) -> LeafSpec:
@@ -70,4 +96,9 @@ def fused_projection(name: str, num_in: int, out: tuple[int, ...], *, axis: int,
 
 def fused_bias(name: str, out: tuple[int, ...], *, axis: int, parts: tuple[int, ...]) -> LeafSpec:
     """The biases of a fused projection, of shape `out`."""
-    return LeafSpec(name, out, axis, parts, is_stacked=True)
+    return LeafSpec(name, out, axis, parts, is_stacked=True, is_bias=True)
+
+
+def of_heads(name: str, num_heads: int, head_dim: int) -> LeafSpec:
+    """A vector for each head, [heads, H]."""
+    return LeafSpec(name, (num_heads, head_dim), 0, (1,) * num_heads, is_stacked=True)
