@@ -107,7 +107,8 @@ class LeafSpec:
     @property
     def of_expert(self) -> LeafSpec:
         """What one expert has of the leaf."""
-        return replace(self, shape=self.shape[1:], axis=self.axis - 1, has_experts=False, axes=self.axes[1:])
+        shape, axes, is_bias = self.shape[1:], self.axes[1:], not self.is_projection
+        return replace(self, shape=shape, axis=self.axis - 1, has_experts=False, is_bias=is_bias, axes=axes)
 
     @property
     def size(self) -> int:
