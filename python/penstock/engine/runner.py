@@ -30,6 +30,7 @@ from penstock.engine.interface import (
     Yields,
 )
 from penstock.engine.memory import give_back_free_memory, plan_memory
+from penstock.engine.memory_check import check_temporaries
 from penstock.engine.platform import platform_of
 from penstock.engine.program_set import (
     SCORE_BLOCK,
@@ -46,7 +47,7 @@ from penstock.engine.program_set import (
     span_layout,
 )
 from penstock.engine.program_store import ProgramStore
-from penstock.engine.programs import SpanStates
+from penstock.engine.programs import SpanStates, cache_bytes
 from penstock.engine.row_parameters import Variant, row_use, variant_of
 from penstock.engine.token_rules import RowUse, pack_rules
 from penstock.errors import ConfigError
@@ -96,18 +97,19 @@ class JaxRunner:
         capacity, config = plan_engine(checkpoint, options, device=device)
         on_progress("loading weights")
         start = time.monotonic()
-        weights = load_weights(checkpoint, dtype=config.cache_dtype, device=device)
+        weights = load_weights(checkpoint, dtype=config.dtype, device=device)
         log.info("loaded %s (%s) in %.1f s", checkpoint.path, checkpoint.architecture, time.monotonic() - start)
         store = ProgramStore(options.compile_cache or default_cache_folder(), config, weights, device=device)
         keys = program_keys(capacity, config)
         programs = compile_programs(keys, config, weights, store=store, on_progress=on_progress)
+        check_temporaries(programs, cache_bytes=cache_bytes(config), device=device)
         give_back_free_memory()
         return cls(capacity=capacity, config=config, weights=weights, programs=programs)
 
     @property
     def dtype(self) -> str:
         """Of weights and cache, as "float32"."""
-        return str(self._config.cache_dtype)
+        return str(self._config.dtype)
 
     @property
     def num_compiles_after_ready(self) -> int:
@@ -261,21 +263,25 @@ def plan_engine(
     platform = platform_of(device)
     attention = platform.attention
     dtype = options.dtype or platform.dtype
+    kv_dtype = options.kv_cache_dtype or dtype
     max_model_len = options.max_model_len or checkpoint.max_position_embeddings
     if max_model_len > checkpoint.max_position_embeddings:
         raise ConfigError(
             f"--max-model-len {max_model_len} is more than the {checkpoint.max_position_embeddings} positions of "
             f"{checkpoint.path.name}"
         )
+    max_prefill_tokens = min(options.max_prefill_tokens or platform.max_prefill_tokens, max_model_len)
     plan = plan_memory(
-        checkpoint.spec, options, dtype=dtype, page_size=attention.page_size, max_model_len=max_model_len, device=device
-    )
+        checkpoint.spec, options, model=checkpoint.path.name, dtype=dtype, kv_dtype=kv_dtype,
+        page_size=attention.page_size, block_size=attention.block_size, max_model_len=max_model_len,
+        max_prefill_tokens=max_prefill_tokens, device=device,
+    )  # fmt: skip
     capacity = Capacity(
         num_slots=options.max_num_seqs,
         num_pages=plan.num_pages,
         page_size=attention.page_size,
         max_model_len=plan.max_model_len,
-        max_prefill_tokens=min(options.max_prefill_tokens or platform.max_prefill_tokens, plan.max_model_len),
+        max_prefill_tokens=min(max_prefill_tokens, plan.max_model_len),
         tokens_per_dispatch=options.tokens_per_dispatch or platform.tokens_per_dispatch,
         pipeline_depth=options.pipeline_depth or platform.pipeline_depth,
         num_page_groups=len(checkpoint.spec.page_groups),
@@ -283,7 +289,8 @@ def plan_engine(
     config = ProgramConfig(
         spec=checkpoint.spec,
         attention=attention,
-        cache_dtype=jax.numpy.dtype(dtype),
+        dtype=jax.numpy.dtype(dtype),
+        kv_dtype=jax.numpy.dtype(kv_dtype),
         num_pages=plan.num_pages + 1,
         num_slots=capacity.num_slots,
         pages_per_sequence=-(-plan.max_model_len // attention.block_size)
