@@ -19,7 +19,7 @@ RUST = Path(__file__).parents[1] / "rust" / "src"
 FLOORS = (
     ("_core",),
     ("abilities", "errors", "config", "generation", "output_options", "pooling", "console"),
-    ("protocol", "prompt", "layers", "safetensors_header", "generation_config", "pooling_config"),
+    ("protocol", "prompt", "layers", "safetensors_header", "generation_config", "pooling_config", "mxfp4"),
     ("http",),
     ("life",),
     ("models", "weights", "checkpoint"),

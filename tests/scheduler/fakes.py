@@ -67,10 +67,14 @@ def naive_tokens(request: GenerationRequest, index: int, *, stop_ids: tuple[int,
 
 
 def make_request(
-    stream: int, prompts: list[list[int]], max_tokens: int, *, seed: int = 0, **sampling_params: Any
-) -> GenerationRequest:
+    stream: int, prompts: list[list[int]], max_tokens: int, *,
+    seed: int = 0, tenant: str = "", priority: int = 0, **sampling_params: Any,
+) -> GenerationRequest:  # fmt: skip
     sampling = SamplingParams(max_tokens=max_tokens, seed=seed, **sampling_params)
-    return GenerationRequest(stream << 12, tuple(map(Prompt.of_ids, prompts)), sampling, request_id=f"req_{stream}")
+    prompts_of_ids = tuple(map(Prompt.of_ids, prompts))
+    return GenerationRequest(
+        stream << 12, prompts_of_ids, sampling, request_id=f"req_{stream}", tenant=tenant, priority=priority
+    )
 
 
 def tokens_of_mask(mask: np.ndarray) -> set[int]:

@@ -143,10 +143,10 @@ class TokenEngineAdapter(InferenceEngineAdapter, Engine):
     def is_quick(self, request: PromptRequest) -> bool:
         return is_quick(request)
 
-    def read_prompts(self, request: PromptRequest) -> tuple[Prompt, ...]:
+    def read_prompts(self, request: PromptRequest, *, tenant: str | None = None) -> tuple[Prompt, ...]:
         if isinstance(request, ChatCompletionRequest) and request.has_tools and not self.abilities.json:
             _check_may_choose(request)
-        return read_token_prompts(self.prompt, request, self._thought_markers)
+        return read_token_prompts(self.prompt, request, self._thought_markers, tenant=tenant)
 
     @cached_property
     def _thought_markers(self) -> ThoughtMarkers | None:

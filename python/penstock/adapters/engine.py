@@ -97,8 +97,12 @@ class Engine(ABC):
         """Whether `read_prompts` takes so little time that it may run on the loop."""
 
     @abstractmethod
-    def read_prompts(self, request: PromptRequest) -> tuple[Prompt, ...]:
-        """Renders, encodes and counts; blocks. Raises ApiError on a prompt that this engine cannot continue."""
+    def read_prompts(self, request: PromptRequest, *, tenant: str | None = None) -> tuple[Prompt, ...]:
+        """Renders, encodes and counts; blocks. Raises ApiError on a prompt that this engine cannot continue.
+
+        Args:
+            tenant: who asks: what is remembered of its prompts may serve nobody else. None: nothing is remembered.
+        """
 
     def read_inputs(self, request: EmbeddingRequest) -> tuple[Prompt, ...]:
         """The same of inputs to embed, where the engine has `pooling`."""

@@ -17,7 +17,7 @@ _NO_TOKENS = SamplingParams(max_tokens=0, temperature=0.0)
 
 async def embed_prompts(
     engine: Engine, prompts: tuple[Prompt, ...], vectors: PooledVectors, *,
-    response_id: str, model_name: str, request_id: str, arrival: float, api_key_id: str,
+    response_id: str, model_name: str, request_id: str, arrival: float, tenant: str,
 ) -> None:  # fmt: skip
     """Returns when `vectors` are whole. Arguments as of `open_stream`.
 
@@ -28,7 +28,7 @@ async def embed_prompts(
     key = open_stream(
         engine, prompts, _NO_TOKENS,
         dialect="deltas", response_id=response_id, model_name=model_name, request_id=request_id, arrival=arrival,
-        is_streamed=False, api_key_id=api_key_id, vectors=vectors,
+        is_streamed=False, tenant=tenant, vectors=vectors,
     )  # fmt: skip
     outlets.follow(key)
     status = 0

@@ -60,6 +60,7 @@ class Capacity:
         num_page_groups: block tables per sequence.
         max_spans: of one step. A span costs a dispatch and a pass over the weights however short it is; more of them
             would hold decode up.
+        span_sizes: to which spans are padded, ascending; the last one is `max_prefill_tokens`. Empty: none is.
     """
 
     num_slots: int
@@ -71,6 +72,7 @@ class Capacity:
     pipeline_depth: int
     num_page_groups: int = 1
     max_spans: int = 8
+    span_sizes: tuple[int, ...] = ()
 
 
 class Yields(IntFlag):

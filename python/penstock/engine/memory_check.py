@@ -16,7 +16,8 @@ import jax
 from penstock.engine.interface import NUM_TOP_LOGPROBS
 from penstock.engine.program_set import SCORE_BLOCK
 from penstock.errors import ConfigError
-from penstock.models.spec import DecoderSpec
+from penstock.layers.moe_spec import MoeSpec
+from penstock.models.spec import DecoderSpec, LayerSpec
 
 log = logging.getLogger("penstock.engine")
 
@@ -99,11 +100,19 @@ def estimated_temporaries(
     rows = max(num_slots, max_prefill_tokens)
     logits = num_slots * spec.vocab_size * 4 * _LOGITS_AT_ONCE
     scored = SCORE_BLOCK * (spec.vocab_size + 2 * NUM_TOP_LOGPROBS) * 4 * _SCORES_AT_ONCE
-    widest = max(prod(leaf.shape[1:]) for layer in spec.layers for leaf in layer.leaves(spec.hidden_size))
+    widest = max(_widest(layer, spec.hidden_size) for layer in spec.layers)
     activations = rows * (widest + 4 * spec.hidden_size) * num_bytes * _WIDTHS_AT_ONCE
     read = num_slots * block_size * (widest + max(layer.cache.numbers_per_token for layer in spec.layers)) * 4
-    total: int = max(logits, scored) + activations + read + 2 * state_bytes
-    return total
+    return max(logits, scored) + activations + read + 2 * state_bytes
+
+
+def _widest(layer: LayerSpec, hidden_size: int) -> int:
+    """Numbers that a layer's widest product gives of a row; of experts, of all that it is sent to."""
+    num_chosen = layer.feed_forward.router.num_chosen if isinstance(layer.feed_forward, MoeSpec) else 1
+    return max(
+        num_chosen * prod(leaf.shape[2:]) if leaf.has_experts else prod(leaf.shape[1:])
+        for leaf in layer.leaves(hidden_size)
+    )
 
 
 def temporaries_of(programs: Mapping[Any, Any]) -> int:

@@ -276,15 +276,17 @@ def plan_engine(
         page_size=attention.page_size, block_size=attention.block_size, max_model_len=max_model_len,
         max_prefill_tokens=max_prefill_tokens, device=device,
     )  # fmt: skip
+    max_prefill_tokens = min(max_prefill_tokens, plan.max_model_len)
     capacity = Capacity(
         num_slots=options.max_num_seqs,
         num_pages=plan.num_pages,
         page_size=attention.page_size,
         max_model_len=plan.max_model_len,
-        max_prefill_tokens=min(max_prefill_tokens, plan.max_model_len),
+        max_prefill_tokens=max_prefill_tokens,
         tokens_per_dispatch=options.tokens_per_dispatch or platform.tokens_per_dispatch,
         pipeline_depth=options.pipeline_depth or platform.pipeline_depth,
         num_page_groups=len(checkpoint.spec.page_groups),
+        span_sizes=prefill_buckets(max_prefill_tokens),
     )
     config = ProgramConfig(
         spec=checkpoint.spec,

@@ -16,3 +16,8 @@ def linear_reduced(x: jax.Array, weight: jax.Array, bias: jax.Array | None = Non
     """`linear` where the inputs are heads or columns of an MLP, which devices share: each has a part of the sum, which
     is put together before the bias."""
     return linear(x, weight, bias)
+
+
+def reduced(parts: jax.Array) -> jax.Array:
+    """The sum over devices of what each has a part of, as of products without `linear_reduced`."""
+    return parts

@@ -15,6 +15,8 @@ import jax.numpy as jnp
 from penstock.layers.attention import PagedAttention, TokenPlaces
 from penstock.layers.grouped_attention import grouped_attention
 from penstock.layers.mlp import mlp
+from penstock.layers.moe import mixture
+from penstock.layers.moe_spec import MoeSpec
 from penstock.layers.norm import norm
 from penstock.layers.spec import AttentionSpec, MlpSpec
 from penstock.models.spec import DecoderSpec, LayerSpec
@@ -23,10 +25,13 @@ from penstock.models.tree import layers_of
 Weights = dict[str, Any]
 Caches = tuple[jax.Array, ...]
 
-#: What computes each kind of half: (x, leaves, cache, places, spec=, attention=) → (x, cache), and (x, leaves, spec=)
-#: → x.
+#: What computes each kind of half: (x, leaves, cache, places, spec=, attention=) → (x, cache), and (x, leaves, is_real,
+#: spec=) → x.
 ATTENTIONS: dict[type, Callable[..., tuple[jax.Array, jax.Array]]] = {AttentionSpec: grouped_attention}
-FEED_FORWARDS: dict[type, Callable[..., jax.Array]] = {MlpSpec: mlp}
+FEED_FORWARDS: dict[type, Callable[..., jax.Array]] = {
+    MlpSpec: lambda x, leaves, _, *, spec: mlp(x, leaves, spec=spec),
+    MoeSpec: mixture,
+}
 
 
 def empty_caches(spec: DecoderSpec, attention: PagedAttention, *, num_pages: int, dtype: Any) -> Caches:
@@ -107,7 +112,8 @@ def _run_layer(
     with jax.named_scope("mlp"):
         if not (spec.is_parallel and spec.has_one_norm):
             normed = _before(x if spec.is_parallel else attended, leaves, "mlp_norm", spec=spec)
-        fed = FEED_FORWARDS[type(spec.feed_forward)](normed, leaves, spec=spec.feed_forward)
+        is_real = places.is_real.reshape(-1)
+        fed = FEED_FORWARDS[type(spec.feed_forward)](normed, leaves, is_real, spec=spec.feed_forward)
         return attended + _after(fed, leaves, "mlp_post_norm", spec=spec), cache
 
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 from penstock.layers.leaf import LeafSpec
+from penstock.layers.moe_spec import MoeSpec
 from penstock.layers.spec import AttentionSpec, CacheSpec, MlpSpec, NormSpec
 
 #: What a layer may be made of. `models.decoder` chooses the function by type.
 Attention = AttentionSpec
-FeedForward = MlpSpec
+FeedForward = MlpSpec | MoeSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,6 @@ _NOT_BUILT: dict[str, tuple[Any, ...]] = {
     "no_stop_trim": (False,),
     "use_beam_search": (False,),
     "early_stopping": (False,),
-    "prompt_logprobs": (),
     "return_tokens_as_token_ids": (False,),
     "guided_whitespace_pattern": (),
     "typical_p": (1,),
@@ -75,6 +74,7 @@ BY_ABILITY: dict[str, dict[str, tuple[Any, ...]]] = {
     "logprobs": {
         "logprobs": (False,),
         "top_logprobs": (0,),
+        "prompt_logprobs": (),
         "best_of": (),  # neutral when it is n
     },
     "token_prompts": {"truncate_prompt_tokens": (), "add_special_tokens": ()},  # neutral when it is the endpoint's own
@@ -109,7 +109,6 @@ BY_ABILITY: dict[str, dict[str, tuple[Any, ...]]] = {
 
 #: What a foreign engine that has an ability reads from `SamplingParams.extra`, though no endpoint declares it.
 _READ_FROM_EXTRA = {
-    "logprobs": ("prompt_logprobs",),
     "reasoning": ("reasoning_effort", "separate_reasoning"),
 }
 

@@ -2,11 +2,10 @@
 
 Book-keeping of the host only: no device, no hub, no thread of its own.
 
-- First come, first served, and nobody overtakes: the head of the queue waits until its next choice fits.
+- Who is next for a slot is said in `fair_order`, whose prompt gets on in a step in `prefill_budget`.
 - A choice gets a slot and the pages of its prompt and all its new tokens when it is admitted, so an admitted sequence
   always ends by itself and the queue can never lock up. There is no preemption yet.
-- A step computes at most `max_prefill_tokens` of prompts beside decode: several short prompts, or one span of a
-  prompt that must be cut. Decode runs in every step.
+- Decode runs in every step, beside at most `max_prefill_tokens` of prompts.
 - Several tokens per dispatch only while nobody waits to join, as a newcomer would wait for all of them.
 - Rows under a grammar are planned apart, one token each, when their last token is known and their next mask is ready:
   a late row sits out the step. The others neither wait for them nor make fewer tokens per dispatch.
@@ -37,7 +36,9 @@ from penstock.errors import ApiError
 from penstock.generation import MAX_BAD_WORD_TOKENS, MAX_BAD_WORDS, MAX_LOGIT_BIAS, MAX_STOP_IDS
 from penstock.scheduler.batch import Batch
 from penstock.scheduler.constraints import Constraints
+from penstock.scheduler.fair_order import Waiting
 from penstock.scheduler.page_pool import PagePool
+from penstock.scheduler.prefill_budget import PrefillBudget
 from penstock.scheduler.request_queue import RequestQueue
 from penstock.scheduler.sequence import Generation, Sequence
 
@@ -87,8 +88,14 @@ class Planner:
         self._stop_ids = tuple(dict.fromkeys(stop_ids))
         self._batch = Batch(capacity.num_slots)
         queue.num_free_slots = self._batch.num_free
+        queue.order.num_slots, queue.order.num_cache_tokens = (
+            capacity.num_slots,
+            capacity.num_pages * capacity.page_size,
+        )
         self._sequences: dict[int, Sequence] = {}  # by row key
-        self._prefilling: dict[int, Sequence] = {}  # those with prompt left, by row key, in order of admission
+        self._prefilling = PrefillBudget(
+            max_tokens=capacity.max_prefill_tokens, max_spans=capacity.max_spans, span_sizes=capacity.span_sizes
+        )
         self._begun: dict[int, Generation] = {}  # by stream key, until the last choice has ended
 
     @property
@@ -122,21 +129,30 @@ class Planner:
         _check_rules(request.sampling)
 
     def admit(self) -> None:
-        """Gives slots and pages to the choices that waited longest, as far as both go."""
-        while self._batch.num_free() and (generation := self.queue.head()):
-            num_pages = -(-generation.num_tokens(generation.num_begun) // self._capacity.page_size)
-            if num_pages > self.pages.num_free:
-                return
+        """Gives slots and pages to the choices whose turn it is, as far as both go."""
+        while self._batch.num_free() and (generation := self.queue.head(self._has_pages)):
+            assert isinstance(generation, Generation), "nothing is preempted"
+            num_pages = self._num_pages(generation)
             index = self.queue.begin_choice(generation)
             if index is not None:
                 self._begin(generation, index, num_pages=num_pages)
+
+    def _has_pages(self, waiting: Waiting) -> bool:
+        assert isinstance(waiting, Generation), "nothing is preempted"
+        return self._num_pages(waiting) <= self.pages.num_free
+
+    def _num_pages(self, generation: Generation) -> int:
+        """Of its next choice."""
+        return -(-generation.num_tokens(generation.num_begun) // self._capacity.page_size)
 
     def _begin(self, generation: Generation, index: int, *, num_pages: int) -> None:
         row_key = generation.stream_key | index
         self._begun[generation.stream_key] = generation  # so that a failure from here on ends it
         sequence = Sequence.begin(generation, index)  # may fail, so before anything is taken
         sequence.slot, sequence.pages = self._batch.seat(row_key), self.pages.take(num_pages)
-        generation.sequences[row_key] = self._sequences[row_key] = self._prefilling[row_key] = sequence
+        generation.sequences[row_key] = self._sequences[row_key] = sequence
+        self._prefilling.add(sequence)
+        self.queue.order.seat(sequence)
         if (spec := generation.request.grammar) is not None:
             self.constraints.join(row_key, spec.grammar)
 
@@ -150,7 +166,7 @@ class Planner:
         Args:
             may_wait: nothing is under way, so if nothing but masks is missing, they are waited for.
         """
-        chosen = self._choose_spans()
+        chosen = self._prefilling.choose()
         if self.constraints:
             return self._plan_apart(chosen, may_wait=may_wait)
         return self._plan_spans(chosen) if chosen else self._plan_decode()
@@ -204,25 +220,13 @@ class Planner:
         slots, row_keys = self.decode_rows()
         return PlannedStep(StepPlan((), (), (), slots, self.tokens_per_dispatch(), row_keys=row_keys), [])
 
-    def _choose_spans(self) -> list[tuple[Sequence, int]]:
-        """The prompts' share of this step: sequences, and how many tokens of each."""
-        budget, max_spans = self._capacity.max_prefill_tokens, self._capacity.max_spans
-        chosen: list[tuple[Sequence, int]] = []
-        for sequence in self._prefilling.values():
-            if chosen and (sequence.num_to_prefill > budget or len(chosen) == max_spans):
-                break
-            num_tokens = min(sequence.num_to_prefill, budget)
-            budget -= num_tokens
-            chosen.append((sequence, num_tokens))
-        return chosen
-
     def _cut(self, sequence: Sequence, num_tokens: int) -> Span:
         """The next span of a prompt. Who gets the last one of its prompt decodes from now on."""
         start = sequence.num_prefilled
         sequence.num_prefilled += num_tokens
         is_last = sequence.num_to_prefill == 0
         if is_last:
-            del self._prefilling[sequence.row_key]
+            self._prefilling.discard(sequence)
         tokens = sequence.prompt_ids[start : sequence.num_prefilled]
         if sequence.is_pooled:
             return Span(sequence.slot, tokens, start, Yields.POOLED, row_key=sequence.row_key)
@@ -319,7 +323,8 @@ class Planner:
         """Slot and pages go back at once: a step in flight that still writes to them runs before any later one."""
         row_key = sequence.row_key
         del self._sequences[row_key], sequence.generation.sequences[row_key]
-        self._prefilling.pop(row_key, None)
+        self._prefilling.discard(sequence)
+        self.queue.order.leave(row_key)
         self._batch.leave(sequence.slot)
         self.constraints.leave(row_key)
         self.pages.give_back(sequence.pages)
@@ -331,9 +336,10 @@ class Planner:
         self._batch.check_integrity(
             {s.slot: s.row_key for s in sequences if s.num_to_prefill == 0 and not s.is_pooled}, len(sequences)
         )
+        self.queue.order.check_integrity(set(self._sequences))
         begun = [s for generation in self._begun.values() for s in generation.sequences.values()]
         assert {id(s) for s in begun} == {id(s) for s in sequences}, "a sequence without its generation"
-        assert all(s.num_to_prefill for s in self._prefilling.values()), "a prompt that waits for no span"
+        assert all(s.num_to_prefill for s in self._prefilling), "a prompt that waits for no span"
 
 
 def _check_rules(sampling: SamplingParams) -> None:

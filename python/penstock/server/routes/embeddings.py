@@ -32,7 +32,7 @@ async def embeddings(
     await embed_prompts(
         engine, prompts, vectors,
         response_id=_core.mint_id("embd-"), model_name=model.name, request_id=raw_request.request_id,
-        arrival=raw_request.arrival, api_key_id=raw_request.api_key_id,
+        arrival=raw_request.arrival, tenant=raw_request.api_key_id,
     )  # fmt: skip
 
     def write() -> bytes:
