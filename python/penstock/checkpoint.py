@@ -19,6 +19,8 @@ from penstock.models.hf_config import HfConfig
 from penstock.models.registry import Family, find_family
 from penstock.models.spec import DecoderSpec
 from penstock.models.tree import layer_leaves, top_leaves
+from penstock.pooling import PoolingConfig
+from penstock.pooling_config import read_pooling
 from penstock.safetensors_header import TensorInfo, read_header
 
 __all__ = ["Checkpoint", "LeafSource", "TensorInfo", "inspect_checkpoint"]
@@ -64,6 +66,7 @@ class Checkpoint:
         max_position_embeddings: the longest sequence the model was made for.
         tensors: every stored tensor by name.
         sources: for each leaf of the weight tree its tensors.
+        pooling: how embeddings are made.
     """
 
     path: Path
@@ -76,6 +79,7 @@ class Checkpoint:
     architecture: str
     tensors: Mapping[str, TensorInfo]
     sources: tuple[LeafSource, ...]
+    pooling: PoolingConfig
 
 
 def inspect_checkpoint(path: Path) -> Checkpoint:
@@ -107,6 +111,7 @@ def inspect_checkpoint(path: Path) -> Checkpoint:
         architecture=family.architecture,
         tensors=tensors,
         sources=sources,
+        pooling=read_pooling(path, hidden_size=spec.hidden_size),
     )
 
 

@@ -34,6 +34,9 @@ ENGINE_NAMES = (
 
 IS_WHOLE = "PENSTOCK_TEST_ALL" in os.environ
 
+#: That engines are split over; with JAX_NUM_CPU_DEVICES as many, this suite judges them too (tests/devices).
+NUM_DEVICES = int(os.environ.get("PENSTOCK_TEST_DEVICES", "1"))
+
 #: Of |value| + rms, in float32 on CPU.
 TOLERANCE = 2e-5
 

@@ -11,6 +11,7 @@ from typing import Protocol
 import jax
 import jax.numpy as jnp
 
+from penstock.layers.leaf import Axes
 from penstock.layers.spec import CacheSpec, ScoreSpec
 
 
@@ -71,6 +72,9 @@ class PagedAttention(Protocol):
 
     def cache_shape(self, spec: CacheSpec, *, num_pages: int) -> tuple[int, ...]:
         """Shape of one layer's cache. `num_pages` counts page 0."""
+
+    def cache_axes(self, spec: CacheSpec) -> Axes:
+        """What each axis of a cache counts, as those of a leaf."""
 
     def write(self, cache: jax.Array, k: jax.Array, v: jax.Array, places: PagePlaces) -> jax.Array:
         """Stores k, v [B, T, K, H] of the new tokens; returns the cache."""

@@ -47,7 +47,8 @@ def latent_attention(
         q.reshape(*by_row, *q.shape[1:]), cache, pages, scores=spec.scores, value_size=spec.rank
     )
     values = jnp.einsum("rnc,nvc->rnv", mixed.reshape(x.shape[0], spec.num_heads, -1), leaves["v_up"])
-    return linear_reduced(values.reshape(x.shape[0], -1), leaves["o"], leaves.get("o_bias")), cache
+    values = values.reshape(x.shape[0], -1)
+    return linear_reduced(values, leaves["o"], leaves.get("o_bias"), mesh_axis=spec.mesh_axis), cache
 
 
 def _latents(x: jax.Array, leaves: dict[str, jax.Array], angles: Angles, *, spec: LatentAttentionSpec) -> jax.Array:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from penstock.errors import ModelError
 from penstock.layers.leaf import LeafSpec, fused_projection, head_matrices, projection, vector
 from penstock.layers.rope_spec import RopeSpec
-from penstock.layers.spec import CacheSpec, NormSpec, ScoreSpec
+from penstock.layers.spec import CacheSpec, NormSpec, ScoreSpec, divided
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class LatentAttentionSpec:
         norm: of both vectors.
         score_scale: what query-key products are multiplied by.
         has_bias: on the projections that reduce, and on the output.
-        window, cache_dtype, page_group: as in `AttentionSpec`.
+        window, cache_dtype, page_group, mesh_axis: as in `AttentionSpec`.
     """
 
     num_heads: int
@@ -39,6 +39,7 @@ class LatentAttentionSpec:
     window: int | None = None
     cache_dtype: str | None = None
     page_group: int = 0
+    mesh_axis: str | None = None
 
     def __post_init__(self) -> None:
         if self.rotated_size % 2:
@@ -62,8 +63,10 @@ class LatentAttentionSpec:
             *self.norm.leaves("kv_norm", self.rank),
             head_matrices("k_up", self.num_heads, self.plain_size, self.rank),
             head_matrices("v_up", self.num_heads, self.value_size, self.rank),
-            fused_projection("q", self.query_rank or hidden_size, of_head, axis=1, parts=of_head[1:]),
-            projection("o", self.num_heads * self.value_size, hidden_size),
+            fused_projection(
+                "q", self.query_rank or hidden_size, of_head, axis=1, parts=of_head[1:], axes=("heads", None)
+            ),
+            projection("o", self.num_heads * self.value_size, hidden_size, axes=("heads", None)),
         ]
         if self.query_rank is not None:
             leaves += [projection("q_down", hidden_size, self.query_rank), *self.norm.leaves("q_norm", self.query_rank)]
@@ -71,3 +74,9 @@ class LatentAttentionSpec:
         if self.has_bias:
             leaves += [vector(name + "_bias", size) for name, size in biased]
         return tuple(leaves)
+
+    def shard(self, num_devices: int, mesh_axis: str) -> LatentAttentionSpec:
+        """What each of `num_devices` computes: its heads, over latents that all of them keep. ConfigError where the
+        heads cannot be divided."""
+        num_heads = divided("num_attention_heads", self.num_heads, num_devices)
+        return replace(self, num_heads=num_heads, mesh_axis=mesh_axis)

@@ -14,6 +14,10 @@ from typing import Literal
 
 from penstock.mxfp4 import mxfp4_shapes
 
+#: What an axis counts, where that can be divided among devices.
+LogicalAxis = Literal["heads", "kv_heads", "mlp", "experts", "vocab"]
+Axes = tuple[LogicalAxis | None, ...]
+
 
 @dataclass(frozen=True, slots=True)
 class HeadPart:
@@ -86,6 +90,7 @@ class LeafSpec:
         is_stacked: small enough to lie with its kin of other layers in one array: fewer arguments for a program.
         has_experts: the first axis counts experts; all else is said of one expert's part.
         dtype: a numpy name, where it is not that of the other weights.
+        axes: what each axis of `shape` counts, None for what is never divided; () is None for all.
     """
 
     name: str
@@ -97,11 +102,13 @@ class LeafSpec:
     is_bias: bool = False
     has_experts: bool = False
     dtype: str | None = None
+    axes: Axes = ()
 
     @property
     def of_expert(self) -> LeafSpec:
         """What one expert has of the leaf."""
-        return replace(self, shape=self.shape[1:], axis=self.axis - 1, has_experts=False)
+        shape, axes, is_bias = self.shape[1:], self.axes[1:], not self.is_projection
+        return replace(self, shape=shape, axis=self.axis - 1, has_experts=False, is_bias=is_bias, axes=axes)
 
     @property
     def size(self) -> int:
@@ -135,37 +142,39 @@ class LeafSpec:
         return (self.shape,)
 
 
-def vector(name: str, size: int, *, dtype: str | None = None) -> LeafSpec:
+def vector(name: str, size: int, *, dtype: str | None = None, axis: LogicalAxis | None = None) -> LeafSpec:
     """A norm's weight or a bias."""
-    return LeafSpec(name, (size,), 0, (size,), is_stacked=True, dtype=dtype)
+    return LeafSpec(name, (size,), 0, (size,), is_stacked=True, dtype=dtype, axes=(axis,))
 
 
-def projection(name: str, num_in: int, num_out: int, *, dtype: str | None = None) -> LeafSpec:
+def projection(name: str, num_in: int, num_out: int, *, dtype: str | None = None, axes: Axes = ()) -> LeafSpec:
     """A linear layer's matrix [in, out]."""
-    return LeafSpec(name, (num_in, num_out), 1, (num_out,), is_projection=True, dtype=dtype)
+    return LeafSpec(name, (num_in, num_out), 1, (num_out,), is_projection=True, dtype=dtype, axes=axes)
 
 
-def fused_projection(name: str, num_in: int, out: tuple[int, ...], *, axis: int, parts: tuple[int, ...]) -> LeafSpec:
-    """Several linear layers in one matrix [in, *out], along `axis` of `out`."""
-    return LeafSpec(name, (num_in, *out), 1 + axis, parts, is_projection=True)
+def fused_projection(
+    name: str, num_in: int, out: tuple[int, ...], *, axis: int, parts: tuple[int, ...], axes: Axes = ()
+) -> LeafSpec:
+    """Several linear layers in one matrix [in, *out], along `axis` of `out`. `axes`: of `out`."""
+    return LeafSpec(name, (num_in, *out), 1 + axis, parts, is_projection=True, axes=(None, *axes))
 
 
-def fused_bias(name: str, out: tuple[int, ...], *, axis: int, parts: tuple[int, ...]) -> LeafSpec:
+def fused_bias(name: str, out: tuple[int, ...], *, axis: int, parts: tuple[int, ...], axes: Axes = ()) -> LeafSpec:
     """The biases of a fused projection, of shape `out`."""
-    return LeafSpec(name, out, axis, parts, is_stacked=True, is_bias=True)
+    return LeafSpec(name, out, axis, parts, is_stacked=True, is_bias=True, axes=axes)
 
 
-def of_heads(name: str, num_heads: int, head_dim: int) -> LeafSpec:
-    """A vector for each head, [heads, H]."""
-    return LeafSpec(name, (num_heads, head_dim), 0, (1,) * num_heads, is_stacked=True)
+def of_heads(name: str, num_heads: int, head_dim: int, *, axis: LogicalAxis | None = None) -> LeafSpec:
+    """A vector for each head, [heads, H]. `axis`: what the heads are."""
+    return LeafSpec(name, (num_heads, head_dim), 0, (1,) * num_heads, is_stacked=True, axes=(axis, None))
 
 
-def of_experts(leaf: LeafSpec, num_experts: int, *, name: str) -> LeafSpec:
-    """The same leaf for each of some experts, which become its first axis."""
-    shape = (num_experts, *leaf.shape)
-    return replace(leaf, name=name, shape=shape, axis=leaf.axis + 1, is_stacked=False, has_experts=True)
+def of_experts(leaf: LeafSpec, num_experts: int, *, name: str, axis: LogicalAxis | None = None) -> LeafSpec:
+    """The same leaf for each of some experts, which become its first axis. `axis`: what that is."""
+    shape, axes = (num_experts, *leaf.shape), (axis, *(None for _ in leaf.shape))
+    return replace(leaf, name=name, shape=shape, axis=leaf.axis + 1, is_stacked=False, has_experts=True, axes=axes)
 
 
 def head_matrices(name: str, num_heads: int, num_out: int, num_in: int) -> LeafSpec:
     """A matrix of each head, [heads, out, in]."""
-    return LeafSpec(name, (num_heads, num_out, num_in), 0, (1,) * num_heads)
+    return LeafSpec(name, (num_heads, num_out, num_in), 0, (1,) * num_heads, axes=("heads", None, None))

@@ -98,25 +98,13 @@ FAMILIES = (
     Family("Starcoder2ForCausalLM", "starcoder2", starcoder2.spec, nemotron.TOP_TENSORS, starcoder2.LAYER_TENSORS),
     Family("MixtralForCausalLM", "mixtral", mixtral.spec, llama.TOP_TENSORS, mixtral.LAYER_TENSORS),
     Family("Qwen2MoeForCausalLM", "qwen2_moe", qwen2_moe.spec, llama.TOP_TENSORS, qwen2_moe.LAYER_TENSORS),
-    Family(
-        "Qwen3MoeForCausalLM",
-        "qwen3_moe",
-        qwen3_moe.spec,
-        llama.TOP_TENSORS,
-        qwen3_moe.LAYER_TENSORS,
-        aliases=qwen3_moe.ALIASES,
-    ),
+    Family("Qwen3MoeForCausalLM", "qwen3_moe", qwen3_moe.spec, llama.TOP_TENSORS,
+           qwen3_moe.LAYER_TENSORS, qwen3_moe.ALIASES),
     Family("Glm4MoeForCausalLM", "glm4_moe", glm4_moe.spec, llama.TOP_TENSORS, glm4_moe.LAYER_TENSORS),
     Family("DeepseekV2ForCausalLM", "deepseek_v2", deepseek.v2_spec, llama.TOP_TENSORS, deepseek.layer_tensors),
     Family("DeepseekV3ForCausalLM", "deepseek_v3", deepseek.spec, llama.TOP_TENSORS, deepseek.layer_tensors),
-    Family(
-        "GptOssForCausalLM",
-        "gpt_oss",
-        gpt_oss.spec,
-        llama.TOP_TENSORS,
-        gpt_oss.LAYER_TENSORS,
-        encodings=("mxfp4",),
-    ),
+    Family("GptOssForCausalLM", "gpt_oss", gpt_oss.spec, llama.TOP_TENSORS, gpt_oss.LAYER_TENSORS,
+           encodings=("mxfp4",)),
 )  # fmt: skip
 
 

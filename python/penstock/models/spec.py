@@ -47,6 +47,11 @@ class LayerSpec:
         norms = (leaf for name in self.norm_names for leaf in self.norm.leaves(name, hidden_size))
         return (*norms, *self.attention.leaves(hidden_size), *self.feed_forward.leaves(hidden_size))
 
+    def shard(self, num_devices: int, mesh_axis: str) -> LayerSpec:
+        """What each of `num_devices` computes: its part of both halves, and the whole of all else."""
+        attention = self.attention.shard(num_devices, mesh_axis)
+        return replace(self, attention=attention, feed_forward=self.feed_forward.shard(num_devices, mesh_axis))
+
     @property
     def norm_names(self) -> tuple[str, ...]:
         before = ("attn_norm",) if self.has_one_norm else ("attn_norm", "mlp_norm")
@@ -79,6 +84,8 @@ class DecoderSpec:
         num_learned_positions: entries of a table that is added to the embedding by position; 0 is none.
         embed_scale, logit_scale: what embedding and logits are multiplied by.
         logit_soft_cap: bends the logits into (-logit_soft_cap, logit_soft_cap), after the scale.
+        num_vocab_shards: parts of the vocabulary, of which embedding and output head are one; the rest is on the other
+            devices of `mesh_axis`.
     """
 
     vocab_size: int
@@ -91,6 +98,8 @@ class DecoderSpec:
     embed_scale: float = 1.0
     logit_scale: float = 1.0
     logit_soft_cap: float | None = None
+    num_vocab_shards: int = 1
+    mesh_axis: str | None = None
 
     def __post_init__(self) -> None:
         kinds: dict[LayerSpec, LayerSpec] = {}
@@ -106,6 +115,11 @@ class DecoderSpec:
     @property
     def num_layers(self) -> int:
         return len(self.layers)
+
+    @property
+    def vocab_axis(self) -> str | None:
+        """The mesh axis along which the vocabulary is split; None where it is whole."""
+        return self.mesh_axis if self.num_vocab_shards > 1 else None
 
     @property
     def page_groups(self) -> tuple[PageGroup, ...]:
