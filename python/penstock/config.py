@@ -118,6 +118,9 @@ class Settings(BaseModel):
     dtype: Literal["float32", "bfloat16"] | None = Field(
         default=None, description="of weights and cache; default: float32 on CPU, bfloat16 on accelerators"
     )
+    kv_cache_dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="of the KV cache; auto: as --dtype. bfloat16 holds twice the tokens of float32"
+    )
     max_model_len: int | None = Field(
         default=None, ge=16, description="prompt and new tokens together; default: the model's"
     )

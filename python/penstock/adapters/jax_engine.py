@@ -142,6 +142,7 @@ class JaxEngine(ScheduledEngine):
         settings = self._settings
         return EngineOptions(
             dtype=settings.dtype,
+            kv_cache_dtype=None if settings.kv_cache_dtype == "auto" else settings.kv_cache_dtype,
             max_model_len=settings.max_model_len,
             max_num_seqs=settings.max_num_seqs,
             kv_cache_memory=settings.kv_cache_memory,

@@ -28,7 +28,8 @@ class EngineOptions:
     """What an operator can choose; None takes the platform's default.
 
     Attributes:
-        dtype: of weights and cache, "float32" or "bfloat16".
+        dtype: of weights and hidden states, "float32" or "bfloat16".
+        kv_cache_dtype: of the KV cache; None: as `dtype`.
         max_model_len: prompt and new tokens of one sequence together.
         max_num_seqs: slots.
         kv_cache_memory: bytes for the KV cache, of each device.
@@ -40,6 +41,7 @@ class EngineOptions:
     """
 
     dtype: str | None = None
+    kv_cache_dtype: str | None = None
     max_model_len: int | None = None
     max_num_seqs: int = 32
     kv_cache_memory: int | None = None

@@ -22,6 +22,8 @@ class ProgramConfig:
 
     Attributes:
         spec: of the model, or of a device's shard of it.
+        dtype: of weights and hidden states.
+        kv_dtype: of the KV cache, where a layer names none.
         num_pages: with page 0.
         num_slots: without the padding row.
         num_page_groups: block tables per sequence.
@@ -32,7 +34,8 @@ class ProgramConfig:
 
     spec: DecoderSpec
     attention: PagedAttention
-    cache_dtype: Any
+    dtype: Any
+    kv_dtype: Any
     num_pages: int
     num_slots: int
     pages_per_sequence: int

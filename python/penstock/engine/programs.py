@@ -53,7 +53,7 @@ def _bodies(
 ) -> dict[str, tuple[Callable[..., Any], tuple[int, ...], tuple[Any, ...]]]:
     """For each kind its function, the numbers of its donated arguments and the shapes of all."""
     caches, state, rules = _fresh_shapes(config)
-    hidden, vocab, size, dtype = config.spec.hidden_size, config.spec.vocab_size, key.size, config.cache_dtype
+    hidden, vocab, size, dtype = config.spec.hidden_size, config.spec.vocab_size, key.size, config.dtype
     masks = _shape(size, config.num_mask_words, dtype=jnp.uint32)
     of_decode = _shape(decode_layout(size, config).num_words)
     return {
@@ -130,10 +130,15 @@ def _fresh_shapes(config: ProgramConfig) -> tuple[Any, Any, Any]:
     return caches, state, rules
 
 
+def cache_bytes(config: ProgramConfig) -> int:
+    """Of the KV cache that `fresh` makes."""
+    return sum(cache.size * cache.dtype.itemsize for cache in _fresh_shapes(config)[0])
+
+
 def fresh(*, config: ProgramConfig) -> tuple[Caches, SlotState, RuleState]:
     """An empty cache, no active slot and no rules."""
     num_rows = config.num_slots + 1
-    caches = empty_caches(config.spec, config.attention, num_pages=config.num_pages, dtype=config.cache_dtype)
+    caches = empty_caches(config.spec, config.attention, num_pages=config.num_pages, dtype=config.kv_dtype)
     state = empty_state(num_rows, config.pages_per_sequence, num_page_groups=config.num_page_groups)
     return caches, state, empty_rules(num_rows, config.spec.vocab_size)
 

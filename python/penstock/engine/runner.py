@@ -31,6 +31,7 @@ from penstock.engine.interface import (
     Yields,
 )
 from penstock.engine.memory import give_back_free_memory, plan_memory
+from penstock.engine.memory_check import check_temporaries
 from penstock.engine.mesh import WHOLE, devices_for, mesh_of, one_at_a_time
 from penstock.engine.platform import platform_of
 from penstock.engine.program_set import (
@@ -48,7 +49,7 @@ from penstock.engine.program_set import (
     span_layout,
 )
 from penstock.engine.program_store import ProgramStore
-from penstock.engine.programs import SpanStates
+from penstock.engine.programs import SpanStates, cache_bytes
 from penstock.engine.row_parameters import Variant, row_use, variant_of
 from penstock.engine.token_rules import RowUse, pack_rules
 from penstock.errors import ConfigError
@@ -101,13 +102,14 @@ class JaxRunner:
         on_progress("loading weights")
         start = time.monotonic()
         if config.num_devices == 1:
-            weights = load_weights(checkpoint, dtype=config.cache_dtype, device=devices[0])
+            weights = load_weights(checkpoint, dtype=config.dtype, device=devices[0])
         else:
-            weights = load_shards(checkpoint, dtype=config.cache_dtype, mesh=mesh_of(config.num_devices))
+            weights = load_shards(checkpoint, dtype=config.dtype, mesh=mesh_of(config.num_devices))
         log.info("loaded %s (%s) in %.1f s", checkpoint.path, checkpoint.architecture, time.monotonic() - start)
         store = ProgramStore(options.compile_cache or default_cache_folder(), config, weights, device=devices[0])
         keys = program_keys(capacity, config)
         programs = compile_programs(keys, config, weights, store=store, on_progress=on_progress)
+        check_temporaries(programs, cache_bytes=cache_bytes(config), device=devices[0], num_devices=config.num_devices)
         if config.num_devices > 1 and devices[0].platform == "cpu":
             programs = {key: one_at_a_time(program) for key, program in programs.items()}
         give_back_free_memory()
@@ -116,7 +118,7 @@ class JaxRunner:
     @property
     def dtype(self) -> str:
         """Of weights and cache, as "float32"."""
-        return str(self._config.cache_dtype)
+        return str(self._config.dtype)
 
     @property
     def num_compiles_after_ready(self) -> int:
@@ -272,16 +274,20 @@ def plan_engine(
     spec = shard_of(checkpoint.spec, options.tensor_parallel_size)
     attention = platform.attention
     dtype = options.dtype or platform.dtype
+    kv_dtype = options.kv_cache_dtype or dtype
     max_model_len = options.max_model_len or checkpoint.max_position_embeddings
     if max_model_len > checkpoint.max_position_embeddings:
         raise ConfigError(
             f"--max-model-len {max_model_len} is more than the {checkpoint.max_position_embeddings} positions of "
             f"{checkpoint.path.name}"
         )
+    max_prefill_tokens = min(options.max_prefill_tokens or platform.max_prefill_tokens, max_model_len)
     plan = plan_memory(
-        spec, options, dtype=dtype, page_size=attention.page_size, max_model_len=max_model_len, device=device
-    )
-    max_prefill_tokens = min(options.max_prefill_tokens or platform.max_prefill_tokens, plan.max_model_len)
+        spec, options, model=checkpoint.path.name, dtype=dtype, kv_dtype=kv_dtype,
+        page_size=attention.page_size, block_size=attention.block_size, max_model_len=max_model_len,
+        max_prefill_tokens=max_prefill_tokens, device=device,
+    )  # fmt: skip
+    max_prefill_tokens = min(max_prefill_tokens, plan.max_model_len)
     capacity = Capacity(
         num_slots=options.max_num_seqs,
         num_pages=plan.num_pages,
@@ -296,7 +302,8 @@ def plan_engine(
     config = ProgramConfig(
         spec=spec,
         attention=attention,
-        cache_dtype=jax.numpy.dtype(dtype),
+        dtype=jax.numpy.dtype(dtype),
+        kv_dtype=jax.numpy.dtype(kv_dtype),
         num_pages=plan.num_pages + 1,
         num_slots=capacity.num_slots,
         pages_per_sequence=-(-plan.max_model_len // attention.block_size)

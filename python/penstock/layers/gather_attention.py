@@ -7,6 +7,7 @@ TPU kernel in jax lays it out; of a layer that keeps one latent vector of a toke
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -93,7 +94,7 @@ class GatherAttention:
         the transposed keys and values they need (8 rows of 1900 positions on CPU: 95 ms against 190)."""
 
         def score(index: jax.Array) -> tuple[jax.Array, Mix]:
-            keys, values = self._gather(cache, places.block_table, index)  # [B, S, K, H] each
+            keys, values = self._gather(cache, places.block_table, index, q.dtype)  # [B, S, K, H] each
             visible = self._visible(places, index, spec.window)[:, 0, :, None, None]  # [B, S, 1, 1]
             values = jnp.where(visible, values, 0)
             scores = jnp.sum((keys[:, :, :, None] * q).astype(jnp.float32), axis=4)  # [B, S, K, G]
@@ -112,7 +113,7 @@ class GatherAttention:
         queries = q.transpose(0, 2, 3, 1, 4).reshape(batch, num_kv_heads, -1, head_dim)  # [B, K, G * T, H]
 
         def score(index: jax.Array) -> tuple[jax.Array, Mix]:
-            keys, values = self._gather(cache, places.block_table, index)
+            keys, values = self._gather(cache, places.block_table, index, q.dtype)
             visible = self._visible(places, index, spec.window)
             is_seen = jnp.any(visible & places.is_real[..., None], axis=1)  # [B, S]
             values = jnp.where(is_seen[..., None, None], values, 0)
@@ -138,12 +139,16 @@ class GatherAttention:
         oldest = jnp.min(jnp.where(places.is_real, places.positions, jnp.max(positions)))
         return jnp.maximum(oldest - window + 1, 0) // self.block_size, end
 
-    def _gather(self, cache: jax.Array, block_table: jax.Array, index: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Keys and values of block `index`, [B, S, K, H] each."""
+    def _gather(
+        self, cache: jax.Array, block_table: jax.Array, index: jax.Array, dtype: Any
+    ) -> tuple[jax.Array, jax.Array]:
+        """Keys and values of block `index`, [B, S, K, H] each, in the `dtype` of the queries: a cache may be stored in
+        half of it."""
         pages = self._block_pages(block_table, index)
         pairs = cache.reshape(*cache.shape[:2], -1, 2, cache.shape[3])  # [pages, page, K, 2, H]
         shape = (pages.shape[0], self.block_size, *pairs.shape[2:3], cache.shape[3])
-        return pairs[pages, :, :, 0].reshape(shape), pairs[pages, :, :, 1].reshape(shape)
+        keys, values = pairs[pages, :, :, 0].reshape(shape), pairs[pages, :, :, 1].reshape(shape)
+        return keys.astype(dtype), values.astype(dtype)
 
     def _block_pages(self, block_table: jax.Array, index: jax.Array) -> jax.Array:
         """The pages of block `index`, int32 [B, pages of a block]."""
