@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from penstock.engine.interface import Yields
 from penstock.engine.logit_rules import RowRules, RuleState, empty_rules, put_rules
 from penstock.engine.logprobs import logprob_words
-from penstock.engine.mesh import WHOLE, cache_partitions, over_devices, weight_partitions
+from penstock.engine.mesh import WHOLE, over_devices
 from penstock.engine.next_token import next_tokens
 from penstock.engine.program_set import (
     SCORE_BLOCK,
@@ -38,6 +38,7 @@ from penstock.engine.state import (
 )
 from penstock.layers.attention import TokenPlaces
 from penstock.models.decoder import Caches, Weights, empty_caches, forward, logits
+from penstock.models.partition import cache_partitions, weight_partitions
 
 
 def program(key: ProgramKey, config: ProgramConfig, weights: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
