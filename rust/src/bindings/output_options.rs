@@ -32,6 +32,7 @@ pub(super) struct PyOutputOptions {
     system_fingerprint: Option<String>,
     dialect_options: Option<Vec<u8>>,
     num_best: Option<u32>,
+    cache_report: bool,
 }
 
 impl Default for PyOutputOptions {
@@ -54,6 +55,7 @@ impl Default for PyOutputOptions {
             system_fingerprint: neutral.system_fingerprint,
             dialect_options: neutral.dialect_options,
             num_best: neutral.num_best,
+            cache_report: neutral.reports_cache,
         }
     }
 }
@@ -84,6 +86,7 @@ impl TryFrom<PyOutputOptions> for OutputOptions {
             system_fingerprint: given.system_fingerprint,
             dialect_options: given.dialect_options,
             num_best: given.num_best,
+            reports_cache: given.cache_report,
         })
     }
 }
