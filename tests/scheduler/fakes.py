@@ -248,7 +248,7 @@ class FakeHub:
     gauges: tuple[int, int, int] = (0, 0, 0)
     num_pushes: int = 0
 
-    def mark_scheduled(self, row_key: int) -> None:
+    def mark_scheduled(self, row_key: int, **_: Any) -> None:
         self.scheduled.append(row_key)
 
     def push_step(self, keys, output, *, num_running, num_waiting, num_pages_in_use):
