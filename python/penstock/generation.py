@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from penstock.abilities import Abilities
+    from penstock.pooling import PooledVectors
 
 #: Stop tokens of one sequence: the model's own and a request's.
 MAX_STOP_IDS = 16
@@ -287,18 +288,26 @@ class GenerationRequest:
         stream_key: the hub stream that takes the tokens.
         sampling: `max_tokens` is set, and already clamped to the room after the longest prompt.
         request_id: for logs.
-        api_key_id: whose request this is, for fair shares; "" without keys.
+        tenant: whose request this is, for fair shares: the id of its API key, "" without keys.
+        priority: the lower, the sooner among the requests of its tenant; an int32.
+        wants_cache_report: the hub is to be told why no more of a prompt was cached.
+        cache_salt: prompts share the prefix cache only with prompts of the same salt.
         is_streamed: whether the client takes it piece by piece; an engine may then do more for the first token.
         grammar: what may be written; None: anything.
+        vectors: takes the prompts' embeddings, where they are wanted and no token is.
     """
 
     stream_key: int
     prompts: tuple[Prompt, ...]
     sampling: SamplingParams
     request_id: str
-    api_key_id: str = ""
+    tenant: str = ""
+    priority: int = 0
+    cache_salt: str = ""
+    wants_cache_report: bool = False
     is_streamed: bool = True
     grammar: GrammarSpec | None = None
+    vectors: PooledVectors | None = None
 
     @property
     def num_choices(self) -> int:

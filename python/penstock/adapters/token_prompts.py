@@ -94,6 +94,14 @@ def _encode(
     return prompt
 
 
+def read_input(encoder: PromptEncoder, given: str | list[int]) -> list[int]:
+    """The ids of an input to embed, with the tokenizer's special tokens. Blocks. Raises ApiError as above."""
+    if isinstance(given, str):
+        return encoder.encode_text(given, param="input")
+    encoder.check_ids(given, param="input")
+    return given
+
+
 def _num_last(encoder: PromptEncoder, request: ChatCompletionRequest | CompletionRequest) -> int | None:
     """How many of a prompt's last tokens are wanted; None: all."""
     wanted = request.truncate_prompt_tokens
