@@ -17,6 +17,7 @@ mod step;
 
 use std::sync::Arc;
 
+use crate::cache_use::CacheUse;
 use crate::dialect::{Dialect, Usage};
 use crate::error::ErrorKind;
 use crate::finish_reason::FinishReason;
@@ -40,7 +41,7 @@ const NOT_TEXT: &str =
 pub struct Stream {
     opening: Arc<Opening>,
     choices: Vec<Choice>,
-    /// By prompt, where they stand before their answers.
+    /// By prompt, where they stand before their answers, or their tokens are told.
     echoes: Vec<Echo>,
     num_ended: usize,
     /// Whether the engine gave any: its prefill is done.
@@ -65,6 +66,7 @@ impl Stream {
         let specials = ShownSpecials::new(&opening, vocabulary);
         let choice = |index| {
             let echo = echoes.get(opening.prompt_index(index));
+            let echo = echo.filter(|_| opening.echoes_prompts);
             let num_prompt_chars = echo.map_or(0, |echo: &Echo| echo.num_chars);
             Choice::new(
                 index,
@@ -155,15 +157,20 @@ impl Stream {
         false
     }
 
-    /// A choice's prefill begins, which `num_cached_tokens` of its prompt need no more. One that begins again, because
-    /// it was stopped, changes nothing.
-    pub fn mark_scheduled(&mut self, index: usize, num_cached_tokens: u32, now: f64) {
+    /// A choice's prefill begins, of whose prompt a cache had some. A prompt counts once, as the first of its choices
+    /// found it. False for a choice that begins again, because it was stopped: that changes nothing.
+    pub fn mark_scheduled(&mut self, index: usize, found: CacheUse, now: f64) -> bool {
+        let is_first_of_prompt = index.is_multiple_of(self.opening.num_choices_of_prompt());
         let choice = self.choices.get_mut(index);
         let Some(choice) = choice.filter(|choice| choice.times.scheduled.is_none()) else {
-            return;
+            return false;
         };
         choice.times.scheduled = Some(now);
-        choice.shown.usage.cached_tokens = u64::from(num_cached_tokens);
+        choice.found = found;
+        if is_first_of_prompt {
+            choice.shown.usage.cached_tokens = u64::from(found.num_cached_tokens);
+        }
+        true
     }
 
     /// Appends a sign of life if nothing was written for the opening's `keep_alive_s`, and all that was is taken. True
@@ -200,17 +207,20 @@ impl Stream {
     pub fn receipt(&self) -> Receipt {
         let Usage {
             prompt_tokens,
+            cached_tokens,
             completion_tokens,
             ..
         } = self.usage();
         let first_tokens = self.choices.iter().filter_map(|it| it.times.first_token);
         Receipt {
             prompt_tokens,
+            cached_tokens,
             completion_tokens,
             time_to_first_token_s: first_tokens
                 .reduce(f64::min)
                 .map(|first| first - self.opening.arrival),
             finish_reason: self.choices.first().and_then(|choice| choice.reason),
+            num_malformed_calls: self.choices.iter().map(|it| it.num_malformed_calls).sum(),
             error: self.error.clone(),
             record: None,
         }

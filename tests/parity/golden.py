@@ -20,17 +20,22 @@ BUNDLED = REPOSITORY / "tests" / "data"
 BUNDLED_NAMES = ("qwen3", "llama_tied")
 MADE_NAMES = tuple(sorted(folder.name for folder in (BUNDLED / "golden").iterdir()))
 SHARED_NAMES = (
-    "cohere2", "falcon", "gemma2", "gemma3_text", "glm4", "gpt2", "gpt_neox", "granite", "llama", "mistral", "nemotron",
-    "olmo2", "phi3", "phi3_longrope", "qwen2", "smollm3", "starcoder2",
+    "cohere2", "deepseek_v3", "falcon", "gemma2", "gemma3_text", "glm4", "gpt2", "gpt_neox", "gpt_oss", "granite",
+    "llama", "mistral", "mixtral", "nemotron", "olmo2", "phi3", "phi3_longrope", "qwen2", "qwen3_moe", "smollm3",
+    "starcoder2",
 )  # fmt: skip
 NAMES = (*BUNDLED_NAMES, *SHARED_NAMES, *MADE_NAMES)
 
 #: Between them every kind of layer: what the everyday run also puts through the engine, in slices and pages.
 ENGINE_NAMES = (
     "qwen3", "llama_tied", "mistral", "cohere2", "gemma2", "gemma3_text", "gpt2", "glm4", "olmo2", "phi3_longrope",
+    "gpt_oss", "deepseek_v3",
 )  # fmt: skip
 
 IS_WHOLE = "PENSTOCK_TEST_ALL" in os.environ
+
+#: That engines are split over; with JAX_NUM_CPU_DEVICES as many, this suite judges them too (tests/devices).
+NUM_DEVICES = int(os.environ.get("PENSTOCK_TEST_DEVICES", "1"))
 
 #: Of |value| + rms, in float32 on CPU.
 TOLERANCE = 2e-5

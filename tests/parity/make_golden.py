@@ -50,6 +50,7 @@ def make_model(name: str, seed: int) -> Any:
     kind, fields = fields_of(name)
     config = getattr(transformers, kind)(**fields)
     config._attn_implementation = "eager"
+    config._experts_implementation = "eager"
     model = transformers.AutoModelForCausalLM.from_config(config).float().eval()
     randomise(model, seed)
     return model
@@ -64,6 +65,9 @@ def randomise(model: Any, seed: int) -> None:
             centre = parameter.mean().round() if parameter.ndim < 2 else 0.0
             values = torch.randn(parameter.shape, generator=generator) * spread + centre
             parameter.copy_(values.bfloat16().float())
+        for name, buffer in model.named_buffers():
+            if name.endswith("e_score_correction_bias"):
+                buffer.copy_((torch.randn(buffer.shape, generator=generator) * 0.2).bfloat16().float())
 
 
 def record(model: Any, length: int) -> dict[str, Any]:

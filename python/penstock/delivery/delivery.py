@@ -14,6 +14,8 @@ from penstock.http.response import Response
 from penstock.http.types import Send
 
 _CLIENT_GONE = 499
+#: In a plain answer's warnings. A stream's head has left when it is known.
+_MALFORMED_CALLS = "malformed_tool_calls"
 _LAST_WORDS = {
     "deadline_exceeded": "The request took longer than its time limit.",
     "draining": "The server is shutting down.",
@@ -25,6 +27,7 @@ class Delivery(Response):
 
     Args:
         engine, outlets: of the stream's model.
+        response_id: what the answer is called.
         is_streamed: an event stream; else one JSON body.
         on_end: called once when the stream has left, or was dropped.
 
@@ -35,12 +38,12 @@ class Delivery(Response):
 
     def __init__(
         self, engine: Engine, outlets: Outlets, stream_key: int, request: Request, *,
-        is_streamed: bool, on_end: Callable[[int], object],
+        response_id: str, is_streamed: bool, on_end: Callable[[int], object],
     ) -> None:  # fmt: skip
         headers = {"cache-control": "no-cache", "x-accel-buffering": "no"} if is_streamed else {}
-        if request.warnings:
-            headers["x-penstock-warnings"] = ", ".join(request.warnings)
         super().__init__(headers=headers, media_type="text/event-stream" if is_streamed else "application/json")
+        self.response_id = response_id
+        self._warn(request.warnings)
         self._engine = engine
         self._outlets = outlets
         self._key = stream_key
@@ -105,8 +108,14 @@ class Delivery(Response):
         await self._hand_over(receipt)
         self.status_code = status
         self.headers |= error_headers(status)
+        if receipt is not None and receipt.num_malformed_calls:
+            self._warn([*request.warnings, _MALFORMED_CALLS])
         self.body = body
         return await super().send(send, request)
+
+    def _warn(self, names: list[str]) -> None:
+        if names:
+            self.headers["x-penstock-warnings"] = ", ".join(names)
 
     def _keep(self, receipt: _core.Receipt | None) -> None:
         self._request.receipt = receipt or self._request.receipt

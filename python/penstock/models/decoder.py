@@ -14,19 +14,30 @@ import jax.numpy as jnp
 
 from penstock.layers.attention import PagedAttention, TokenPlaces
 from penstock.layers.grouped_attention import grouped_attention
+from penstock.layers.latent_attention import latent_attention
+from penstock.layers.latent_spec import LatentAttentionSpec
 from penstock.layers.mlp import mlp
+from penstock.layers.moe import mixture
+from penstock.layers.moe_spec import MoeSpec
 from penstock.layers.norm import norm
 from penstock.layers.spec import AttentionSpec, MlpSpec
+from penstock.layers.vocabulary import embed, whole_logits
 from penstock.models.spec import DecoderSpec, LayerSpec
 from penstock.models.tree import layers_of
 
 Weights = dict[str, Any]
 Caches = tuple[jax.Array, ...]
 
-#: What computes each kind of half: (x, leaves, cache, places, spec=, attention=) → (x, cache), and (x, leaves, spec=)
-#: → x.
-ATTENTIONS: dict[type, Callable[..., tuple[jax.Array, jax.Array]]] = {AttentionSpec: grouped_attention}
-FEED_FORWARDS: dict[type, Callable[..., jax.Array]] = {MlpSpec: mlp}
+#: What computes each kind of half: (x, leaves, cache, places, spec=, attention=) → (x, cache), and (x, leaves, is_real,
+#: spec=) → x.
+ATTENTIONS: dict[type, Callable[..., tuple[jax.Array, jax.Array]]] = {
+    AttentionSpec: grouped_attention,
+    LatentAttentionSpec: latent_attention,
+}
+FEED_FORWARDS: dict[type, Callable[..., jax.Array]] = {
+    MlpSpec: lambda x, leaves, _, *, spec: mlp(x, leaves, spec=spec),
+    MoeSpec: mixture,
+}
 
 
 def empty_caches(spec: DecoderSpec, attention: PagedAttention, *, num_pages: int, dtype: Any) -> Caches:
@@ -72,6 +83,7 @@ def logits(weights: Weights, hidden: jax.Array, *, spec: DecoderSpec) -> jax.Arr
         out = jnp.einsum(f"bd,{letters}->bv", hidden, head, preferred_element_type=jnp.float32)
         if spec.has_head_bias:
             out = out + weights["lm_head_bias"]
+        out = whole_logits(out, mesh_axis=spec.vocab_axis)
         if spec.logit_scale != 1:
             out = out * spec.logit_scale
         cap = spec.logit_soft_cap
@@ -81,7 +93,7 @@ def logits(weights: Weights, hidden: jax.Array, *, spec: DecoderSpec) -> jax.Arr
 def _embed(weights: Weights, tokens: jax.Array, places: TokenPlaces, *, spec: DecoderSpec) -> jax.Array:
     """[R, D] of tokens [B, T]."""
     with jax.named_scope("embed"):
-        x: jax.Array = weights["embed"][tokens.reshape(-1)]
+        x = embed(weights["embed"], tokens.reshape(-1), mesh_axis=spec.vocab_axis)
         if spec.embed_scale != 1:
             x = x * jnp.asarray(spec.embed_scale, x.dtype)
         if spec.num_learned_positions:
@@ -107,7 +119,8 @@ def _run_layer(
     with jax.named_scope("mlp"):
         if not (spec.is_parallel and spec.has_one_norm):
             normed = _before(x if spec.is_parallel else attended, leaves, "mlp_norm", spec=spec)
-        fed = FEED_FORWARDS[type(spec.feed_forward)](normed, leaves, spec=spec.feed_forward)
+        is_real = places.is_real.reshape(-1)
+        fed = FEED_FORWARDS[type(spec.feed_forward)](normed, leaves, is_real, spec=spec.feed_forward)
         return attended + _after(fed, leaves, "mlp_post_norm", spec=spec), cache
 
 

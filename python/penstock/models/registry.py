@@ -10,14 +10,18 @@ from penstock.errors import ModelError
 from penstock.layers.leaf import TensorNames
 from penstock.models.families import (
     cohere,
+    deepseek,
     exaone4,
     falcon,
     gemma,
     glm4,
+    glm4_moe,
     gpt2,
+    gpt_oss,
     granite,
     llama,
     mistral,
+    mixtral,
     nemotron,
     olmo,
     olmo2,
@@ -25,7 +29,9 @@ from penstock.models.families import (
     phi,
     phi3,
     qwen2,
+    qwen2_moe,
     qwen3,
+    qwen3_moe,
     smollm3,
     stablelm,
     starcoder2,
@@ -46,6 +52,7 @@ class Family:
         layer_names: leaf of a layer → its tensors, `{layer}` standing for the layer's number; or what tells them, where
             they follow the config.
         aliases: the family's own names of config fields.
+        encodings: of quantized weights that are unpacked on load, as `quant_method` names them.
     """
 
     architecture: str
@@ -54,6 +61,7 @@ class Family:
     top_tensors: TensorNames
     layer_names: TensorNames | Callable[[HfConfig], TensorNames]
     aliases: Mapping[str, str] = field(default_factory=dict)
+    encodings: tuple[str, ...] = ()
 
     def reader(self, config: Mapping[str, Any]) -> HfConfig:
         return HfConfig(config, self.aliases)
@@ -88,6 +96,15 @@ FAMILIES = (
     Family("SmolLM3ForCausalLM", "smollm3", smollm3.spec, llama.TOP_TENSORS, llama.LAYER_TENSORS),
     Family("StableLmForCausalLM", "stablelm", stablelm.spec, nemotron.TOP_TENSORS, stablelm.layer_tensors),
     Family("Starcoder2ForCausalLM", "starcoder2", starcoder2.spec, nemotron.TOP_TENSORS, starcoder2.LAYER_TENSORS),
+    Family("MixtralForCausalLM", "mixtral", mixtral.spec, llama.TOP_TENSORS, mixtral.LAYER_TENSORS),
+    Family("Qwen2MoeForCausalLM", "qwen2_moe", qwen2_moe.spec, llama.TOP_TENSORS, qwen2_moe.LAYER_TENSORS),
+    Family("Qwen3MoeForCausalLM", "qwen3_moe", qwen3_moe.spec, llama.TOP_TENSORS,
+           qwen3_moe.LAYER_TENSORS, qwen3_moe.ALIASES),
+    Family("Glm4MoeForCausalLM", "glm4_moe", glm4_moe.spec, llama.TOP_TENSORS, glm4_moe.LAYER_TENSORS),
+    Family("DeepseekV2ForCausalLM", "deepseek_v2", deepseek.v2_spec, llama.TOP_TENSORS, deepseek.layer_tensors),
+    Family("DeepseekV3ForCausalLM", "deepseek_v3", deepseek.spec, llama.TOP_TENSORS, deepseek.layer_tensors),
+    Family("GptOssForCausalLM", "gpt_oss", gpt_oss.spec, llama.TOP_TENSORS, gpt_oss.LAYER_TENSORS,
+           encodings=("mxfp4",)),
 )  # fmt: skip
 
 

@@ -91,7 +91,7 @@ class ChatCompletionRequest(GenerationFields):
             raise invalid("top_logprobs", "needs 'logprobs' to be true")
         if self.tools or self.tool_choice or self.functions or self.function_call:
             _ = self.tool_use  # read now, so that what is wrong is refused
-        self.messages = template_messages(self.messages, limits.content_parts)
+        template_messages(self.messages, limits.content_parts)
         return Parsed(self, warnings)
 
     @property
@@ -101,9 +101,9 @@ class ChatCompletionRequest(GenerationFields):
     def reading_options(
         self, tool_format: str | None, reasoning_format: str | None, reasoning_field: str, is_thinking: bool | None
     ) -> dict[str, Any]:
-        options: dict[str, Any] = {}
+        options: dict[str, Any] = {"old_function_call": True, "parallel_tool_calls": False} if self.functions else {}
         if tool_format is not None and self.has_tools:
-            options = {
+            options |= {
                 "tool_format": tool_format,
                 "tools": self.tool_use.to_json(),
                 "parallel_tool_calls": self.tool_use.is_parallel,
@@ -131,7 +131,7 @@ class ChatCompletionRequest(GenerationFields):
             return read_function_use(self.functions or [], self.function_call)
         return read_tool_use(self.tools, self.tool_choice, parallel=self.parallel_tool_calls)
 
-    @cached_property
+    @property
     def template_kwargs(self) -> dict[str, Any]:
         """Variables for the chat template, beside those that every template gets."""
         kwargs: dict[str, Any] = {}

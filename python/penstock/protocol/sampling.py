@@ -32,15 +32,17 @@ def sampling_params(
         if (value := values[name]) is not None:
             params[name] = value
     params["max_tokens"] = request.new_token_limit
-    params["stop"] = request.stop_strings
+    if "stop" in params:
+        params["stop"] = request.stop_strings
     params["top_k"] = max(params["top_k"], 0)
     if params["top_p"] == 0:  # the smallest nucleus is the likeliest token
         params |= {"top_p": 1.0, "top_k": 1}
-    if request.seed is not None:
-        params["seed"] = request.seed & _SEED_MASK
+    if "seed" in params:
+        params["seed"] &= _SEED_MASK
     if (num_logprobs := request.num_logprobs) is not None:
         params["logprobs"] = num_logprobs
-        params["prompt_logprobs"] = num_logprobs if request.is_echoed else None
+        if request.is_echoed:
+            params["prompt_logprobs"] = num_logprobs
     if engine_reads:
         params["extra"] = _given_of(request, engine_reads)
         if "best_of" in engine_reads:  # it gives the best ones itself

@@ -2,11 +2,10 @@
 
 Book-keeping of the host only: no device, no hub, no thread of its own.
 
-- First come, first served, and nobody overtakes: the head of the queue waits until its next choice fits.
+- Who is next for a slot is said in `fair_order`, whose prompt gets on in a step in `prefill_budget`.
 - A choice gets a slot and the pages of its prompt and all its new tokens when it is admitted, so an admitted sequence
   always ends by itself and the queue can never lock up. There is no preemption yet.
-- A step computes at most `max_prefill_tokens` of prompts beside decode: several short prompts, or one span of a
-  prompt that must be cut. Decode runs in every step.
+- Decode runs in every step, beside at most `max_prefill_tokens` of prompts.
 - Several tokens per dispatch only while nobody waits to join, as a newcomer would wait for all of them.
 - Rows under a grammar are planned apart, one token each, when their last token is known and their next mask is ready:
   a late row sits out the step. The others neither wait for them nor make fewer tokens per dispatch.
@@ -19,14 +18,27 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from penstock.engine.interface import BlockTableChange, Capacity, Join, Span, StepPlan, TokenRules, Yields
+from penstock.engine.interface import (
+    END_ERROR,
+    END_LENGTH,
+    BlockTableChange,
+    Capacity,
+    Join,
+    PooledColumns,
+    Span,
+    StepPlan,
+    TokenRules,
+    Yields,
+)
 from penstock.engine.row_parameters import pack_row
 from penstock.engine.token_rules import WITH_RULES, RowUse
 from penstock.errors import ApiError
 from penstock.generation import MAX_BAD_WORD_TOKENS, MAX_BAD_WORDS, MAX_LOGIT_BIAS, MAX_STOP_IDS
 from penstock.scheduler.batch import Batch
 from penstock.scheduler.constraints import Constraints
+from penstock.scheduler.fair_order import Waiting
 from penstock.scheduler.page_pool import PagePool
+from penstock.scheduler.prefill_budget import PrefillBudget
 from penstock.scheduler.request_queue import RequestQueue
 from penstock.scheduler.sequence import Generation, Sequence
 
@@ -76,8 +88,14 @@ class Planner:
         self._stop_ids = tuple(dict.fromkeys(stop_ids))
         self._batch = Batch(capacity.num_slots)
         queue.num_free_slots = self._batch.num_free
+        queue.order.num_slots, queue.order.num_cache_tokens = (
+            capacity.num_slots,
+            capacity.num_pages * capacity.page_size,
+        )
         self._sequences: dict[int, Sequence] = {}  # by row key
-        self._prefilling: dict[int, Sequence] = {}  # those with prompt left, by row key, in order of admission
+        self._prefilling = PrefillBudget(
+            max_tokens=capacity.max_prefill_tokens, max_spans=capacity.max_spans, span_sizes=capacity.span_sizes
+        )
         self._begun: dict[int, Generation] = {}  # by stream key, until the last choice has ended
 
     @property
@@ -111,21 +129,30 @@ class Planner:
         _check_rules(request.sampling)
 
     def admit(self) -> None:
-        """Gives slots and pages to the choices that waited longest, as far as both go."""
-        while self._batch.num_free() and (generation := self.queue.head()):
-            num_pages = -(-generation.num_tokens(generation.num_begun) // self._capacity.page_size)
-            if num_pages > self.pages.num_free:
-                return
+        """Gives slots and pages to the choices whose turn it is, as far as both go."""
+        while self._batch.num_free() and (generation := self.queue.head(self._has_pages)):
+            assert isinstance(generation, Generation), "nothing is preempted"
+            num_pages = self._num_pages(generation)
             index = self.queue.begin_choice(generation)
             if index is not None:
                 self._begin(generation, index, num_pages=num_pages)
+
+    def _has_pages(self, waiting: Waiting) -> bool:
+        assert isinstance(waiting, Generation), "nothing is preempted"
+        return self._num_pages(waiting) <= self.pages.num_free
+
+    def _num_pages(self, generation: Generation) -> int:
+        """Of its next choice."""
+        return -(-generation.num_tokens(generation.num_begun) // self._capacity.page_size)
 
     def _begin(self, generation: Generation, index: int, *, num_pages: int) -> None:
         row_key = generation.stream_key | index
         self._begun[generation.stream_key] = generation  # so that a failure from here on ends it
         sequence = Sequence.begin(generation, index)  # may fail, so before anything is taken
         sequence.slot, sequence.pages = self._batch.seat(row_key), self.pages.take(num_pages)
-        generation.sequences[row_key] = self._sequences[row_key] = self._prefilling[row_key] = sequence
+        generation.sequences[row_key] = self._sequences[row_key] = sequence
+        self._prefilling.add(sequence)
+        self.queue.order.seat(sequence)
         if (spec := generation.request.grammar) is not None:
             self.constraints.join(row_key, spec.grammar)
 
@@ -139,7 +166,7 @@ class Planner:
         Args:
             may_wait: nothing is under way, so if nothing but masks is missing, they are waited for.
         """
-        chosen = self._choose_spans()
+        chosen = self._prefilling.choose()
         if self.constraints:
             return self._plan_apart(chosen, may_wait=may_wait)
         return self._plan_spans(chosen) if chosen else self._plan_decode()
@@ -152,7 +179,7 @@ class Planner:
         new = [sequence for (sequence, _), span in zip(chosen, spans, strict=True) if span.start == 0]
         if is_decoding:
             slots, row_keys = self.decode_rows()  # the newcomers' too
-        first = [sequence.row_key for sequence, _ in chosen if sequence.num_to_prefill == 0]
+        first = [sequence.row_key for sequence, _ in chosen if sequence.num_to_prefill == 0 and not sequence.is_pooled]
         plan = StepPlan(
             joins=tuple(self._join(sequence) for sequence in new),
             spans=spans,
@@ -193,27 +220,18 @@ class Planner:
         slots, row_keys = self.decode_rows()
         return PlannedStep(StepPlan((), (), (), slots, self.tokens_per_dispatch(), row_keys=row_keys), [])
 
-    def _choose_spans(self) -> list[tuple[Sequence, int]]:
-        """The prompts' share of this step: sequences, and how many tokens of each."""
-        budget, max_spans = self._capacity.max_prefill_tokens, self._capacity.max_spans
-        chosen: list[tuple[Sequence, int]] = []
-        for sequence in self._prefilling.values():
-            if chosen and (sequence.num_to_prefill > budget or len(chosen) == max_spans):
-                break
-            num_tokens = min(sequence.num_to_prefill, budget)
-            budget -= num_tokens
-            chosen.append((sequence, num_tokens))
-        return chosen
-
     def _cut(self, sequence: Sequence, num_tokens: int) -> Span:
         """The next span of a prompt. Who gets the last one of its prompt decodes from now on."""
         start = sequence.num_prefilled
         sequence.num_prefilled += num_tokens
         is_last = sequence.num_to_prefill == 0
         if is_last:
-            del self._prefilling[sequence.row_key]
-            self._batch.start_decoding(sequence.slot, is_constrained=sequence.is_constrained)
+            self._prefilling.discard(sequence)
         tokens = sequence.prompt_ids[start : sequence.num_prefilled]
+        if sequence.is_pooled:
+            return Span(sequence.slot, tokens, start, Yields.POOLED, row_key=sequence.row_key)
+        if is_last:
+            self._batch.start_decoding(sequence.slot, is_constrained=sequence.is_constrained)
         yields = _TOKEN if is_last else _NOTHING
         if sequence.generation.request.sampling.prompt_logprobs is None:
             return Span(sequence.slot, tokens, start, yields)
@@ -287,6 +305,18 @@ class Planner:
         sequence = self._sequences.get(row_key)
         return None if sequence is None else sequence.generation.request
 
+    def take_pooled(self, columns: PooledColumns) -> int | None:
+        """Hands a span's states to its request. If the prompt is whole, how its row has ended: END_LENGTH, or END_ERROR
+        where its embedding is not numbers. None for a row that is gone, too."""
+        sequence = self._sequences.get(columns.row_key)
+        vectors = None if sequence is None else sequence.generation.request.vectors
+        if sequence is None or vectors is None:
+            return None
+        index = sequence.row_key - sequence.generation.stream_key
+        if not vectors.add(index, columns):
+            return None
+        return END_LENGTH if vectors.is_finite(index) else END_ERROR
+
     def end_all(self) -> list[int]:
         """Every stream that has begun: their keys."""
         stream_keys = list(self._begun)
@@ -298,7 +328,8 @@ class Planner:
         """Slot and pages go back at once: a step in flight that still writes to them runs before any later one."""
         row_key = sequence.row_key
         del self._sequences[row_key], sequence.generation.sequences[row_key]
-        self._prefilling.pop(row_key, None)
+        self._prefilling.discard(sequence)
+        self.queue.order.leave(row_key)
         self._batch.leave(sequence.slot)
         self.constraints.leave(row_key)
         self.pages.give_back(sequence.pages)
@@ -307,10 +338,13 @@ class Planner:
         """Asserts that slots, pages and sequences agree."""
         sequences = self._sequences.values()
         self.pages.check_integrity(sequence.pages for sequence in sequences)
-        self._batch.check_integrity({s.slot: s.row_key for s in sequences if s.num_to_prefill == 0}, len(sequences))
+        self._batch.check_integrity(
+            {s.slot: s.row_key for s in sequences if s.num_to_prefill == 0 and not s.is_pooled}, len(sequences)
+        )
+        self.queue.order.check_integrity(set(self._sequences))
         begun = [s for generation in self._begun.values() for s in generation.sequences.values()]
         assert {id(s) for s in begun} == {id(s) for s in sequences}, "a sequence without its generation"
-        assert all(s.num_to_prefill for s in self._prefilling.values()), "a prompt that waits for no span"
+        assert all(s.num_to_prefill for s in self._prefilling), "a prompt that waits for no span"
 
 
 def _check_rules(sampling: SamplingParams) -> None:

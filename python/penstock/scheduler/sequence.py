@@ -46,6 +46,7 @@ class Generation:
 
     Attributes:
         request: what was asked.
+        arrival: how many requests were submitted before it.
         num_begun: choices that left the queue; they leave it in order.
         sequences: the choices in slots, by row key.
     """
@@ -53,10 +54,20 @@ class Generation:
     request: GenerationRequest
     num_begun: int = 0
     sequences: dict[int, Sequence] = field(default_factory=dict)
+    arrival: int = 0
 
     @property
     def stream_key(self) -> int:
         return self.request.stream_key
+
+    @property
+    def tenant(self) -> str:
+        return self.request.tenant
+
+    @property
+    def rank(self) -> tuple[int, int, int]:
+        """Who is sooner within a tenant: by priority, arrival, and its begun choices before the others."""
+        return self.request.priority, self.arrival, self.request.num_choices
 
     @property
     def num_waiting(self) -> int:
@@ -106,9 +117,28 @@ class Sequence:
         )
 
     @property
+    def stream_key(self) -> int:
+        return self.generation.stream_key
+
+    @property
+    def tenant(self) -> str:
+        return self.generation.tenant
+
+    @property
+    def rank(self) -> tuple[int, int, int]:
+        """As of its generation, by its choice."""
+        priority, arrival, _ = self.generation.rank
+        return priority, arrival, self.row_key - self.stream_key
+
+    @property
     def is_constrained(self) -> bool:
         """A grammar says what it may write."""
         return self.generation.request.grammar is not None
+
+    @property
+    def is_pooled(self) -> bool:
+        """It ends with its prompt, whose states are wanted: it never decodes."""
+        return self.generation.request.vectors is not None
 
     @property
     def num_to_prefill(self) -> int:

@@ -123,6 +123,11 @@ impl PyReceipt {
     }
 
     #[getter]
+    fn cached_tokens(&self) -> u64 {
+        self.inner.cached_tokens
+    }
+
+    #[getter]
     fn completion_tokens(&self) -> u64 {
         self.inner.completion_tokens
     }
@@ -135,6 +140,11 @@ impl PyReceipt {
     #[getter]
     fn finish_reason(&self) -> Option<&'static str> {
         self.inner.finish_reason.map(FinishReason::name)
+    }
+
+    #[getter]
+    fn num_malformed_calls(&self) -> u32 {
+        self.inner.num_malformed_calls
     }
 
     fn take_record<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {

@@ -1,6 +1,7 @@
 //! Text completions: `text_completion`, as events and as one body.
 //!
-//! Source: `OpenAI`'s API reference, "Completions (legacy)"; `token_ids`, `prompt_token_ids` and `stop_reason` are vLLM's.
+//! Source: `OpenAI`'s API reference, "Completions (legacy)"; `token_ids`, `prompt_token_ids`,
+//! `prompt_logprobs` and `stop_reason` are vLLM's.
 
 use super::choice_end::LogprobStyle;
 use super::escape::push_escaped;
@@ -27,7 +28,7 @@ impl CompletionsWriter {
 }
 
 impl EventWriter for CompletionsWriter {
-    fn push_begin(&mut self, _: usize, _: &mut Vec<u8>) {}
+    fn push_begin(&mut self, _: usize, _: &Usage, _: &mut Vec<u8>) {}
 
     fn push_prompt(
         &mut self,
@@ -71,6 +72,10 @@ impl EventWriter for CompletionsWriter {
         push_text_start(&self.parts, index, out);
         out.push(b'"');
         self.parts.push_finished(ending, details, out);
+    }
+
+    fn tell(&mut self, members: String) {
+        self.parts.told = members;
     }
 
     fn push_end(&mut self, usage: Usage, out: &mut Vec<u8>) {

@@ -3,11 +3,12 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use crate::cache_use::CacheUse;
 use crate::delta::{Delta, Kind};
 use crate::detokenize::Detokenizer;
 use crate::dialect::{Outcome, Prompt, StopMatch};
 use crate::finish_reason::FinishReason;
-use crate::metrics::{Histogram, ModelMetrics, Timeline};
+use crate::metrics::{Counter, Histogram, ModelMetrics, Timeline};
 use crate::opening::Opening;
 use crate::stage::{Chain, End, Flow};
 use crate::stop::StopStrings;
@@ -35,9 +36,13 @@ pub(super) struct Choice {
     num_chars: u32,
     pub(super) shown: Shown,
     pub(super) times: Timeline,
+    /// What its prompt found in a cache.
+    pub(super) found: CacheUse,
     has_begun: bool,
     pub(super) reason: Option<FinishReason>,
     stop: Option<StopMatch>,
+    /// Of a choice that has ended.
+    pub(super) num_malformed_calls: u32,
 }
 
 impl Choice {
@@ -63,9 +68,11 @@ impl Choice {
                 arrival: opening.arrival,
                 ..Timeline::default()
             },
+            found: CacheUse::default(),
             has_begun: false,
             reason: None,
             stop: None,
+            num_malformed_calls: 0,
         }
     }
 
@@ -123,7 +130,8 @@ impl Choice {
         frames: &mut Frames,
     ) {
         self.has_begun = true;
-        frames.write_event(|writer, out| writer.push_begin(self.index, out));
+        let usage = &self.shown.usage;
+        frames.write_event(|writer, out| writer.push_begin(self.index, usage, out));
         if let Some(prompt) = prompt {
             let details = self.shown.details(vocabulary);
             frames.write_event(|writer, out| {
@@ -241,6 +249,11 @@ impl Choice {
         self.stop = stop_string.or(stop_id.map(StopMatch::Id));
         self.shown
             .end(reason, self.stop.as_ref(), step.vocabulary, frames);
+        let is_cut = end.reason == FinishReason::Length;
+        self.num_malformed_calls = self.chain.num_malformed_calls(is_cut);
+        let num_malformed_calls = u64::from(self.num_malformed_calls);
+        step.metrics
+            .add(Counter::MalformedToolCalls, num_malformed_calls);
         self.count_end(reason, step.metrics, step.now);
     }
 

@@ -8,12 +8,16 @@ use crate::finish_reason::FinishReason;
 pub struct Receipt {
     /// Of all its prompts.
     pub prompt_tokens: u64,
+    /// Those of them that a cache had.
+    pub cached_tokens: u64,
     /// Of all its choices, shown or not.
     pub completion_tokens: u64,
     /// From the request's arrival to the first token of any choice, if one came.
     pub time_to_first_token_s: Option<f64>,
     /// Of the first choice.
     pub finish_reason: Option<FinishReason>,
+    /// Tool calls of its choices that no client could run; they were shown as text, or as they broke off.
+    pub num_malformed_calls: u32,
     /// What it failed of.
     pub error: Option<StreamError>,
     /// The answer, where it is to be kept and this is its end.

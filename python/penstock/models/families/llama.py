@@ -7,7 +7,7 @@ from dataclasses import replace
 from penstock.layers.spec import AttentionSpec, MlpSpec, NormSpec
 from penstock.models.hf_config import HfConfig
 from penstock.models.hf_rope import read_rope
-from penstock.models.spec import DecoderSpec, LayerSpec, windowed
+from penstock.models.spec import Attention, DecoderSpec, FeedForward, LayerSpec, windowed
 
 TOP_TENSORS = {
     "embed": ("model.embed_tokens.weight",),
@@ -52,7 +52,7 @@ def feed_forward(config: HfConfig) -> MlpSpec:
 
 
 def decoder(
-    config: HfConfig, attention: AttentionSpec, feed_forward: MlpSpec, *, windows: tuple[int | None, ...]
+    config: HfConfig, attention: Attention, feed_forward: FeedForward, *, windows: tuple[int | None, ...]
 ) -> DecoderSpec:
     """Layers that differ in their window alone."""
     norm = NormSpec(config.number("rms_norm_eps", default=1e-6))
