@@ -105,7 +105,7 @@ class JaxEngine(ScheduledEngine):
             "vocab_size": self.prompt.vocab_size,
             "max_model_len": self.max_model_len,
             "max_num_seqs": capacity.num_slots if capacity is not None else self._settings.max_num_seqs,
-            "num_pages": capacity.num_pages if capacity is not None else None,
+            "num_pages": sum(capacity.num_pages) if capacity is not None else None,
             "page_size": capacity.page_size if capacity is not None else None,
             "sampling_defaults": {
                 "temperature": defaults.temperature,
@@ -123,10 +123,10 @@ class JaxEngine(ScheduledEngine):
 
         runner = JaxRunner.load(self._checkpoint, self._options(), on_progress=on_progress)
         capacity = runner.capacity
-        self._counters.set("penstock_num_pages", capacity.num_pages)
+        self._counters.set("penstock_num_pages", sum(capacity.num_pages))
         self._counters.set("penstock_page_size_tokens", capacity.page_size)
         self.max_model_len = self.prompt.max_model_len = capacity.max_model_len
-        self._runner, self._num_pages = runner, capacity.num_pages
+        self._runner, self._num_pages = runner, sum(capacity.num_pages)
         return Scheduler(
             runner,
             self.hub,

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from penstock.engine.interface import EngineOptions
+from penstock.engine.page_plan import PageNeeds, window_pages
 from penstock.engine.token_rules import num_mask_words, rules_layout
 from penstock.errors import ConfigError
 from penstock.models.spec import DecoderSpec
@@ -31,56 +32,68 @@ class MemoryPlan:
 
     Attributes:
         state_bytes: of what is kept of every slot beside the cache.
-        page_bytes: of a page of every layer.
-        num_pages: usable ones of every page group; page 0 comes on top.
+        cache_bytes: of all pages.
+        num_pages: usable ones of each page group; page 0 comes on top.
         max_model_len: what was wanted, or what fits where nobody asked for a length.
     """
 
     weight_bytes: int
     state_bytes: int
-    page_bytes: int
-    num_pages: int
+    cache_bytes: int
+    num_pages: tuple[int, ...]
     max_model_len: int
-
-    @property
-    def cache_bytes(self) -> int:
-        return self.page_bytes * (self.num_pages + 1)
 
 
 def plan_memory(
-    spec: DecoderSpec, options: EngineOptions, *, dtype: str, page_size: int, max_model_len: int, device: jax.Device
-) -> MemoryPlan:
+    spec: DecoderSpec, options: EngineOptions, *,
+    dtype: str, page_size: int, max_model_len: int, max_span: int, device: jax.Device,
+) -> MemoryPlan:  # fmt: skip
     """Decides the number of pages: enough for all slots at full length, or as many as fit.
+
+    Args:
+        max_span: tokens that one step stores of a sequence at most.
 
     Raises:
         ConfigError: when not even one sequence of the length that was asked for fits.
     """
     weight_bytes = num_parameters(spec) * _num_bytes(dtype)
-    caches = [layer.cache for layer in spec.layers]
-    page_bytes = page_size * sum(cache.numbers_per_token * _num_bytes(cache.dtype or dtype) for cache in caches)
+    needs = page_needs(spec, dtype=dtype, page_size=page_size, max_span=max_span)
     pages_per_sequence = -(-max_model_len // page_size)
     state_bytes = (options.max_num_seqs + 1) * slot_bytes(spec.vocab_size)
     budget = options.kv_cache_memory or _free_for_cache(device, weight_bytes + state_bytes)
-    num_pages = budget // page_bytes - 1
-    if options.kv_cache_memory is None:
-        num_pages = _steady(num_pages)
-    num_pages = min(options.max_num_seqs * pages_per_sequence, num_pages)
-    if num_pages < pages_per_sequence:
-        wanted = _size((pages_per_sequence + 1) * page_bytes)
-        if options.max_model_len is not None or num_pages < 1:
+    longest = needs.longest_within(budget, limit=pages_per_sequence)
+    if longest < pages_per_sequence:
+        wanted = _size(needs.num_bytes(needs.of_sequence(pages_per_sequence)))
+        if options.max_model_len is not None or longest < 1:
             raise ConfigError(
                 f"a sequence of {max_model_len} tokens needs {wanted} of KV cache, {_size(budget)} can be had: "
                 "lower --max-model-len or raise --kv-cache-memory"
             )
         log.warning("the model's %d positions need %s of KV cache, %s can be had", max_model_len, wanted, _size(budget))
-        pages_per_sequence, max_model_len = num_pages, num_pages * page_size
-    plan = MemoryPlan(weight_bytes, state_bytes, page_bytes, num_pages, max_model_len)
+        pages_per_sequence, max_model_len = longest, longest * page_size
+    of_longest, num_slots = needs.of_sequence(pages_per_sequence), options.max_num_seqs
+    most = needs.most_within(budget, of_longest=of_longest, num_slots=num_slots)
+    num_wanted = _steady(most) if options.kv_cache_memory is None else most
+    num_pages = needs.shares(num_wanted, of_longest=of_longest, num_slots=num_slots)
+    plan = MemoryPlan(weight_bytes, state_bytes, needs.num_bytes(num_pages), num_pages, max_model_len)
     log.info(
-        "memory on %s: weights %s (%s), slots %s, KV cache %s = %d pages of %d tokens, %d sequences of %d at once",
-        device, _size(weight_bytes), dtype, _size(state_bytes), _size(plan.cache_bytes), num_pages, page_size,
-        num_pages // pages_per_sequence, max_model_len,
+        "memory on %s: weights %s (%s), slots %s, KV cache %s = %s pages of %d tokens, %d sequences of %d at once",
+        device, _size(weight_bytes), dtype, _size(state_bytes), _size(plan.cache_bytes),
+        " + ".join(map(str, num_pages)), page_size,
+        min(num // one for num, one in zip(num_pages, of_longest, strict=True)), max_model_len,
     )  # fmt: skip
     return plan
+
+
+def page_needs(spec: DecoderSpec, *, dtype: str, page_size: int, max_span: int) -> PageNeeds:
+    """What the page groups of a model need."""
+    page_bytes, max_pages = [], []
+    for group in spec.page_groups:
+        caches = [spec.layers[number].cache for number in group.layers]
+        page_bytes.append(page_size * sum(each.numbers_per_token * _num_bytes(each.dtype or dtype) for each in caches))
+        window = group.window
+        max_pages.append(None if window is None else window_pages(window, page_size=page_size, max_span=max_span))
+    return PageNeeds(tuple(page_bytes), tuple(max_pages))
 
 
 def slot_bytes(vocab_size: int) -> int:

@@ -45,7 +45,7 @@ from penstock.engine.program_set import (
 )
 from penstock.engine.program_store import ProgramStore
 from penstock.engine.row_parameters import Variant, row_use, variant_of
-from penstock.engine.token_rules import RowUse, pack_rules
+from penstock.engine.token_rules import NUM_COUNTED, NUM_RECENT, RowUse, pack_rules
 from penstock.errors import ConfigError
 from penstock.weights import load_weights
 
@@ -143,8 +143,15 @@ class JaxRunner:
         self._variants[join.slot] = variant_of(join.params)
         self._asks_logprobs[join.slot] = RowUse.LOGPROBS in row_use(join.params)
         if join.rules is not None:
+            self._put_rules(join.slot, pack_rules(join.rules, self._config.spec.vocab_size), join.made)
+
+    def _put_rules(self, slot: int, words: np.ndarray, made: np.ndarray) -> None:
+        """The rules of a slot, and what it has made before, NUM_COUNTED tokens at a time."""
+        for start in range(0, max(len(made), 1), NUM_COUNTED):
             packed, parts = join_layout(self._config).zeros()
-            parts["slot"][:], parts["words"][:] = join.slot, pack_rules(join.rules, self._config.spec.vocab_size)
+            parts["slot"][:], parts["is_first"][:], parts["words"][:], parts["made"][:] = slot, start == 0, words, -1
+            counted = made[start : start + NUM_COUNTED]
+            parts["made"][: len(counted)] = counted
             self._rules = self._programs[ProgramKey("rules")](self._rules, packed)
 
     def _prefill(self, span: Span, join: Join | None, changes: list[BlockTableChange]) -> tuple[jax.Array, jax.Array]:
@@ -155,7 +162,9 @@ class JaxRunner:
         parts["yields"][:], parts["is_join"][:] = span.yields, join is not None
         parts["tokens"][: len(span.tokens)] = span.tokens
         if join is not None:
-            parts["params"][:] = join.params
+            parts["params"][:], parts["num_generated"][:], parts["recent"][:] = join.params, len(join.made), -1
+            newest = join.made[-NUM_RECENT:]
+            parts["recent"][NUM_RECENT - len(newest) :] = newest
         self._put_changes(parts, changes)
         hidden, last, self._caches, self._state = self._programs[ProgramKey("prefill", size)](
             self._weights, self._caches, self._state, packed
@@ -269,29 +278,31 @@ def plan_engine(
             f"--max-model-len {max_model_len} is more than the {checkpoint.max_position_embeddings} positions of "
             f"{checkpoint.path.name}"
         )
+    max_prefill_tokens = options.max_prefill_tokens or platform.max_prefill_tokens
+    tokens_per_dispatch = options.tokens_per_dispatch or platform.tokens_per_dispatch
     plan = plan_memory(
-        checkpoint.spec, options, dtype=dtype, page_size=attention.page_size, max_model_len=max_model_len, device=device
-    )
+        checkpoint.spec, options, dtype=dtype, page_size=attention.page_size, max_model_len=max_model_len,
+        max_span=max(max_prefill_tokens + 1, tokens_per_dispatch), device=device,
+    )  # fmt: skip
     capacity = Capacity(
         num_slots=options.max_num_seqs,
         num_pages=plan.num_pages,
         page_size=attention.page_size,
         max_model_len=plan.max_model_len,
-        max_prefill_tokens=min(options.max_prefill_tokens or platform.max_prefill_tokens, plan.max_model_len),
-        tokens_per_dispatch=options.tokens_per_dispatch or platform.tokens_per_dispatch,
+        max_prefill_tokens=min(max_prefill_tokens, plan.max_model_len),
+        tokens_per_dispatch=tokens_per_dispatch,
         pipeline_depth=options.pipeline_depth or platform.pipeline_depth,
-        num_page_groups=len(checkpoint.spec.page_groups),
+        windows=tuple(group.window for group in checkpoint.spec.page_groups),
     )
     config = ProgramConfig(
         spec=checkpoint.spec,
         attention=attention,
         cache_dtype=jax.numpy.dtype(dtype),
-        num_pages=plan.num_pages + 1,
+        num_pages=tuple(num + 1 for num in plan.num_pages),
         num_slots=capacity.num_slots,
         pages_per_sequence=-(-plan.max_model_len // attention.block_size)
         * (attention.block_size // attention.page_size),
         is_dynamic=platform.is_dynamic,
         compiler_options=platform.compiler_options,
-        num_page_groups=capacity.num_page_groups,
     )
     return capacity, config

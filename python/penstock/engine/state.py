@@ -98,13 +98,19 @@ def put_start(state: SlotState, slot: jax.Array, position: jax.Array, is_active:
     )
 
 
-def put_join(state: SlotState, slot: jax.Array, params: jax.Array) -> SlotState:
-    """`state` with a new sequence in `slot`, not active before its prompt is there. Block tables are not touched."""
+def put_join(
+    state: SlotState, slot: jax.Array, params: jax.Array, *, num_generated: jax.Array, recent: jax.Array
+) -> SlotState:
+    """`state` with another sequence in `slot`, [1], not active before its prompt is there, and the same block tables.
+
+    Args:
+        num_generated: int32 [1], tokens that it has made before; recent: int32 [NUM_RECENT], the newest of them.
+    """
     return replace(
         state,
-        num_generated=state.num_generated.at[slot].set(0),
+        num_generated=state.num_generated.at[slot].set(num_generated),
         is_active=state.is_active.at[slot].set(False),
-        recent=state.recent.at[slot].set(-1),
+        recent=state.recent.at[slot].set(recent),
         params=state.params.at[slot].set(params),
     )
 

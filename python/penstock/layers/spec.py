@@ -41,7 +41,7 @@ class CacheSpec:
 
     Attributes:
         dtype: "float32" or "bfloat16"; None takes the engine's.
-        page_group: layers of a group share a block table.
+        page_group: layers of a group share a block table. `DecoderSpec` sets it, by the layers' windows.
     """
 
     num_heads: int
