@@ -123,6 +123,7 @@ class FakeRunner:
         self.epoch = 0
         self.widths: list[int] = []  # tokens of every decode without masks
         self.num_masked = 0  # plans with masks
+        self.num_scored: dict[int, int] = {}  # by row key, the prompt's tokens whose logprobs were given
         self._masks: list[np.ndarray] = []  # of the plan's rows that are still to come
         self.reset()
 
@@ -191,6 +192,9 @@ class FakeRunner:
         self.num_computed += len(span.tokens)
         for token in span.tokens.tolist():
             self._write(slot, token)
+        if Yields.PROMPT_COLUMNS in span.yields:
+            assert self.num_scored.get(span.row_key, 0) == span.start, "logprobs of a prompt with a hole, or twice"
+            self.num_scored[span.row_key] = span.start + len(span.tokens)
         slot.is_active = Yields.TOKEN in span.yields
         return [self._sample(slot)] if slot.is_active else []
 
