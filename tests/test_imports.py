@@ -18,8 +18,8 @@ RUST = Path(__file__).parents[1] / "rust" / "src"
 #: Low to high. A room imports its own floor and those below.
 FLOORS = (
     ("_core",),
-    ("abilities", "errors", "config", "generation", "output_options", "console"),
-    ("protocol", "prompt", "layers", "safetensors_header", "generation_config"),
+    ("abilities", "errors", "config", "generation", "output_options", "pooling", "console"),
+    ("protocol", "prompt", "layers", "safetensors_header", "generation_config", "pooling_config", "mxfp4"),
     ("http",),
     ("life",),
     ("models", "weights", "checkpoint"),

@@ -123,6 +123,9 @@ class Settings(BaseModel):
     )
     max_num_seqs: int = Field(default=32, ge=1, le=1024, description="sequences decoded at once")
     kv_cache_memory: Size | None = Field(default=None, ge=1, description="bytes for the KV cache (suffixes K, M, G)")
+    prefix_caching: Literal["on", "off"] = Field(
+        default="on", description="keep the cache of prompts and answers for others that begin alike"
+    )
     max_prefill_tokens: int | None = Field(
         default=None,
         ge=16,

@@ -19,6 +19,7 @@ from penstock.engine.interface import (
     END_STOP,
     Capacity,
     Join,
+    PooledColumns,
     Span,
     StepOutput,
     StepPlan,
@@ -75,10 +76,14 @@ def naive_tokens(request: GenerationRequest, index: int, *, stop_ids: tuple[int,
 
 
 def make_request(
-    stream: int, prompts: list[list[int]], max_tokens: int, *, seed: int = 0, **sampling_params: Any
-) -> GenerationRequest:
+    stream: int, prompts: list[list[int]], max_tokens: int, *,
+    seed: int = 0, tenant: str = "", priority: int = 0, **sampling_params: Any,
+) -> GenerationRequest:  # fmt: skip
     sampling = SamplingParams(max_tokens=max_tokens, seed=seed, **sampling_params)
-    return GenerationRequest(stream << 12, tuple(map(Prompt.of_ids, prompts)), sampling, request_id=f"req_{stream}")
+    prompts_of_ids = tuple(map(Prompt.of_ids, prompts))
+    return GenerationRequest(
+        stream << 12, prompts_of_ids, sampling, request_id=f"req_{stream}", tenant=tenant, priority=priority
+    )
 
 
 def tokens_of_mask(mask: np.ndarray) -> set[int]:
@@ -152,6 +157,7 @@ class FakeRunner:
             assert (change.pages <= self.capacity.num_pages[change.group]).all()
             self.slots[change.slot].pages[change.group] |= dict(enumerate(change.pages.tolist(), change.first))
         self._masks = [] if plan.masks is None else list(plan.masks)
+        self._pooled: list[PooledColumns] = []
         rows = [row for span in plan.spans for row in self._span(span)]
         rows += self._decode(plan)
         assert plan.masks is None or len(plan.masks) == len(rows) == len(plan.row_keys)
@@ -159,7 +165,8 @@ class FakeRunner:
         for row, (tokens, _) in enumerate(rows):
             ids[row, : len(tokens)] = tokens
         self.num_unfetched += 1
-        return FakeStep(self, StepOutput(ids, np.array([end for _, end in rows], np.uint8)), self.epoch)
+        ends = np.array([end for _, end in rows], np.uint8)
+        return FakeStep(self, StepOutput(ids, ends, pooled=tuple(self._pooled) or None), self.epoch)
 
     def _check(self, plan: StepPlan) -> None:
         assert not plan.is_empty
@@ -195,8 +202,20 @@ class FakeRunner:
         if Yields.PROMPT_COLUMNS in span.yields:
             assert self.num_scored.get(span.row_key, 0) == span.start, "logprobs of a prompt with a hole, or twice"
             self.num_scored[span.row_key] = span.start + len(span.tokens)
+        if Yields.POOLED in span.yields:
+            self._pooled.append(self._pool(slot, span))
         slot.is_active = Yields.TOKEN in span.yields
         return [self._sample(slot)] if slot.is_active else []
+
+    def _pool(self, slot: FakeSlot, span: Span) -> PooledColumns:
+        """A token's state is the token, and where it stands."""
+        table = [page for _, page in sorted(slot.pages.items())]
+        stored = self.cache[table].ravel()[span.start : slot.num_cached].astype(np.float32)
+        states = np.stack([stored, np.arange(span.start, slot.num_cached, dtype=np.float32)], axis=1)
+        if self.broken_tokens.intersection(stored.tolist()):
+            states[:] = np.nan
+        pooled = np.stack([states[0], states[-1], states.sum(axis=0)])
+        return PooledColumns(span.row_key, span.start, len(span.tokens), pooled)
 
     def _decode(self, plan: StepPlan) -> list[tuple[list[int], int]]:
         slots = [self.slots[slot] for slot in plan.decode_slots.tolist()]

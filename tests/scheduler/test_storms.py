@@ -58,7 +58,7 @@ class Storm:
         )  # fmt: skip
         self.planner = self.scheduler._planner
         if self.is_rash:
-            self.planner._has_room = lambda *_, **__: True
+            self.planner._has_room = lambda _: True
         self.beginnings = [[rng.randrange(20) for _ in range(24)] for _ in range(3)]
 
     def submit(self) -> None:

@@ -62,6 +62,7 @@ class EchoEngine(ScheduledEngine):
         return Scheduler(
             runner, self.hub,
             max_queued_requests=self._max_queued_requests, num_grammar_threads=self._num_grammar_threads,
+            prefix_caching=False,
         )  # fmt: skip
 
     def _rows_with_room(self, row_keys: Any, num_wanted: int, timeout_s: float) -> np.ndarray:

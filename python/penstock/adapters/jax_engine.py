@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -47,6 +47,7 @@ class JaxEngine(ScheduledEngine):
             settings.max_model_len or checkpoint.max_position_embeddings, checkpoint.max_position_embeddings
         )
         self.stop_ids, self.num_logits = checkpoint.stop_ids, checkpoint.vocab_size
+        self.pooling = checkpoint.pooling
         self._settings = settings
         self._checkpoint = checkpoint
         self._runner: JaxRunner | None = None
@@ -54,7 +55,7 @@ class JaxEngine(ScheduledEngine):
 
     @cached_property
     def abilities(self) -> Abilities:  # type: ignore[override]  # as the base has it
-        return replace(super().abilities, logprobs=True, penalties=True, logit_bias=True)
+        return replace(super().abilities, logprobs=True, penalties=True, logit_bias=True, embeddings=True)
 
     @classmethod
     def load(cls, folder: str | Path, *, metrics: Metrics | None = None, **settings: Any) -> Self:
@@ -107,6 +108,7 @@ class JaxEngine(ScheduledEngine):
             "max_num_seqs": capacity.num_slots if capacity is not None else self._settings.max_num_seqs,
             "num_pages": sum(capacity.num_pages) if capacity is not None else None,
             "page_size": capacity.page_size if capacity is not None else None,
+            "embeddings": asdict(self._checkpoint.pooling),
             "sampling_defaults": {
                 "temperature": defaults.temperature,
                 "top_p": defaults.top_p,
@@ -133,6 +135,7 @@ class JaxEngine(ScheduledEngine):
             stop_ids=self.stop_ids,
             max_queued_requests=self._settings.max_queued_requests,
             num_grammar_threads=self._settings.grammar_threads,
+            prefix_caching=self._settings.prefix_caching == "on",
         )
 
     def _options(self) -> EngineOptions:

@@ -59,6 +59,7 @@ class Capacity:
         windows: for each page group how many positions a token sees at most, itself included; None: all before it.
         max_spans: of one step. A span costs a dispatch and a pass over the weights however short it is; more of them
             would hold decode up.
+        span_sizes: to which spans are padded, ascending; the last one is `max_prefill_tokens`. Empty: none is.
     """
 
     num_slots: int
@@ -70,6 +71,7 @@ class Capacity:
     pipeline_depth: int
     windows: tuple[int | None, ...] = (None,)
     max_spans: int = 8
+    span_sizes: tuple[int, ...] = ()
 
     @property
     def num_page_groups(self) -> int:
@@ -88,7 +90,7 @@ class Yields(IntFlag):
     NOTHING = 0
     TOKEN = 1  # the first new token; the row decodes from then on
     PROMPT_COLUMNS = 2  # logprobs of the prompt's tokens that follow those of the span
-    POOLED = 4  # an embedding
+    POOLED = 4  # what an embedding is made of; no token, so the row never decodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +229,22 @@ class PromptColumns:
 
 
 @dataclass(frozen=True, slots=True)
+class PooledColumns:
+    """Hidden states of one span, after the model's last norm.
+
+    Attributes:
+        row_key: whose prompt it is.
+        start: position of the span's first token; num_tokens: how many it has.
+        states: float32 [3, D]: of its first token, of its last one, and the sum of all.
+    """
+
+    row_key: int
+    start: int
+    num_tokens: int
+    states: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
 class StepOutput:
     """What came of a plan, in named columns: a row for each span that yields a token, in order, then one for each of
     `decode_slots`, in order. A column that nobody asked for is None.
@@ -236,6 +254,7 @@ class StepOutput:
         ends: uint8 [R], END_*.
         logprobs: where a row of the step asked.
         prompt_columns: of the spans that yield some, in order.
+        pooled: of the spans that yield it, in order.
         num_accepted: not built yet.
     """
 
@@ -244,6 +263,7 @@ class StepOutput:
     logprobs: LogprobColumns | None = None
     num_accepted: Any = None
     prompt_columns: tuple[PromptColumns, ...] | None = None
+    pooled: tuple[PooledColumns, ...] | None = None
 
 
 class InFlightStep(Protocol):

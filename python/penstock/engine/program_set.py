@@ -79,6 +79,15 @@ class ProgramKey:
         return f"{self.kind}[{size}{'' if self.variant is Variant.FULL else f', {self.variant.name.lower()}'}]"
 
 
+#: Positions of a prompt whose logits exist at once: one shape of "score" for spans of every length.
+SCORE_BLOCK = 64
+
+
+def num_score_blocks(num_tokens: int) -> int:
+    """Of a span of so many tokens."""
+    return -(-num_tokens // SCORE_BLOCK)
+
+
 def prefill_buckets(max_prefill_tokens: int) -> tuple[int, ...]:
     """Span lengths: doubling from 16, the longest being exactly `max_prefill_tokens`."""
     return _doubling(16, max_prefill_tokens, factor=2)
@@ -112,8 +121,8 @@ def is_split(num_steps: int, config: ProgramConfig) -> bool:
 def program_keys(capacity: Capacity, config: ProgramConfig) -> list[ProgramKey]:
     """Every program, smallest first."""
     prefill_sizes, num_slots = prefill_buckets(capacity.max_prefill_tokens), capacity.num_slots
-    keys = [ProgramKey("fresh"), ProgramKey("rules"), ProgramKey("head", 1)]
-    keys += [ProgramKey(kind, size) for size in prefill_sizes for kind in ("prefill", "score")]
+    keys = [ProgramKey("fresh"), ProgramKey("rules"), ProgramKey("head", 1), ProgramKey("score", SCORE_BLOCK)]
+    keys += [ProgramKey("prefill", size) for size in prefill_sizes]
     shapes: list[tuple[str, int, int]] = []
     samples: tuple[int, ...] = (1,)
     for num_steps in sorted({1, capacity.tokens_per_dispatch}):

@@ -18,7 +18,7 @@ from penstock.engine.compiler import (
     default_cache_folder,
     disable_jax_cache,
 )
-from penstock.engine.dispatched import DispatchedPrograms, PromptResult, RowsResult
+from penstock.engine.dispatched import DispatchedPrograms, PooledResult, PromptResult, RowsResult
 from penstock.engine.interface import (
     BlockTableChange,
     Capacity,
@@ -32,18 +32,21 @@ from penstock.engine.interface import (
 from penstock.engine.memory import give_back_free_memory, plan_memory
 from penstock.engine.platform import platform_of
 from penstock.engine.program_set import (
+    SCORE_BLOCK,
     ProgramConfig,
     ProgramKey,
     decode_buckets,
     decode_layout,
     is_split,
     join_layout,
+    num_score_blocks,
     prefill_buckets,
     program_keys,
     sample_buckets,
     span_layout,
 )
 from penstock.engine.program_store import ProgramStore
+from penstock.engine.programs import SpanStates
 from penstock.engine.row_parameters import Variant, row_use, variant_of
 from penstock.engine.token_rules import NUM_COUNTED, NUM_RECENT, RowUse, pack_rules
 from penstock.errors import ConfigError
@@ -112,12 +115,7 @@ class JaxRunner:
         return compile_counter().count - self._num_compiles_at_ready
 
     def dispatch(self, plan: StepPlan) -> InFlightStep:
-        """Starts a step: a program for each span, and one for all rows that decode.
-
-        Raises:
-            NotImplementedError: for what the interface has room for and no program computes yet.
-        """
-        _refuse_unbuilt(plan)
+        """Starts a step: a program for each span, and one for all rows that decode."""
         joins = {join.slot: join for join in plan.joins}
         for join in plan.joins:
             self._join(join)
@@ -125,19 +123,22 @@ class JaxRunner:
         rows: list[RowsResult] = []
         prompts: list[PromptResult] = []
         spans: list[jax.Array] = []
+        pooled: list[PooledResult] = []
         for span in plan.spans:
-            hidden, last = self._prefill(span, joins.get(span.slot), changes[span.slot])
-            spans.append(last)
+            states = self._prefill(span, joins.get(span.slot), changes[span.slot])
+            spans.append(states.last)
             if Yields.TOKEN in span.yields:
                 mask = None if plan.masks is None else plan.masks[len(rows) : len(rows) + 1]
-                rows.append(self._first(span.slot, last, mask))
+                rows.append(self._first(span.slot, states.last, mask))
             if Yields.PROMPT_COLUMNS in span.yields:
-                prompts.append(self._score(span, hidden))
+                prompts.append(self._score(span, states.blocks))
+            if Yields.POOLED in span.yields:
+                pooled.append(PooledResult(states.pooled, span.row_key, span.start, len(span.tokens)))
         if len(plan.decode_slots):
             of_decode = [each for each in plan.block_tables if each.slot not in changes]
             masks = None if plan.masks is None else plan.masks[len(rows) :]
             rows.append(self._decode(plan.decode_slots, plan.tokens_per_dispatch, of_decode, masks))
-        return DispatchedPrograms(rows, prompts, spans)
+        return DispatchedPrograms(rows, prompts, spans, pooled)
 
     def _join(self, join: Join) -> None:
         self._variants[join.slot] = variant_of(join.params)
@@ -154,8 +155,8 @@ class JaxRunner:
             parts["made"][: len(counted)] = counted
             self._rules = self._programs[ProgramKey("rules")](self._rules, packed)
 
-    def _prefill(self, span: Span, join: Join | None, changes: list[BlockTableChange]) -> tuple[jax.Array, jax.Array]:
-        """The hidden states of a span and of its last token, as `prefill` of `penstock.engine.programs` gives them."""
+    def _prefill(self, span: Span, join: Join | None, changes: list[BlockTableChange]) -> SpanStates:
+        """The hidden states of a span, as `prefill` of `penstock.engine.programs` gives them."""
         size = next(bucket for bucket in self._prefill_buckets if bucket >= len(span.tokens))
         packed, parts = span_layout(size, self._config).zeros()
         parts["slot"][:], parts["num_tokens"][:], parts["start"][:] = span.slot, len(span.tokens), span.start
@@ -166,10 +167,11 @@ class JaxRunner:
             newest = join.made[-NUM_RECENT:]
             parts["recent"][NUM_RECENT - len(newest) :] = newest
         self._put_changes(parts, changes)
-        hidden, last, self._caches, self._state = self._programs[ProgramKey("prefill", size)](
+        states: SpanStates
+        states, self._caches, self._state = self._programs[ProgramKey("prefill", size)](
             self._weights, self._caches, self._state, packed
         )
-        return hidden, last
+        return states
 
     def _first(self, slot: int, last: jax.Array, mask: np.ndarray | None) -> RowsResult:
         """The token after a prompt whose last hidden state is `last`."""
@@ -187,13 +189,15 @@ class JaxRunner:
         )
         return RowsResult(ids, len(slots), columns if self._asks_logprobs[slots].any() else None)
 
-    def _score(self, span: Span, hidden: jax.Array) -> PromptResult:
-        """Logprobs of the tokens that follow those of a span."""
-        size = hidden.shape[1]
-        targets = np.full(size, -1, np.int32)
+    def _score(self, span: Span, blocks: tuple[jax.Array, ...]) -> PromptResult:
+        """Logprobs of the tokens that follow those of a span, block by block."""
         num_tokens = len(span.tokens)
-        targets[: num_tokens - 1], targets[num_tokens - 1] = span.tokens[1:], span.next_token
-        words = self._programs[ProgramKey("score", size)](self._weights, hidden, targets)
+        blocks = blocks[: num_score_blocks(num_tokens)]
+        targets = np.full((len(blocks), SCORE_BLOCK), -1, np.int32)
+        flat = targets.reshape(-1)
+        flat[: num_tokens - 1], flat[num_tokens - 1] = span.tokens[1:], span.next_token
+        score = self._programs[ProgramKey("score", SCORE_BLOCK)]
+        words = tuple(score(self._weights, *block) for block in zip(blocks, targets, strict=True))
         return PromptResult(words, span.row_key, span.start, num_tokens if span.next_token >= 0 else num_tokens - 1)
 
     def _decode(
@@ -259,12 +263,6 @@ def _no_masks(num_rows: int, config: ProgramConfig) -> jax.Array:
     return on_device
 
 
-def _refuse_unbuilt(plan: StepPlan) -> None:
-    for span in plan.spans:
-        if Yields.POOLED in span.yields:
-            raise NotImplementedError("no program of this engine yields POOLED")
-
-
 def plan_engine(
     checkpoint: Checkpoint, options: EngineOptions, *, device: jax.Device
 ) -> tuple[Capacity, ProgramConfig]:
@@ -284,15 +282,17 @@ def plan_engine(
         checkpoint.spec, options, dtype=dtype, page_size=attention.page_size, max_model_len=max_model_len,
         max_span=max(max_prefill_tokens + 1, tokens_per_dispatch), device=device,
     )  # fmt: skip
+    max_prefill_tokens = min(max_prefill_tokens, plan.max_model_len)
     capacity = Capacity(
         num_slots=options.max_num_seqs,
         num_pages=plan.num_pages,
         page_size=attention.page_size,
         max_model_len=plan.max_model_len,
-        max_prefill_tokens=min(max_prefill_tokens, plan.max_model_len),
+        max_prefill_tokens=max_prefill_tokens,
         tokens_per_dispatch=tokens_per_dispatch,
         pipeline_depth=options.pipeline_depth or platform.pipeline_depth,
         windows=tuple(group.window for group in checkpoint.spec.page_groups),
+        span_sizes=prefill_buckets(max_prefill_tokens),
     )
     config = ProgramConfig(
         spec=checkpoint.spec,

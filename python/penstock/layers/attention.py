@@ -11,7 +11,7 @@ from typing import Protocol
 import jax
 import jax.numpy as jnp
 
-from penstock.layers.spec import CacheSpec
+from penstock.layers.spec import CacheSpec, ScoreSpec
 
 
 @jax.tree_util.register_dataclass
@@ -39,14 +39,23 @@ class TokenPlaces:
         positions: int32 [B, T], of each new token in its sequence.
         block_tables: for each page group int32 [B, P], as in `PagePlaces`.
         is_real: bool [B, T]; the others are padding.
+        prompt_lengths: int32 [B], of each row's prompt; read by layers that treat long sequences otherwise. None: all
+            are short.
     """
 
     positions: jax.Array
     block_tables: tuple[jax.Array, ...]
     is_real: jax.Array
+    prompt_lengths: jax.Array | None = None
 
     def in_group(self, page_group: int) -> PagePlaces:
         return PagePlaces(self.positions, self.block_tables[page_group], self.is_real)
+
+    def is_longer(self, num_tokens: int) -> jax.Array | None:
+        """bool [B * T], whether the prompt of each token's row is longer than that."""
+        if self.prompt_lengths is None:
+            return None
+        return jnp.repeat(self.prompt_lengths > num_tokens, self.positions.shape[1])
 
 
 class PagedAttention(Protocol):
@@ -67,10 +76,16 @@ class PagedAttention(Protocol):
         """Stores k, v [B, T, K, H] of the new tokens; returns the cache."""
 
     def attend(
-        self, q: jax.Array, cache: jax.Array, places: PagePlaces, *, scale: float, window: int | None
+        self,
+        q: jax.Array,
+        cache: jax.Array,
+        places: PagePlaces,
+        *,
+        scores: ScoreSpec,
+        sinks: jax.Array | None = None,
     ) -> jax.Array:
-        """Causal attention of q [B, T, N, H] to all stored positions of its row, scores multiplied by `scale`;
-        a window of w lets a token see itself and the w - 1 before it. What a row does not see may be anything,
+        """Causal attention of q [B, T, N, H] to all stored positions of its row that its window shows. `sinks` [N] are
+        scores of a key without a value: one more term in each head's sum. What a row does not see may be anything,
         not-a-numbers too. Returns [B, T, N, H]."""
 
 

@@ -2,15 +2,16 @@
 
 Book-keeping of the host only: no device, no hub, no thread of its own.
 
-- The queue says who is next, and nobody overtakes: the next one waits until it fits.
+- Who is next for a slot is said in `fair_order`, whose prompt gets on in a step in `prefill_budget`.
 - A sequence takes pages as it grows: for its next span, and while it decodes for the next tokens. It is admitted when
   there are likely to be enough for it and for all that run (`page_forecast`); alone it always is.
 - Where pages run out, the sequence of the greatest rank (the lowest priority, then the youngest) loses its slot and its
-  pages, and goes on later from what it has made, before anybody new. So whoever has the least rank always ends by
-  itself, and nothing can lock up. It happens only between steps: what is on its way is waited for, as its tokens count.
+  pages, and goes on later from what it has made, before all of its tenant that is new. So whoever has the least rank
+  ends by itself, and nothing can lock up. It happens only between steps: what is on its way is waited for, as its
+  tokens count.
 - What the cache has of a prompt is not computed (`prefix_cache`); other choices of a prompt wait until the first one's
   is in.
-- A step computes at most `max_prefill_tokens` of prompts beside decode (`prefill_budget`). Decode runs in every step.
+- Decode runs in every step, beside at most `max_prefill_tokens` of prompts.
 - Several tokens per dispatch only while nobody waits to join, as a newcomer would wait for all of them.
 - Rows under a grammar are planned apart, one token each, when their last token is known and their next mask is ready:
   a late row sits out the step. The others neither wait for them nor make fewer tokens per dispatch.
@@ -24,10 +25,23 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from penstock.engine.interface import BlockTableChange, Capacity, Join, Span, StepPlan, TokenRules, Yields
+from penstock.engine.interface import (
+    END_ERROR,
+    END_LENGTH,
+    BlockTableChange,
+    Capacity,
+    Join,
+    PooledColumns,
+    Span,
+    StepPlan,
+    TokenRules,
+    Yields,
+)
 from penstock.engine.row_parameters import pack_row
 from penstock.engine.token_rules import WITH_RULES, RowUse
+from penstock.scheduler.admission import Admission
 from penstock.scheduler.constraints import Constraints
+from penstock.scheduler.fair_order import Waiting
 from penstock.scheduler.prefill_budget import PrefillBudget
 from penstock.scheduler.request_limits import check_fits
 from penstock.scheduler.request_queue import RequestQueue
@@ -87,24 +101,21 @@ class Planner:
         self._capacity = capacity
         self._stop_ids = tuple(dict.fromkeys(stop_ids))
         self._batch = self.seats.batch
+        self._admission = Admission(self.seats)
         queue.num_free_slots = self._batch.num_free
+        queue.order.num_slots = capacity.num_slots
+        queue.order.num_cache_tokens = max(capacity.num_pages) * capacity.page_size
         self._sequences: dict[int, Sequence] = {}  # in slots, by row key
-        self._put_off: dict[int, Sequence] = {}  # those that lost their slots, by row key
-        self._prefilling = PrefillBudget(max_tokens=capacity.max_prefill_tokens, max_spans=capacity.max_spans)
+        self._prefilling = PrefillBudget(
+            max_tokens=capacity.max_prefill_tokens, max_spans=capacity.max_spans, span_sizes=capacity.span_sizes
+        )
         self._followers: dict[int, list[Sequence]] = {}  # who waits for whose prompt, by the first one's row key
         self._begun: dict[int, Generation] = {}  # by stream key, until the last choice has ended
-        self._num_admitted = 0
-        self._refused = (-1, 0, 0)  # who had no room at last, how much there was, and how many had slots
 
     @property
     def num_running(self) -> int:
         """Sequences in slots."""
         return len(self._sequences)
-
-    @property
-    def num_waiting(self) -> int:
-        """Those without one, whether or not they have begun."""
-        return self.queue.num_choices + len(self._put_off)
 
     def check_fits(self, request: GenerationRequest) -> None:
         """Refuses what could never be admitted."""
@@ -113,63 +124,24 @@ class Planner:
     # ---- who joins
 
     def admit(self) -> None:
-        """Gives slots to those that are next, as far as slots and pages go."""
+        """Gives slots to those whose turn it is, as far as slots and pages go."""
         if not self._batch.num_free():
             return
         self.seats.forecast.restart()
-        while self._batch.num_free():
-            generation = self.queue.head()
-            put_off = min(self._put_off.values(), key=lambda each: each.rank, default=None)
-            if put_off is not None and (generation is None or put_off.rank[0] <= generation.request.priority):
-                if not self._can_go_on(put_off):
-                    return
-                self._go_on(put_off)
-            elif generation is None or not self._can_begin(generation):
-                return
-            elif (index := self.queue.begin_choice(generation)) is not None:
-                self._begin(generation, index)
+        while self._batch.num_free() and (waiting := self.queue.head(self._has_room)):
+            if isinstance(waiting, Sequence):  # it goes on; its grammar has stayed where it was
+                self.queue.resume(waiting)
+                self._seat(waiting)
+            elif (index := self.queue.begin_choice(waiting)) is not None:
+                self._begin(waiting, index)
 
-    def _can_begin(self, generation: Generation) -> bool:
-        """Whether the next choice of a request has room."""
-        request, sampling = generation.request, generation.request.sampling
-        prompt_index, choice_index = divmod(generation.num_begun, sampling.num_computed)
-        prompt = request.prompts[prompt_index]
-        names = self.seats.cache.names_of(prompt, request.cache_salt)
-        findable = 0 if sampling.prompt_logprobs is not None else prompt.num_tokens - 1
-        return self._has_room(
-            request.stream_key | generation.num_begun, names, num_input=prompt.num_tokens, findable=findable,
-            num_prompt=prompt.num_tokens, sampling=sampling, is_follower=choice_index > 0,
-        )  # fmt: skip
-
-    def _can_go_on(self, sequence: Sequence) -> bool:
-        return self._has_room(
-            sequence.row_key, sequence.page_names, num_input=len(sequence.input_ids), findable=sequence.num_findable,
-            num_prompt=len(sequence.prompt_ids), sampling=sequence.generation.request.sampling, is_follower=False,
-        )  # fmt: skip
-
-    def _has_room(
-        self, row_key: int, names: list[bytes], *,
-        num_input: int, findable: int, num_prompt: int, sampling: SamplingParams, is_follower: bool,
-    ) -> bool:  # fmt: skip
-        if not self._sequences:
-            return True
-        num_free, num_running = self.seats.tables.num_free(), len(self._sequences)
-        refused, least_free, most_running = self._refused
-        if refused == row_key and num_free <= least_free and num_running >= most_running:
-            return False
-        assert sampling.max_tokens is not None, "the server sets max_tokens before it submits"
-        has_room = self.seats.has_room(
-            names, num_input=num_input, num_prompt=num_prompt, max_new=sampling.max_tokens, num_findable=findable,
-            num_shared=min(findable // self._capacity.page_size, len(names)) if is_follower else 0,
-        )  # fmt: skip
-        self._refused = (-1, 0, 0) if has_room else (row_key, num_free, num_running)
-        return has_room
+    def _has_room(self, waiting: Waiting) -> bool:
+        return self._admission.has_room(waiting, num_running=len(self._sequences))
 
     def _begin(self, generation: Generation, index: int) -> None:
         row_key = generation.stream_key | index
         self._begun[generation.stream_key] = generation  # so that a failure from here on ends it
-        sequence = Sequence.begin(generation, index, age=self._num_admitted)  # may fail, so before anything is taken
-        self._num_admitted += 1
+        sequence = Sequence.begin(generation, index)  # may fail, so before anything is taken
         request = generation.request
         prompt = request.prompts[index // request.sampling.num_computed]
         sequence.page_names = self.seats.cache.names_of(prompt, request.cache_salt)
@@ -178,15 +150,11 @@ class Planner:
         if (spec := generation.request.grammar) is not None:
             self.constraints.join(row_key, spec.grammar)
 
-    def _go_on(self, sequence: Sequence) -> None:
-        """Whoever lost its slot gets one again. Its grammar has stayed where it was."""
-        del self._put_off[sequence.row_key]
-        self._seat(sequence)
-
     def _seat(self, sequence: Sequence) -> None:
         leader = self._leader_of(sequence)
         num_shared = 0 if leader is None else sequence.num_findable // self._capacity.page_size
         self._sequences[sequence.row_key] = sequence
+        self.queue.order.seat(sequence)
         self.seats.sit(sequence, num_shared=num_shared)
         if leader is None:
             self._prefilling.add(sequence)
@@ -227,9 +195,10 @@ class Planner:
     def _give_way(self, sequence: Sequence) -> None:
         self.num_preemptions += 1
         del self._sequences[sequence.row_key]
-        self._put_off[sequence.row_key] = sequence
+        self.queue.order.leave(sequence.row_key)
         self.seats.put_off(sequence)
         self._leave_line(sequence)
+        self.queue.put_back(sequence)
 
     def _leave_line(self, sequence: Sequence) -> None:
         self._stop_prefilling(sequence)
@@ -303,7 +272,7 @@ class Planner:
         spans = tuple(self._cut(sequence, num_tokens) for sequence, num_tokens in chosen)
         if is_decoding:
             slots, row_keys = self.decode_rows()  # the newcomers' too
-        first = [sequence.row_key for sequence, _ in chosen if sequence.num_to_prefill == 0]
+        first = [sequence.row_key for sequence, _ in chosen if sequence.num_to_prefill == 0 and not sequence.is_pooled]
         return self._step(chosen, spans, slots, np.concatenate([np.array(first, np.uint64), row_keys]))
 
     def _step(self, chosen: Chosen, spans: tuple[Span, ...], slots: np.ndarray, row_keys: np.ndarray) -> PlannedStep:
@@ -362,13 +331,15 @@ class Planner:
         self.seats.advance(sequence)
         if is_last:
             self._stop_prefilling(sequence)
-            self._batch.start_decoding(sequence.slot, is_constrained=sequence.is_constrained)
+            if not sequence.is_pooled:
+                self._batch.start_decoding(sequence.slot, is_constrained=sequence.is_constrained)
         tokens = sequence.input_ids[start:end]
-        yields = _TOKEN if is_last else _NOTHING
-        wants_columns = sequence.generation.request.sampling.prompt_logprobs is not None
-        if not wants_columns or start < sequence.num_scored or start >= len(sequence.prompt_ids):
+        yields = _TOKEN if is_last and not sequence.is_pooled else _NOTHING
+        if not sequence.wants_states or start < sequence.num_told or start >= len(sequence.prompt_ids):
             return Span(sequence.slot, tokens, start, yields)
-        sequence.num_scored = end
+        sequence.num_told = end
+        if sequence.is_pooled:
+            return Span(sequence.slot, tokens, start, Yields.POOLED, row_key=sequence.row_key)
         next_token = -1 if end == len(sequence.prompt_ids) else int(sequence.prompt_ids[end])
         yields |= Yields.PROMPT_COLUMNS
         return Span(sequence.slot, tokens, start, yields, next_token=next_token, row_key=sequence.row_key)
@@ -394,7 +365,7 @@ class Planner:
 
     def tokens_per_dispatch(self) -> int:
         """How many tokens the next decode makes per row."""
-        is_alone = not len(self._prefilling) and self.num_waiting == 0
+        is_alone = not len(self._prefilling) and self.queue.num_choices == 0
         return self._capacity.tokens_per_dispatch if is_alone else 1
 
     # ---- who ends
@@ -433,6 +404,18 @@ class Planner:
         sequence = self._sequences.get(row_key)
         return None if sequence is None else sequence.generation.request
 
+    def take_pooled(self, columns: PooledColumns) -> int | None:
+        """Hands a span's states to its request. If the prompt is whole, how its row has ended: END_LENGTH, or END_ERROR
+        where its embedding is not numbers. None for a row that is gone, too."""
+        sequence = self._sequences.get(columns.row_key)
+        vectors = None if sequence is None else sequence.generation.request.vectors
+        if sequence is None or vectors is None:
+            return None
+        index = sequence.row_key - sequence.generation.stream_key
+        if not vectors.add(index, columns):
+            return None
+        return END_LENGTH if vectors.is_finite(index) else END_ERROR
+
     def end_all(self) -> list[int]:
         """Every stream that has begun: their keys. The device has lost what was in its pages."""
         stream_keys = list(self._begun)
@@ -444,8 +427,8 @@ class Planner:
     def _release(self, sequence: Sequence, *, is_broken: bool = False) -> None:
         row_key = sequence.row_key
         del sequence.generation.sequences[row_key]
-        self._put_off.pop(row_key, None)
         if self._sequences.pop(row_key, None) is not None:
+            self.queue.order.leave(row_key)
             self.seats.leave(sequence, is_broken=is_broken)
             sequence.slot = -1
             self._leave_line(sequence)
@@ -455,11 +438,12 @@ class Planner:
         """Asserts that slots, pages and sequences agree."""
         sequences = self._sequences.values()
         self.seats.tables.check_integrity(sequence.slot for sequence in sequences)
-        self._batch.check_integrity({s.slot: s.row_key for s in sequences if s.num_to_prefill == 0}, len(sequences))
+        decoding = {s.slot: s.row_key for s in sequences if s.num_to_prefill == 0 and not s.is_pooled}
+        self._batch.check_integrity(decoding, len(sequences))
+        self.queue.order.check_integrity(set(self._sequences))
         begun = [s for generation in self._begun.values() for s in generation.sequences.values()]
-        known = [*sequences, *self._put_off.values()]
-        assert {id(s) for s in begun} == {id(s) for s in known}, "a sequence without its generation"
-        assert all(s.slot < 0 for s in self._put_off.values()), "a sequence without a slot has one"
+        assert {id(s) for s in begun if s.slot >= 0} == {id(s) for s in sequences}, "a sequence without its generation"
+        self.queue.check_integrity({s.row_key for s in begun if s.slot < 0})
         assert all(s.num_to_prefill for s in self._prefilling), "a prompt that waits for no span"
         in_line = [*self._prefilling, *(s for each in self._followers.values() for s in each)]
         assert len({id(s) for s in in_line}) == len(in_line), "a prompt waits twice"
@@ -471,5 +455,5 @@ class Planner:
 def _num_of_span(sequence: Sequence, share: int) -> int:
     """Tokens of its next span: what it has told of its prompt already is not told again by the same span."""
     num_tokens = min(share, sequence.num_to_prefill)
-    num_told = sequence.num_scored - sequence.num_prefilled
+    num_told = sequence.num_told - sequence.num_prefilled
     return min(num_tokens, num_told) if num_told > 0 else num_tokens

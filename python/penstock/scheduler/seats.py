@@ -47,19 +47,19 @@ class Seats:
     # ---- who comes
 
     def has_room(
-        self, names: list[bytes], *, num_input: int, num_prompt: int, max_new: int, num_findable: int, num_shared: int
+        self, names: list[bytes], *, num_input: int, num_prompt: int, max_new: int, num_findable: int, is_follower: bool
     ) -> bool:
         """Whether the pages of a sequence are likely to suffice.
 
         Args:
             names, num_input, num_prompt, max_new, num_findable: as of `Sequence` and its request.
-            num_shared: pages at its beginning that others will have computed.
+            is_follower: what is found of it is computed before its turn.
         """
         sizes = {"num_prompt": num_prompt, "max_new": max_new}
         if self.forecast.has_room_for_all(**sizes):
             return True
-        found = self.cache.num_found(names, min(num_findable // self._page_size, len(names)))
-        num_shared = max(self.cache.num_held(names, found), num_shared)
+        limit = min(num_findable // self._page_size, len(names))
+        num_shared = limit if is_follower else self.cache.num_held(names, self.cache.num_found(names, limit))
         return self.forecast.has_room(num_input=num_input, num_shared=num_shared, **sizes)
 
     def sit(self, sequence: Sequence, *, num_shared: int) -> None:
