@@ -43,6 +43,7 @@ FENCES = {
         "prompt",
         "http",
         "scheduler/constraints.py",
+        "scheduler/prefix_cache.py",
         "adapters",
         "delivery",
         "server",

@@ -177,6 +177,10 @@ class RequestQueue:
             self.num_choices = 0
             return dropped
 
+    def check_integrity(self, row_keys: set[int]) -> None:
+        """Asserts that exactly `row_keys` wait to go on."""
+        assert self._preempted.keys() == row_keys, "a sequence without a slot that nobody puts back"
+
     def _wake(self) -> None:
         """Under the lock."""
         if self._is_awaited:
