@@ -232,6 +232,9 @@ class Receipt:
     #: Of the first choice: "stop", "length", "tool_calls", "abort" (the client left) or "error".
     @property
     def finish_reason(self) -> str | None: ...
+    #: Tool calls of all choices that no client could run: they were shown as text, or as they broke off.
+    @property
+    def num_malformed_calls(self) -> int: ...
     #: The row of the error table that it failed of.
     @property
     def error(self) -> str | None: ...

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from penstock.abilities import Abilities
+    from penstock.pooling import PooledVectors
 
 #: Stop tokens of one sequence: the model's own and a request's.
 MAX_STOP_IDS = 16
@@ -288,6 +289,7 @@ class GenerationRequest:
         cache_salt: prompts share the prefix cache only with prompts of the same salt.
         is_streamed: whether the client takes it piece by piece; an engine may then do more for the first token.
         grammar: what may be written; None: anything.
+        vectors: takes the prompts' embeddings, where they are wanted and no token is.
     """
 
     stream_key: int
@@ -300,6 +302,7 @@ class GenerationRequest:
     wants_cache_report: bool = False
     is_streamed: bool = True
     grammar: GrammarSpec | None = None
+    vectors: PooledVectors | None = None
 
     @property
     def num_choices(self) -> int:

@@ -15,6 +15,7 @@ class OutputOptions:
     Attributes:
         logprobs: likeliest tokens that are told with each token's log probability, 0 to `MAX_LOGPROBS`; None: no log
             probabilities. The engine must be asked for them, too (`SamplingParams.logprobs`, `prompt_logprobs`).
+        prompt_logprobs: the same with each token of the prompt, in a field of its own of a plain answer (vLLM's).
         echo: the prompt stands before its answers.
         include_stop_str: the stop string or stop token that ended a choice is part of its text.
         skip_special_tokens: special tokens are no part of the text.
@@ -22,6 +23,7 @@ class OutputOptions:
         tool_format: by which the model writes tool calls, a name of `_core.TOOL_FORMATS`.
         tools: the request's tools, as JSON; None: there are none, and no call is looked for.
         parallel_tool_calls: more than one call may be told.
+        old_function_call: a call is told as OpenAI's older `function_call`.
         reasoning_format: by which the model writes its thoughts, a name of `_core.REASONING_FORMATS`.
         begins_in_reasoning: the prompt has begun a thought already.
         include_reasoning: thoughts are told.
@@ -34,6 +36,7 @@ class OutputOptions:
     """
 
     logprobs: int | None = None
+    prompt_logprobs: int | None = None
     echo: bool = False
     include_stop_str: bool = False
     skip_special_tokens: bool = True
@@ -41,6 +44,7 @@ class OutputOptions:
     tool_format: str | None = None
     tools: bytes | None = None
     parallel_tool_calls: bool = True
+    old_function_call: bool = False
     reasoning_format: str | None = None
     begins_in_reasoning: bool = False
     include_reasoning: bool = True

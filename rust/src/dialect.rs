@@ -104,6 +104,8 @@ pub struct Prompt<'a> {
     pub text: Option<&'a str>,
     /// And rows of its tokens, where the request asked for any.
     pub tokens: Option<&'a TokenTable>,
+    /// Rows of its tokens for a field of their own.
+    pub own_tokens: Option<&'a TokenTable>,
 }
 
 /// Which of the request's own stops ended a choice.

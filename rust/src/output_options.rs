@@ -14,6 +14,9 @@ use crate::tool_call::{ToolFormat, ToolSchemas};
 pub struct OutputOptions {
     /// Likeliest tokens that are told with each token's log probability; none: no log probabilities.
     pub logprobs: Option<u32>,
+    /// Likeliest tokens that are told with the log probability of each token of the prompt, in a plain answer; none: no
+    /// such field.
+    pub prompt_logprobs: Option<u32>,
     /// Whether the stop string or stop token that ended a choice is part of its text.
     pub includes_stop: bool,
     /// Whether special tokens are part of the text.
@@ -24,6 +27,8 @@ pub struct OutputOptions {
     pub tools: Option<(&'static ToolFormat, Arc<ToolSchemas>)>,
     /// Whether a choice may have several calls.
     pub has_parallel_calls: bool,
+    /// Whether a call is told in the older way, as a chat's `function_call`.
+    pub calls_are_functions: bool,
     /// By which the model writes its thoughts, and whether the prompt has begun one; none: no thought is looked for.
     pub reasoning: Option<(&'static ReasoningFormat, bool)>,
     /// Whether reasoning is shown.
@@ -46,11 +51,13 @@ impl Default for OutputOptions {
     fn default() -> Self {
         Self {
             logprobs: None,
+            prompt_logprobs: None,
             includes_stop: false,
             shows_special_tokens: false,
             returns_token_ids: false,
             tools: None,
             has_parallel_calls: true,
+            calls_are_functions: false,
             reasoning: None,
             includes_reasoning: true,
             reasoning_field: "reasoning_content".to_owned(),

@@ -44,6 +44,12 @@ pub trait Stage: Debug + Send {
     /// # Errors
     /// As `push`.
     fn finish(&mut self, next: &mut Next<'_>) -> Flow;
+
+    /// Tool calls that no client could run and that were shown all the same, as text or as they broke off; of a choice
+    /// that has ended. `is_cut`: the limit of new tokens has ended it, so that what is open may have gone on well.
+    fn num_malformed_calls(&self, _is_cut: bool) -> u32 {
+        0
+    }
 }
 
 /// The stages of one choice, in order.
@@ -72,6 +78,13 @@ impl Chain {
     pub fn push(&mut self, delta: &Delta<'_>, show: &mut dyn FnMut(&Delta<'_>)) -> Flow {
         let stages = &mut self.stages;
         Next { stages, show }.push(delta)
+    }
+
+    /// As of its stages.
+    #[must_use]
+    pub fn num_malformed_calls(&self, is_cut: bool) -> u32 {
+        let stages = self.stages.iter();
+        stages.map(|stage| stage.num_malformed_calls(is_cut)).sum()
     }
 
     /// The text has ended: every stage in turn gives what it held back.

@@ -41,7 +41,7 @@ const NOT_TEXT: &str =
 pub struct Stream {
     opening: Arc<Opening>,
     choices: Vec<Choice>,
-    /// By prompt, where they stand before their answers.
+    /// By prompt, where they stand before their answers, or their tokens are told.
     echoes: Vec<Echo>,
     num_ended: usize,
     /// Whether the engine gave any: its prefill is done.
@@ -66,6 +66,7 @@ impl Stream {
         let specials = ShownSpecials::new(&opening, vocabulary);
         let choice = |index| {
             let echo = echoes.get(opening.prompt_index(index));
+            let echo = echo.filter(|_| opening.echoes_prompts);
             let num_prompt_chars = echo.map_or(0, |echo: &Echo| echo.num_chars);
             Choice::new(
                 index,
@@ -219,6 +220,7 @@ impl Stream {
                 .reduce(f64::min)
                 .map(|first| first - self.opening.arrival),
             finish_reason: self.choices.first().and_then(|choice| choice.reason),
+            num_malformed_calls: self.choices.iter().map(|it| it.num_malformed_calls).sum(),
             error: self.error.clone(),
             record: None,
         }

@@ -10,6 +10,7 @@ mod head;
 mod id;
 mod json_value;
 mod literals;
+mod malformed;
 mod object;
 pub(crate) mod output;
 mod parameters;

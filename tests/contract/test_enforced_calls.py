@@ -148,3 +148,25 @@ def test_a_form_begins_after_the_thought_and_a_budget_closes_it() -> None:
         assert free.finish_reason == "length"
 
     talk(scene, reasoning_format="deepseek_r1", tool_format="none")
+
+
+def test_the_budget_of_an_anthropic_thought_closes_it() -> None:
+    """It was named in a warning and not kept."""
+    body: dict[str, Any] = {"model": "echo", "messages": MESSAGES, "max_tokens": 40}
+    thinking = {"thinking": {"type": "enabled", "budget_tokens": 5}}
+
+    async def scene(client: openai.AsyncOpenAI) -> None:
+        extra: Any = {"thinking_token_budget": 5, "chat_template_kwargs": {"enable_thinking": True}}
+        chat: Any = (await client.chat.completions.create(**body, extra_body=extra)).choices[0].message
+        answer = await client.post("/messages", body=body | thinking, cast_to=httpx.Response)
+        thought, text = answer.json()["content"]
+        assert (thought["thinking"], text["text"]) == (chat.reasoning_content, chat.content)
+        assert "x-penstock-warnings" not in answer.headers
+
+    async def without_thoughts(client: openai.AsyncOpenAI) -> None:
+        answer = await client.post("/messages", body=body | thinking, cast_to=httpx.Response)
+        assert answer.json()["content"][0]["text"]
+        assert "thinking.budget_tokens" in answer.headers["x-penstock-warnings"].split(", ")
+
+    talk(scene, reasoning_format="deepseek_r1", tool_format="none")
+    talk(without_thoughts, reasoning_format="none", tool_format="none")

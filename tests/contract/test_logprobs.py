@@ -178,3 +178,47 @@ def test_a_response_tells_the_log_probabilities_of_a_chat(client: openai.OpenAI)
     assert [each.token for event in deltas for each in event.logprobs] == [each["token"] for each in told]
     done: Any = next(event for event in events if event.type == "response.output_text.done")
     assert [each.logprob for each in done.logprobs] == [each["logprob"] for each in told]
+
+
+def test_the_prompts_own_log_probabilities_are_told_as_vllm_tells_them(client: openai.OpenAI) -> None:
+    """The same numbers as an echo's, in a field of their own, and the answer's text stays the answer's."""
+    asked: Any = {"model": MODEL, "prompt": CONTEXT, "max_tokens": 2, "temperature": 0}
+    plain = client.completions.create(**asked).choices[0]
+    echoed = client.completions.create(**asked, echo=True, logprobs=3).choices[0].logprobs
+    told: Any = client.completions.create(**asked, logprobs=0, extra_body={"prompt_logprobs": 3}).choices[0]
+    ids = ids_of(client, CONTEXT)
+    assert (told.text, told.logprobs.text_offset[0]) == (plain.text, 0)
+    assert (len(told.prompt_logprobs), told.prompt_logprobs[0]) == (len(ids), None)
+    for i in range(1, len(ids)):
+        ranked = told.prompt_logprobs[i]
+        itself = ranked[str(ids[i])]
+        assert itself["logprob"] == echoed.token_logprobs[i]
+        assert itself["decoded_token"] == echoed.tokens[i]
+        assert sorted(each["rank"] for each in ranked.values() if each["rank"]) == [1, 2, 3]
+        assert len(ranked) == (3 if itself["rank"] else 4)
+        best = max(ranked.values(), key=lambda each: each["logprob"])
+        assert best["rank"] == 1
+
+
+def test_a_chats_prompt_tells_its_log_probabilities_once(client: openai.OpenAI) -> None:
+    asked: Any = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1, "n": 2}
+    told: Any = client.chat.completions.create(**asked, extra_body={"prompt_logprobs": 0, "return_token_ids": True})
+    assert len(told.prompt_logprobs) == len(told.prompt_token_ids) == told.usage.prompt_tokens
+    assert [list(each) for each in told.prompt_logprobs[1:]] == [[str(id_)] for id_ in told.prompt_token_ids[1:]]
+    assert told.choices[0].logprobs is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"prompt_logprobs": -1},
+        {"prompt_logprobs": 21},
+        {"prompt_logprobs": 1, "stream": True},
+        {"prompt_logprobs": 1, "echo": True, "logprobs": 2},
+    ],
+    ids=str,
+)
+def test_prompt_logprobs_that_are_not_told_are_refused(client: openai.OpenAI, wrong: dict[str, Any]) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.post("/completions", body={"model": MODEL, "prompt": "Hello"} | wrong, cast_to=object)
+    assert caught.value.param == "prompt_logprobs"

@@ -153,6 +153,29 @@ def test_one_call_where_they_may_not_be_parallel() -> None:
     talk(HERMES, scene)
 
 
+def test_who_asks_by_functions_is_answered_by_function_call() -> None:
+    """It was told as `tool_calls`, which clients of that time do not read."""
+
+    async def scene(client: openai.AsyncOpenAI) -> None:
+        asked: Any = {"model": "echo", "messages": MESSAGES, "functions": [TOOL["function"]]}
+        choice = (await client.chat.completions.create(**asked)).choices[0]
+        assert (choice.finish_reason, choice.message.tool_calls) == ("function_call", None)
+        assert choice.message.function_call is not None
+        assert choice.message.function_call.name == "now"
+        assert json.loads(choice.message.function_call.arguments) == CALLS[0]
+        name, arguments, reason = [], "", None
+        async for event in await client.chat.completions.create(**asked, stream=True):
+            delta = event.choices[0].delta
+            assert delta.tool_calls is None
+            reason = event.choices[0].finish_reason
+            if delta.function_call is not None:
+                name += [delta.function_call.name] if delta.function_call.name else []
+                arguments += delta.function_call.arguments or ""
+        assert (name, arguments, reason) == (["now"], choice.message.function_call.arguments, "function_call")
+
+    talk(HERMES, scene)
+
+
 def test_thoughts_are_told_as_asked() -> None:
     async def scene(client: openai.AsyncOpenAI) -> None:
         left_out = (await ask(client, extra_body={"include_reasoning": False})).choices[0].message

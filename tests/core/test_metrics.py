@@ -34,6 +34,7 @@ BOARD_NAMES = {
     "penstock_streams_open",
     "penstock_compiles_after_ready_total",
     "penstock_cancelled_requests_total",
+    "penstock_malformed_tool_calls_total",
     "penstock_tokens_wasted_total",
 }
 VLLM_TTFT_S = [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80, 160]

@@ -1,5 +1,7 @@
 """Steps on the device: ends, several tokens per dispatch, cancel by leaving out, nothing compiled later."""
 
+from itertools import pairwise
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 from driving import NO_SLOTS, Driver
 from golden import golden_folder, read_prompts
 
-from penstock.engine import BlockTableChange, Join, Span, StepOutput, StepPlan, Yields
+from penstock.engine import BlockTableChange, Join, PooledColumns, Span, StepOutput, StepPlan, Yields
 from penstock.engine.interface import END_ERROR, END_LENGTH, END_STOP
 from penstock.engine.row_parameters import NEUTRAL_ROW
 from penstock.engine.runner import JaxRunner
@@ -197,18 +199,36 @@ def test_a_prompt_whose_logits_are_not_numbers_gets_no_token(runner: JaxRunner, 
     assert (output.ids.tolist(), output.ends.tolist()) == ([[-1]], [END_ERROR])
 
 
-def test_what_no_program_computes_is_refused_by_name(runner: JaxRunner):
-    pooled = Span(0, np.arange(3, dtype=np.int32), 0, Yields.POOLED)
-    with pytest.raises(NotImplementedError, match="yields POOLED"):
-        runner.dispatch(StepPlan((Join(0, NEUTRAL_ROW),), (pooled,), (), NO_SLOTS))
+def test_pooled_states_of_spans_add_up_to_those_of_the_whole(runner: JaxRunner):
+    """In any spans, beside a row that decodes, and of a bucket's real tokens alone."""
+    ids = np.array([5, 9, 23, 7, 40, 41, 2, 11, 3], np.int32)
+
+    def pooled(slot: int, first_page: int, cuts: list[int]) -> list[PooledColumns]:
+        columns: list[PooledColumns] = []
+        for start, end in pairwise([0, *cuts, len(ids)]):
+            joins = (Join(slot, NEUTRAL_ROW),) if start == 0 else ()
+            tables = (BlockTableChange(slot, 0, 0, np.array([first_page], np.int32)),) if start == 0 else ()
+            span = Span(slot, ids[start:end], start, Yields.POOLED, row_key=7)
+            output = runner.dispatch(StepPlan(joins, (span,), tables, NO_SLOTS)).fetch()
+            assert output.pooled is not None
+            assert len(output.ids) == 0
+            columns += output.pooled
+        return columns
+
+    (whole,) = pooled(0, 1, [])
+    parts = pooled(1, 2, [4, 5])
+    assert [(part.row_key, part.start, part.num_tokens) for part in parts] == [(7, 0, 4), (7, 4, 1), (7, 5, 4)]
+    np.testing.assert_allclose(parts[0].states[0], whole.states[0], rtol=0, atol=2e-5)
+    np.testing.assert_allclose(parts[-1].states[1], whole.states[1], rtol=0, atol=2e-5)
+    np.testing.assert_allclose(sum(part.states[2] for part in parts), whole.states[2], rtol=0, atol=2e-4)
 
 
 def test_progress_counts_the_programs(loaded: tuple[JaxRunner, list[str]]):
     _, progress = loaded
     assert progress[0] == "loading weights"
     assert (
-        progress[-1] == "compiled 15/15"
-    )  # an empty state; rules; spans of 16, 32 and their scores; 1, 4, 6 rows by 1 and 4 tokens
+        progress[-1] == "compiled 14/14"
+    )  # an empty state; rules; spans of 16 and 32; a block of scores; 1, 4, 6 rows by 1 and 4 tokens
 
 
 def test_compiles_after_ready_are_counted(loaded: tuple[JaxRunner, list[str]]):

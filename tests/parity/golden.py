@@ -20,6 +20,9 @@ BUNDLED = REPOSITORY / "tests" / "data"
 BUNDLED_NAMES = ("qwen3", "llama_tied")
 NAMES = (*BUNDLED_NAMES, "llama", "mistral", "qwen2")
 
+#: That engines are split over; with JAX_NUM_CPU_DEVICES as many, this suite judges them too (tests/devices).
+NUM_DEVICES = int(os.environ.get("PENSTOCK_TEST_DEVICES", "1"))
+
 #: Of |value| + rms, in float32 on CPU.
 TOLERANCE = 2e-5
 

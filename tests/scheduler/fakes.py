@@ -18,6 +18,7 @@ from penstock.engine.interface import (
     END_STOP,
     Capacity,
     Join,
+    PooledColumns,
     Span,
     StepOutput,
     StepPlan,
@@ -141,6 +142,7 @@ class FakeRunner:
             assert (change.pages > 0).all()
             self.slots[change.slot].pages |= dict(enumerate(change.pages.tolist(), change.first))
         self._masks = [] if plan.masks is None else list(plan.masks)
+        self._pooled: list[PooledColumns] = []
         rows = [row for span in plan.spans for row in self._span(span)]
         rows += self._decode(plan)
         assert plan.masks is None or len(plan.masks) == len(rows) == len(plan.row_keys)
@@ -148,7 +150,8 @@ class FakeRunner:
         for row, (tokens, _) in enumerate(rows):
             ids[row, : len(tokens)] = tokens
         self.num_unfetched += 1
-        return FakeStep(self, StepOutput(ids, np.array([end for _, end in rows], np.uint8)), self.epoch)
+        ends = np.array([end for _, end in rows], np.uint8)
+        return FakeStep(self, StepOutput(ids, ends, pooled=tuple(self._pooled) or None), self.epoch)
 
     def _check(self, plan: StepPlan) -> None:
         assert not plan.is_empty
@@ -178,8 +181,20 @@ class FakeRunner:
         assert slot.num_cached == span.start, "spans out of order"
         for token in span.tokens.tolist():
             self._write(slot, token)
+        if Yields.POOLED in span.yields:
+            self._pooled.append(self._pool(slot, span))
         slot.is_active = Yields.TOKEN in span.yields
         return [self._sample(slot)] if slot.is_active else []
+
+    def _pool(self, slot: FakeSlot, span: Span) -> PooledColumns:
+        """A token's state is the token, and where it stands."""
+        table = [page for _, page in sorted(slot.pages.items())]
+        stored = self.cache[table].ravel()[span.start : slot.num_cached].astype(np.float32)
+        states = np.stack([stored, np.arange(span.start, slot.num_cached, dtype=np.float32)], axis=1)
+        if self.broken_tokens.intersection(stored.tolist()):
+            states[:] = np.nan
+        pooled = np.stack([states[0], states[-1], states.sum(axis=0)])
+        return PooledColumns(span.row_key, span.start, len(span.tokens), pooled)
 
     def _decode(self, plan: StepPlan) -> list[tuple[list[int], int]]:
         slots = [self.slots[slot] for slot in plan.decode_slots.tolist()]

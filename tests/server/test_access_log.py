@@ -79,6 +79,28 @@ def test_a_line_says_what_was_asked_and_what_it_took(lines: list[str]) -> None:
     play(server, scene)
 
 
+def test_a_malformed_call_is_told_in_a_plain_answer_in_the_log_and_in_the_metrics(lines: list[str]) -> None:
+    broken = '<tool_call>{"name": "unknown", "arguments": {}}</tool_call>'
+    tool = {"type": "function", "function": {"name": "now", "parameters": {"type": "object"}}}
+    asked = {**HELLO, "max_tokens": 200, "tools": [tool]}
+    server = echo_server(echo_text=broken, tool_format="hermes", reasoning_format="none")
+
+    async def scene() -> None:
+        plain = await ask(server, "POST", CHAT, {**asked, "user": "u", "n": 2})
+        assert plain.headers["x-penstock-warnings"] == "user, malformed_tool_calls"
+        assert plain.json()["choices"][0]["message"]["content"] == broken
+        streamed = await ask(server, "POST", CHAT, {**asked, "stream": True})
+        assert "x-penstock-warnings" not in streamed.headers, "its head has left"
+        await ask(server, "POST", CHAT, {**asked, "tools": None})
+        await until(lambda: len(lines) == 3)
+        counts = [re.search(r" malformed_tool_calls=(\d)", line) for line in lines]
+        assert [count and int(count[1]) for count in counts] == [2, 1, None], lines
+        exposed = (await ask(server, "GET", "/metrics")).body.decode()
+        assert re.search(r'penstock_malformed_tool_calls_total\{[^}]*model_name="echo"[^}]*\} 3\.0\n', exposed)
+
+    play(server, scene)
+
+
 def test_a_client_that_left_is_told_with_its_tokens(lines: list[str]) -> None:
     server = echo_server(echo_interval_ms=5)
 
@@ -154,5 +176,6 @@ def test_json_is_one_object_per_line(serve_echo: Callable[..., Launch]) -> None:
     told = objects()[-1]
     assert (told["route"], told["status"], told["request_id"]) == (CHAT, 200, "mine")
     assert (told["completion_tokens"], told["finish_reason"], told["api_key_id"]) == (5, "length", None)
+    assert told["malformed_tool_calls"] == 0
     assert 0 < told["time_to_first_token_s"] <= told["duration_s"]
     assert SECRET not in server.log

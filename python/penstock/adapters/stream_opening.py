@@ -10,6 +10,7 @@ from penstock.adapters.engine import Engine
 from penstock.errors import ApiError
 from penstock.generation import GenerationRequest, GrammarSpec, Prompt, SamplingParams
 from penstock.output_options import PLAIN_OUTPUT, OutputOptions
+from penstock.pooling import PooledVectors
 from penstock.prompt import clamp_max_tokens
 
 #: What a hub can be told of a limit.
@@ -23,7 +24,7 @@ def open_stream(
     dialect: str, response_id: str, model_name: str, request_id: str, arrival: float, is_streamed: bool,
     include_usage: bool = False, keep_alive_s: float | None = None, tenant: str = "",
     priority: int = 0, cache_salt: str = "",
-    output: OutputOptions = PLAIN_OUTPUT, grammar: GrammarSpec | None = None,
+    output: OutputOptions = PLAIN_OUTPUT, grammar: GrammarSpec | None = None, vectors: PooledVectors | None = None,
 ) -> int:  # fmt: skip
     """The key of a stream that the engine works for. To be followed (`Outlets.follow`) before the loop's next turn.
 
@@ -35,6 +36,7 @@ def open_stream(
         tenant, priority, cache_salt: as of `GenerationRequest`.
         output: how the answer is to look.
         grammar: what may be written.
+        vectors: takes embeddings in place of tokens.
 
     Raises:
         ApiError: the engine takes no work, or the answer would be too large; no stream is left then.
@@ -54,7 +56,7 @@ def open_stream(
         request = GenerationRequest(
             stream_key, prompts, sampling, request_id,
             tenant=tenant, priority=priority, cache_salt=cache_salt, wants_cache_report=output.cache_report,
-            is_streamed=is_streamed, grammar=grammar,
+            is_streamed=is_streamed, grammar=grammar, vectors=vectors,
         )  # fmt: skip
         engine.submit(request)
     except BaseException:
@@ -66,21 +68,23 @@ def open_stream(
 def _shown_prompts(prompts: tuple[Prompt, ...], output: OutputOptions) -> list[tuple[list[int], str | None]]:
     """The prompts themselves, where the answer tells of them. One without ids belongs to an engine that shows it
     itself."""
-    if not (output.echo or output.return_token_ids):
+    if not (output.echo or output.return_token_ids or output.prompt_logprobs is not None):
         return []
     return [(list(prompt.ids), prompt.text) for prompt in prompts if prompt.ids is not None]
 
 
 def _check_size(prompts: tuple[Prompt, ...], sampling: SamplingParams, output: OutputOptions) -> None:
-    if not output.echo or output.logprobs is None:
+    num_top = output.logprobs if output.echo else output.prompt_logprobs
+    if num_top is None:
         return
-    num_logprobs = sum(prompt.num_tokens for prompt in prompts) * sampling.n * (output.logprobs + 1)
+    num_logprobs = sum(prompt.num_tokens for prompt in prompts) * sampling.n * (num_top + 1)
     if num_logprobs > _MAX_PROMPT_LOGPROBS:
+        param = "logprobs" if output.echo else "prompt_logprobs"
         problem = (
-            f"The prompts, 'n' and 'logprobs' ask for {num_logprobs} log-probabilities of prompts; the limit is"
+            f"The prompts, 'n' and '{param}' ask for {num_logprobs} log-probabilities of prompts; the limit is"
             f" {_MAX_PROMPT_LOGPROBS}."
         )
-        raise ApiError("invalid_value", problem, param="logprobs")
+        raise ApiError("invalid_value", problem, param=param)
 
 
 def new_token_limit(

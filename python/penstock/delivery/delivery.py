@@ -14,6 +14,8 @@ from penstock.http.response import Response
 from penstock.http.types import Send
 
 _CLIENT_GONE = 499
+#: In a plain answer's warnings. A stream's head has left when it is known.
+_MALFORMED_CALLS = "malformed_tool_calls"
 _LAST_WORDS = {
     "deadline_exceeded": "The request took longer than its time limit.",
     "draining": "The server is shutting down.",
@@ -38,9 +40,8 @@ class Delivery(Response):
         is_streamed: bool, on_end: Callable[[int], object],
     ) -> None:  # fmt: skip
         headers = {"cache-control": "no-cache", "x-accel-buffering": "no"} if is_streamed else {}
-        if request.warnings:
-            headers["x-penstock-warnings"] = ", ".join(request.warnings)
         super().__init__(headers=headers, media_type="text/event-stream" if is_streamed else "application/json")
+        self._warn(request.warnings)
         self._engine = engine
         self._outlets = outlets
         self._key = stream_key
@@ -105,8 +106,14 @@ class Delivery(Response):
         await self._hand_over(receipt)
         self.status_code = status
         self.headers |= error_headers(status)
+        if receipt is not None and receipt.num_malformed_calls:
+            self._warn([*request.warnings, _MALFORMED_CALLS])
         self.body = body
         return await super().send(send, request)
+
+    def _warn(self, names: list[str]) -> None:
+        if names:
+            self.headers["x-penstock-warnings"] = ", ".join(names)
 
     def _keep(self, receipt: _core.Receipt | None) -> None:
         self._request.receipt = receipt or self._request.receipt

@@ -28,17 +28,20 @@ class EngineOptions:
     """What an operator can choose; None takes the platform's default.
 
     Attributes:
-        dtype: of weights and cache, "float32" or "bfloat16".
+        dtype: of weights and hidden states, "float32" or "bfloat16".
+        kv_cache_dtype: of the KV cache; None: as `dtype`.
         max_model_len: prompt and new tokens of one sequence together.
         max_num_seqs: slots.
-        kv_cache_memory: bytes for the KV cache.
+        kv_cache_memory: bytes for the KV cache, of each device.
         max_prefill_tokens: longest span of a prompt.
         tokens_per_dispatch: tokens that one decode call can compute when nobody waits to join.
         pipeline_depth: steps in flight.
         compile_cache: folder of compiled programs.
+        tensor_parallel_size: devices that the model is split over.
     """
 
     dtype: str | None = None
+    kv_cache_dtype: str | None = None
     max_model_len: int | None = None
     max_num_seqs: int = 32
     kv_cache_memory: int | None = None
@@ -46,6 +49,7 @@ class EngineOptions:
     tokens_per_dispatch: int | None = None
     pipeline_depth: int | None = None
     compile_cache: Path | None = None
+    tensor_parallel_size: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,7 @@ class Yields(IntFlag):
     NOTHING = 0
     TOKEN = 1  # the first new token; the row decodes from then on
     PROMPT_COLUMNS = 2  # logprobs of the prompt's tokens that follow those of the span
-    POOLED = 4  # an embedding
+    POOLED = 4  # what an embedding is made of; no token, so the row never decodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +215,22 @@ class PromptColumns:
 
 
 @dataclass(frozen=True, slots=True)
+class PooledColumns:
+    """Hidden states of one span, after the model's last norm.
+
+    Attributes:
+        row_key: whose prompt it is.
+        start: position of the span's first token; num_tokens: how many it has.
+        states: float32 [3, D]: of its first token, of its last one, and the sum of all.
+    """
+
+    row_key: int
+    start: int
+    num_tokens: int
+    states: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
 class StepOutput:
     """What came of a plan, in named columns: a row for each span that yields a token, in order, then one for each of
     `decode_slots`, in order. A column that nobody asked for is None.
@@ -220,6 +240,7 @@ class StepOutput:
         ends: uint8 [R], END_*.
         logprobs: where a row of the step asked.
         prompt_columns: of the spans that yield some, in order.
+        pooled: of the spans that yield it, in order.
         num_accepted: not built yet.
     """
 
@@ -228,6 +249,7 @@ class StepOutput:
     logprobs: LogprobColumns | None = None
     num_accepted: Any = None
     prompt_columns: tuple[PromptColumns, ...] | None = None
+    pooled: tuple[PooledColumns, ...] | None = None
 
 
 class InFlightStep(Protocol):

@@ -21,22 +21,28 @@ class ProgramConfig:
     """What all programs of one engine share. Static: part of every program's identity.
 
     Attributes:
+        spec: of the model, or of a device's shard of it.
+        dtype: of weights and hidden states.
+        kv_dtype: of the KV cache, where a layer names none.
         num_pages: with page 0.
         num_slots: without the padding row.
         num_page_groups: block tables per sequence.
         is_dynamic: trip counts may depend on data (CPU).
         compiler_options: XLA's.
+        num_devices: that run the programs together.
     """
 
     spec: DecoderSpec
     attention: PagedAttention
-    cache_dtype: Any
+    dtype: Any
+    kv_dtype: Any
     num_pages: int
     num_slots: int
     pages_per_sequence: int
     is_dynamic: bool
     compiler_options: tuple[tuple[str, str | int], ...] = ()
     num_page_groups: int = 1
+    num_devices: int = 1
 
     @property
     def no_table_entry(self) -> int:
@@ -76,6 +82,15 @@ class ProgramKey:
         return f"{self.kind}[{size}{'' if self.variant is Variant.FULL else f', {self.variant.name.lower()}'}]"
 
 
+#: Positions of a prompt whose logits exist at once: one shape of "score" for spans of every length.
+SCORE_BLOCK = 64
+
+
+def num_score_blocks(num_tokens: int) -> int:
+    """Of a span of so many tokens."""
+    return -(-num_tokens // SCORE_BLOCK)
+
+
 def prefill_buckets(max_prefill_tokens: int) -> tuple[int, ...]:
     """Span lengths: doubling from 16, the longest being exactly `max_prefill_tokens`."""
     return _doubling(16, max_prefill_tokens, factor=2)
@@ -109,8 +124,8 @@ def is_split(num_steps: int, config: ProgramConfig) -> bool:
 def program_keys(capacity: Capacity, config: ProgramConfig) -> list[ProgramKey]:
     """Every program, smallest first."""
     prefill_sizes, num_slots = prefill_buckets(capacity.max_prefill_tokens), capacity.num_slots
-    keys = [ProgramKey("fresh"), ProgramKey("rules"), ProgramKey("head", 1)]
-    keys += [ProgramKey(kind, size) for size in prefill_sizes for kind in ("prefill", "score")]
+    keys = [ProgramKey("fresh"), ProgramKey("rules"), ProgramKey("head", 1), ProgramKey("score", SCORE_BLOCK)]
+    keys += [ProgramKey("prefill", size) for size in prefill_sizes]
     shapes: list[tuple[str, int, int]] = []
     samples: tuple[int, ...] = (1,)
     for num_steps in sorted({1, capacity.tokens_per_dispatch}):

@@ -68,6 +68,8 @@ def as_text(entry: AccessEntry) -> str:
         if receipt.time_to_first_token_s is not None:
             words.append(f"first={receipt.time_to_first_token_s:.3f}s")
         words.append(f"finish={receipt.finish_reason or 'none'}")
+        if receipt.num_malformed_calls:
+            words.append(f"malformed_tool_calls={receipt.num_malformed_calls}")
     words.append(f"id={entry.request_id}")
     if entry.api_key_id:
         words.append(f"key={entry.api_key_id}")
@@ -90,6 +92,7 @@ def as_json(entry: AccessEntry) -> str:
         "completion_tokens": receipt and receipt.completion_tokens,
         "time_to_first_token_s": receipt and receipt.time_to_first_token_s,
         "finish_reason": receipt and receipt.finish_reason,
+        "malformed_tool_calls": receipt and receipt.num_malformed_calls,
         "request_id": entry.request_id,
         "api_key_id": entry.api_key_id or None,
         "trace_id": entry.trace_id,

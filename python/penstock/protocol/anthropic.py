@@ -17,6 +17,7 @@ from penstock.protocol.anthropic_options import (
     ToolFields,
     chat_output,
     chat_thinking,
+    chat_thinking_budget,
     chat_tool_choice,
     chat_tools,
 )
@@ -33,7 +34,9 @@ _NAMES = {
     "reasoning_effort": "output_config.effort",
     "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
     "continue_final_message": "messages",
+    "thinking_token_budget": "thinking.budget_tokens",
 }
+_BUDGET = "thinking_token_budget"
 _EXAMPLES: list[JsonValue] = [
     {"max_tokens": 16, "messages": [{"role": "user", "content": "Hello!"}]},
     {"max_tokens": 16, "messages": [{"role": "user", "content": "Hello!"}], "stream": True},
@@ -112,10 +115,14 @@ class MessagesRequest(GenerationBody, _Prompt):
             "stop": request.stop_sequences or None,
             "stream": request.stream,
         }
+        budget = chat_thinking_budget(request.thinking)
+        is_kept = _BUDGET in limits.engine_reads(request.model)
+        if budget is not None and is_kept:
+            fields[_BUDGET] = budget
         request._chat = to_chat(MessagesChat, fields, request.model_extra or {}, limits, names=_NAMES)
-        has_budget = request.thinking is not None and request.thinking.budget_tokens is not None
-        # A thought ends by itself, at the latest with max_tokens.
-        return Parsed(request, request._chat.warnings + (["thinking.budget_tokens"] if has_budget else []))
+        # Where nothing tells thoughts apart, none can be closed: it ends by itself, at the latest with max_tokens.
+        unkept = [] if budget is None or is_kept else [_NAMES[_BUDGET]]
+        return Parsed(request, request._chat.warnings + unkept)
 
     @property
     def chat(self) -> MessagesChat:

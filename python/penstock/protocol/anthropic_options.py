@@ -91,6 +91,11 @@ def chat_thinking(thinking: Thinking | None) -> dict[str, Any]:
     }
 
 
+def chat_thinking_budget(thinking: Thinking | None) -> int | None:
+    """The tokens after which a thought is closed; None: no bound, or no thought is wanted."""
+    return None if thinking is None or thinking.type == "disabled" else thinking.budget_tokens
+
+
 def _response_format(format_: dict[str, Any] | None) -> dict[str, Any] | None:
     if format_ is None or format_.get("type") != "json_schema":
         return format_

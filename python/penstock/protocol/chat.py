@@ -101,9 +101,9 @@ class ChatCompletionRequest(GenerationFields):
     def reading_options(
         self, tool_format: str | None, reasoning_format: str | None, reasoning_field: str, is_thinking: bool | None
     ) -> dict[str, Any]:
-        options: dict[str, Any] = {}
+        options: dict[str, Any] = {"old_function_call": True, "parallel_tool_calls": False} if self.functions else {}
         if tool_format is not None and self.has_tools:
-            options = {
+            options |= {
                 "tool_format": tool_format,
                 "tools": self.tool_use.to_json(),
                 "parallel_tool_calls": self.tool_use.is_parallel,

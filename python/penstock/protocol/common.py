@@ -137,6 +137,7 @@ class GenerationFields(GenerationBody):
         adds_special_tokens: whether a prompt gets the tokenizer's special tokens where the client says nothing.
         logit_bias: added to the logits of these tokens; allowed_token_ids: no others are drawn.
         bad_words: texts that the answer may not hold.
+        prompt_logprobs: tells the log-probabilities of the prompt's tokens, in a field of their own (vLLM's).
         response_format, structured_outputs: the form that the answer must have (`structured`), OpenAI's and vLLM's.
         truncate_prompt_tokens: only so many of a prompt's last tokens are read; -1: as many as leave room.
         priority: the lower, the sooner among the requests of the same API key.
@@ -169,6 +170,7 @@ class GenerationFields(GenerationBody):
     bad_words: Annotated[list[BadWord], FAIL_FAST] | None = Field(None, max_length=MAX_BAD_WORDS)
     response_format: dict[str, Any] | None = None
     structured_outputs: dict[str, Any] | None = None
+    prompt_logprobs: NumLogprobs | None = None
     seed: int | None = Field(None, ge=-_INT64_MAX - 1, le=_INT64_MAX)
     include_stop_str_in_output: bool | None = None
     skip_special_tokens: bool | None = None
@@ -210,6 +212,7 @@ class GenerationFields(GenerationBody):
         stream_options = self.stream_options
         options: dict[str, Any] = {
             "logprobs": sampling.logprobs,
+            "prompt_logprobs": None if self.prompt_logprobs is None else sampling.prompt_logprobs,
             "include_stop_str": sampling.include_stop_str_in_output,
             "skip_special_tokens": sampling.skip_special_tokens,
             "echo": self.is_echoed,

@@ -32,7 +32,6 @@ _NOT_BUILT: dict[str, tuple[Any, ...]] = {
     "no_stop_trim": (False,),
     "use_beam_search": (False,),
     "early_stopping": (False,),
-    "prompt_logprobs": (),
     "return_tokens_as_token_ids": (False,),
     "guided_whitespace_pattern": (),
     "typical_p": (1,),
@@ -75,6 +74,7 @@ BY_ABILITY: dict[str, dict[str, tuple[Any, ...]]] = {
     "logprobs": {
         "logprobs": (False,),
         "top_logprobs": (0,),
+        "prompt_logprobs": (),
         "best_of": (),  # neutral when it is n
     },
     "token_prompts": {"truncate_prompt_tokens": (), "add_special_tokens": ()},  # neutral when it is the endpoint's own
@@ -110,7 +110,6 @@ BY_ABILITY: dict[str, dict[str, tuple[Any, ...]]] = {
 
 #: What a foreign engine that has an ability reads from `SamplingParams.extra`, though no endpoint declares it.
 _READ_FROM_EXTRA = {
-    "logprobs": ("prompt_logprobs",),
     "reasoning": ("reasoning_effort", "separate_reasoning"),
 }
 
@@ -151,17 +150,38 @@ def check_fields(request: GenerationFields, not_built: dict[str, tuple[Any, ...]
         return []
     engine_reads = limits.engine_reads(request.model) if extra or dependent else frozenset()
     _check_dependent(request, dependent - engine_reads)
+    others = {name: value for name, value in extra.items() if name not in engine_reads}
+    ignored = _unread(others, _DEPENDENT | not_built) if others else []
+    ignored += _ignored_stream_options(request)
+    return _named(ignored, limits)
+
+
+def check_extra(extra: dict[str, Any], not_built: dict[str, tuple[Any, ...]], limits: Limits) -> list[str]:
+    """The same of an endpoint that no engine reads more fields of than it declares.
+
+    Args:
+        extra: what was sent and is not declared.
+    """
+    return _named(_unread(extra, not_built), limits)
+
+
+def _unread(extra: dict[str, Any], not_built: dict[str, tuple[Any, ...]]) -> list[str]:
+    """Names of fields that are accepted and not acted on. Raises ApiError on one that is not built."""
     ignored: list[str] = []
     for name, value in extra.items():
-        if value is None or name in engine_reads:
+        if value is None:
             continue
-        neutral = not_built.get(name, _DEPENDENT.get(name))
+        neutral = not_built.get(name)
         if neutral is None:
             if len(ignored) <= _MAX_WARNINGS and not is_neutral(value, HARMLESS.get(name, ())):
                 ignored.append(name)
         elif not is_neutral(value, neutral):
             raise ApiError("unsupported_parameter", _not_supported(name, neutral, "yet"), param=name)
-    ignored += _ignored_stream_options(request)
+    return ignored
+
+
+def _named(ignored: list[str], limits: Limits) -> list[str]:
+    """Fit for a header. Raises ApiError where `limits` are strict."""
     if ignored and limits.is_strict:
         raise _nothing_reads(ignored[0])
     more = ["..."] if len(ignored) > _MAX_WARNINGS else []

@@ -54,10 +54,21 @@ def check_generation(request: GenerationFields, limits: Limits, *, num_prompts: 
         check_ids(request.stop_token_ids, param="stop_token_ids")
     if (request.min_tokens or 0) > (limit := request.new_token_limit or INT32_MAX):
         raise invalid("min_tokens", f"must be at most 'max_tokens', {limit}")
+    if request.prompt_logprobs is not None:
+        _check_prompt_logprobs(request)
     if request.truncate_prompt_tokens == 0:
         raise invalid("truncate_prompt_tokens", "must be at least 1, or -1 for as many as leave room")
     if request.stream_options is not None and not request.stream:
         raise invalid("stream_options", "is allowed only when 'stream' is true")
+
+
+def _check_prompt_logprobs(request: GenerationFields) -> None:
+    """They are told once the answer is whole, and from the columns that an echo with log-probabilities tells, too."""
+    if request.stream:
+        raise invalid("prompt_logprobs", "is not told when 'stream' is true")
+    num_logprobs = request.num_logprobs if request.is_echoed else None
+    if num_logprobs not in (None, request.prompt_logprobs):
+        raise invalid("prompt_logprobs", f"must be 'logprobs', {num_logprobs}, where the prompt is echoed with them")
 
 
 def _check_stop(stop: tuple[str, ...], limits: Limits) -> None:

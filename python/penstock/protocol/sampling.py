@@ -40,7 +40,8 @@ def sampling_params(
         params["seed"] = request.seed & _SEED_MASK
     if (num_logprobs := request.num_logprobs) is not None:
         params["logprobs"] = num_logprobs
-        params["prompt_logprobs"] = num_logprobs if request.is_echoed else None
+        if request.is_echoed:
+            params["prompt_logprobs"] = num_logprobs
     if engine_reads:
         params["extra"] = _given_of(request, engine_reads)
         if "best_of" in engine_reads:  # it gives the best ones itself

@@ -18,7 +18,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from penstock.engine.interface import BlockTableChange, Capacity, Join, Span, StepPlan, TokenRules, Yields
+from penstock.engine.interface import (
+    END_ERROR,
+    END_LENGTH,
+    BlockTableChange,
+    Capacity,
+    Join,
+    PooledColumns,
+    Span,
+    StepPlan,
+    TokenRules,
+    Yields,
+)
 from penstock.engine.row_parameters import pack_row
 from penstock.engine.token_rules import WITH_RULES, RowUse
 from penstock.errors import ApiError
@@ -168,7 +179,7 @@ class Planner:
         new = [sequence for (sequence, _), span in zip(chosen, spans, strict=True) if span.start == 0]
         if is_decoding:
             slots, row_keys = self.decode_rows()  # the newcomers' too
-        first = [sequence.row_key for sequence, _ in chosen if sequence.num_to_prefill == 0]
+        first = [sequence.row_key for sequence, _ in chosen if sequence.num_to_prefill == 0 and not sequence.is_pooled]
         plan = StepPlan(
             joins=tuple(self._join(sequence) for sequence in new),
             spans=spans,
@@ -216,8 +227,11 @@ class Planner:
         is_last = sequence.num_to_prefill == 0
         if is_last:
             self._prefilling.discard(sequence)
-            self._batch.start_decoding(sequence.slot, is_constrained=sequence.is_constrained)
         tokens = sequence.prompt_ids[start : sequence.num_prefilled]
+        if sequence.is_pooled:
+            return Span(sequence.slot, tokens, start, Yields.POOLED, row_key=sequence.row_key)
+        if is_last:
+            self._batch.start_decoding(sequence.slot, is_constrained=sequence.is_constrained)
         yields = _TOKEN if is_last else _NOTHING
         if sequence.generation.request.sampling.prompt_logprobs is None:
             return Span(sequence.slot, tokens, start, yields)
@@ -286,6 +300,18 @@ class Planner:
         sequence = self._sequences.get(row_key)
         return None if sequence is None else sequence.generation.request
 
+    def take_pooled(self, columns: PooledColumns) -> int | None:
+        """Hands a span's states to its request. If the prompt is whole, how its row has ended: END_LENGTH, or END_ERROR
+        where its embedding is not numbers. None for a row that is gone, too."""
+        sequence = self._sequences.get(columns.row_key)
+        vectors = None if sequence is None else sequence.generation.request.vectors
+        if sequence is None or vectors is None:
+            return None
+        index = sequence.row_key - sequence.generation.stream_key
+        if not vectors.add(index, columns):
+            return None
+        return END_LENGTH if vectors.is_finite(index) else END_ERROR
+
     def end_all(self) -> list[int]:
         """Every stream that has begun: their keys."""
         stream_keys = list(self._begun)
@@ -307,7 +333,9 @@ class Planner:
         """Asserts that slots, pages and sequences agree."""
         sequences = self._sequences.values()
         self.pages.check_integrity(sequence.pages for sequence in sequences)
-        self._batch.check_integrity({s.slot: s.row_key for s in sequences if s.num_to_prefill == 0}, len(sequences))
+        self._batch.check_integrity(
+            {s.slot: s.row_key for s in sequences if s.num_to_prefill == 0 and not s.is_pooled}, len(sequences)
+        )
         self.queue.order.check_integrity(set(self._sequences))
         begun = [s for generation in self._begun.values() for s in generation.sequences.values()]
         assert {id(s) for s in begun} == {id(s) for s in sequences}, "a sequence without its generation"

@@ -16,7 +16,16 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from penstock.engine.interface import END_ERROR, END_NONE, END_STOP, InFlightStep, Runner, StepOutput, StepPlan
+from penstock.engine.interface import (
+    END_ERROR,
+    END_NONE,
+    END_STOP,
+    InFlightStep,
+    PooledColumns,
+    Runner,
+    StepOutput,
+    StepPlan,
+)
 from penstock.generation import GenerationRequest
 from penstock.scheduler.planner import PlannedStep, Planner
 from penstock.scheduler.request_queue import RequestQueue
@@ -166,8 +175,20 @@ class Scheduler:
             self._planner.constraints.advance(row_keys, output)
             self._fail_stuck(row_keys, output)
         self._end(row_keys, output.ends)
-        self._push(row_keys, output)
-        return len(row_keys) > 0
+        pooled_keys = self._end_pooled(output.pooled) if output.pooled else []
+        if len(row_keys) or not pooled_keys:
+            self._push(row_keys, output)
+        return len(row_keys) + len(pooled_keys) > 0
+
+    def _end_pooled(self, pooled: tuple[PooledColumns, ...]) -> list[int]:
+        """Ends the rows whose prompts are whole: without a token, as what was wanted is theirs already."""
+        ends = {columns.row_key: self._planner.take_pooled(columns) for columns in pooled}
+        ended = {row_key: end for row_key, end in ends.items() if end is not None}
+        if ended:
+            row_keys, row_ends = np.array(list(ended), np.uint64), np.array(list(ended.values()), np.uint8)
+            self._end(row_keys, row_ends)
+            self._push(row_keys, StepOutput(np.full((len(ended), 1), -1, np.int32), row_ends))
+        return list(ended)
 
     def _fail_stuck(self, row_keys: np.ndarray, output: StepOutput) -> None:
         """A row that stopped without a token had none left: its text is no whole one, and must not pass for it."""

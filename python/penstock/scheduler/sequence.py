@@ -136,5 +136,10 @@ class Sequence:
         return self.generation.request.grammar is not None
 
     @property
+    def is_pooled(self) -> bool:
+        """It ends with its prompt, whose states are wanted: it never decodes."""
+        return self.generation.request.vectors is not None
+
+    @property
     def num_to_prefill(self) -> int:
         return len(self.prompt_ids) - self.num_prefilled

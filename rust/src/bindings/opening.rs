@@ -142,6 +142,11 @@ impl PyReceipt {
         self.inner.finish_reason.map(FinishReason::name)
     }
 
+    #[getter]
+    fn num_malformed_calls(&self) -> u32 {
+        self.inner.num_malformed_calls
+    }
+
     fn take_record<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
         let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
         record.take().map(|record| PyBytes::new(py, &record))

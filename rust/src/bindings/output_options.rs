@@ -17,6 +17,7 @@ use crate::tool_call::ToolSchemas;
 )]
 pub(super) struct PyOutputOptions {
     logprobs: Option<u32>,
+    prompt_logprobs: Option<u32>,
     pub(super) echo: bool,
     include_stop_str: bool,
     skip_special_tokens: bool,
@@ -24,6 +25,7 @@ pub(super) struct PyOutputOptions {
     tool_format: Option<String>,
     tools: Option<Vec<u8>>,
     parallel_tool_calls: bool,
+    old_function_call: bool,
     reasoning_format: Option<String>,
     begins_in_reasoning: bool,
     include_reasoning: bool,
@@ -40,6 +42,7 @@ impl Default for PyOutputOptions {
         let neutral = OutputOptions::default();
         Self {
             logprobs: neutral.logprobs,
+            prompt_logprobs: neutral.prompt_logprobs,
             echo: false,
             include_stop_str: neutral.includes_stop,
             skip_special_tokens: !neutral.shows_special_tokens,
@@ -47,6 +50,7 @@ impl Default for PyOutputOptions {
             tool_format: None,
             tools: None,
             parallel_tool_calls: neutral.has_parallel_calls,
+            old_function_call: neutral.calls_are_functions,
             reasoning_format: None,
             begins_in_reasoning: false,
             include_reasoning: neutral.includes_reasoning,
@@ -74,11 +78,13 @@ impl TryFrom<PyOutputOptions> for OutputOptions {
         };
         Ok(Self {
             logprobs: given.logprobs,
+            prompt_logprobs: given.prompt_logprobs,
             includes_stop: given.include_stop_str,
             shows_special_tokens: !given.skip_special_tokens,
             returns_token_ids: given.return_token_ids,
             tools,
             has_parallel_calls: given.parallel_tool_calls,
+            calls_are_functions: given.old_function_call,
             reasoning,
             includes_reasoning: given.include_reasoning,
             reasoning_field: given.reasoning_field,

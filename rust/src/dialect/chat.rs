@@ -1,9 +1,10 @@
 //! Chat completions: `chat.completion.chunk` events, or one `chat.completion`.
 //!
 //! Source: `OpenAI`'s API reference, "Chat completions". `reasoning_content` and `reasoning`,
-//! `token_ids`, `prompt_token_ids` and `stop_reason` are vLLM's.
+//! `token_ids`, `prompt_token_ids`, `prompt_logprobs` and
+//! `stop_reason` are vLLM's.
 
-use super::choice_end::LogprobStyle;
+use super::choice_end::{ChoiceEnd, LogprobStyle};
 use super::escape::push_escaped;
 use super::json::push_number;
 use super::logprobs::push_list;
@@ -18,6 +19,7 @@ pub(super) struct ChatWriter {
     first_text: Vec<u8>,
     /// What reasoning is called: `reasoning_content` or `reasoning`.
     reasoning_field: Vec<u8>,
+    calls_are_functions: bool,
 }
 
 impl ChatWriter {
@@ -30,6 +32,7 @@ impl ChatWriter {
             parts,
             first_text,
             reasoning_field,
+            calls_are_functions: of.output.calls_are_functions,
         }
     }
 }
@@ -73,6 +76,9 @@ impl EventWriter for ChatWriter {
             Kind::Reasoning => {
                 self.push_reasoning_start(index, out);
                 b"\"}"
+            }
+            Kind::ToolCall { .. } | Kind::ToolArguments { .. } if self.calls_are_functions => {
+                self.push_function_start(index, delta.kind, out)
             }
             Kind::ToolCall { index: call, id } => {
                 self.push_call_start(index, call, out);
@@ -118,27 +124,77 @@ impl EventWriter for ChatWriter {
         usage: Usage,
         out: &mut Vec<u8>,
     ) {
-        let mut prompt = None;
-        let mut choices = choices.inspect(|outcome| prompt = prompt.or(outcome.prompt));
+        let mut first = None;
+        let mut choices = choices.inspect(|outcome| first = first.or(Some(*outcome)));
         let push_choice = |outcome: Outcome<'_>, out: &mut Vec<u8>| {
-            push_message(outcome.fold, &self.reasoning_field, out);
+            self.push_message(outcome.fold, out);
             self.parts.push_outcome_end(&outcome, out);
         };
         self.parts
             .push_body("chat.completion", &mut choices, push_choice, usage, out);
-        if let Some(prompt) = prompt {
+        if let Some((prompt, outcome)) = first.and_then(|it| Some((it.prompt?, it))) {
             self.parts.choice_end.push_prompt_ids(prompt.ids, out);
+            ChoiceEnd::push_prompt_logprobs(&prompt, &outcome.details, out);
         }
         out.push(b'}');
     }
 }
 
 impl ChatWriter {
+    /// A whole message. Its content is null where all that it says are calls.
+    fn push_message(&self, fold: &Fold, out: &mut Vec<u8>) {
+        out.extend_from_slice(b",\"message\":{\"role\":\"assistant\",\"content\":");
+        if fold.text.is_empty() && !fold.tool_calls.is_empty() {
+            out.extend_from_slice(b"null");
+        } else {
+            out.push(b'"');
+            push_escaped(&fold.text, out);
+            out.push(b'"');
+        }
+        out.extend_from_slice(b",\"refusal\":null");
+        if !fold.reasoning.is_empty() {
+            out.extend_from_slice(b",\"");
+            out.extend_from_slice(&self.reasoning_field);
+            out.extend_from_slice(b"\":\"");
+            push_escaped(&fold.reasoning, out);
+            out.push(b'"');
+        }
+        if self.calls_are_functions {
+            if let Some(call) = fold.tool_calls.first() {
+                out.extend_from_slice(b",\"function_call\":");
+                push_function(call, out);
+            }
+        } else if !fold.tool_calls.is_empty() {
+            out.extend_from_slice(b",\"tool_calls\":[");
+            push_list(fold.tool_calls.iter(), out, push_call);
+            out.push(b']');
+        }
+        out.push(b'}');
+    }
+
     fn push_reasoning_start(&self, index: usize, out: &mut Vec<u8>) {
         self.parts.push_choice(index, out);
         out.extend_from_slice(b",\"delta\":{\"");
         out.extend_from_slice(&self.reasoning_field);
         out.extend_from_slice(b"\":\"");
+    }
+
+    /// An event of a call as a function, up to its text; and what stands behind that.
+    fn push_function_start(
+        &self,
+        index: usize,
+        kind: Kind<'_>,
+        out: &mut Vec<u8>,
+    ) -> &'static [u8] {
+        self.parts.push_choice(index, out);
+        out.extend_from_slice(b",\"delta\":{\"function_call\":{\"");
+        if matches!(kind, Kind::ToolCall { .. }) {
+            out.extend_from_slice(b"name\":\"");
+            b"\",\"arguments\":\"\"}}"
+        } else {
+            out.extend_from_slice(b"arguments\":\"");
+            b"\"}}"
+        }
     }
 
     /// An event up to and with the index of one of its choice's calls.
@@ -161,37 +217,18 @@ fn push_call_id(id: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\",\"type\":\"function\",\"function\":{\"name\":\"");
 }
 
-/// A whole message. Its content is null where all that it says are calls.
-fn push_message(fold: &Fold, reasoning_field: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(b",\"message\":{\"role\":\"assistant\",\"content\":");
-    if fold.text.is_empty() && !fold.tool_calls.is_empty() {
-        out.extend_from_slice(b"null");
-    } else {
-        out.push(b'"');
-        push_escaped(&fold.text, out);
-        out.push(b'"');
-    }
-    out.extend_from_slice(b",\"refusal\":null");
-    if !fold.reasoning.is_empty() {
-        out.extend_from_slice(b",\"");
-        out.extend_from_slice(reasoning_field);
-        out.extend_from_slice(b"\":\"");
-        push_escaped(&fold.reasoning, out);
-        out.push(b'"');
-    }
-    if !fold.tool_calls.is_empty() {
-        out.extend_from_slice(b",\"tool_calls\":[");
-        push_list(fold.tool_calls.iter(), out, push_call);
-        out.push(b']');
-    }
+fn push_call(call: &FoldedCall, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"id\":\"");
+    push_escaped(&call.id, out);
+    out.extend_from_slice(b"\",\"type\":\"function\",\"function\":");
+    push_function(call, out);
     out.push(b'}');
 }
 
-fn push_call(call: &FoldedCall, out: &mut Vec<u8>) {
-    out.push(b'{');
-    push_call_id(&call.id, out);
+fn push_function(call: &FoldedCall, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"name\":\"");
     push_escaped(&call.name, out);
     out.extend_from_slice(b"\",\"arguments\":\"");
     push_escaped(&call.arguments, out);
-    out.extend_from_slice(b"\"}}");
+    out.extend_from_slice(b"\"}");
 }

@@ -33,6 +33,8 @@ pub(super) struct ChoiceEnd {
     style: LogprobStyle,
     tells_logprobs: bool,
     pub(super) tells_token_ids: bool,
+    /// Why a choice ended that has called a tool.
+    call_reason: &'static str,
 }
 
 impl ChoiceEnd {
@@ -41,6 +43,11 @@ impl ChoiceEnd {
             style,
             tells_logprobs: of.output.logprobs.is_some(),
             tells_token_ids: of.output.returns_token_ids,
+            call_reason: if of.output.calls_are_functions {
+                "function_call"
+            } else {
+                FinishReason::ToolCalls.name()
+            },
         }
     }
 
@@ -53,12 +60,25 @@ impl ChoiceEnd {
         }
     }
 
+    /// A field with the log probabilities of a prompt's tokens, where it was asked for.
+    pub(super) fn push_prompt_logprobs(
+        prompt: &Prompt<'_>,
+        details: &Details<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        if let Some(table) = prompt.own_tokens {
+            out.extend_from_slice(b",\"prompt_logprobs\":");
+            logprobs::push_prompt(table.rows(0..u32::MAX), details, out);
+        }
+    }
+
     /// `is_whole`: of a body, which tells log probabilities that were asked for even where there are none.
     pub(super) fn push(&self, rest: &Rest<'_>, is_whole: bool, out: &mut Vec<u8>) {
         out.extend_from_slice(b",\"logprobs\":");
         self.push_logprobs(rest, is_whole, out);
         out.extend_from_slice(b",\"finish_reason\":");
         match rest.reason {
+            Some(FinishReason::ToolCalls) => push_string(self.call_reason, out),
             Some(reason) => push_string(reason.name(), out),
             None => out.extend_from_slice(b"null"),
         }
@@ -71,6 +91,9 @@ impl ChoiceEnd {
         }
         if self.tells_token_ids {
             self.push_token_ids(rest, out);
+        }
+        if let (Some(prompt), LogprobStyle::Completions) = (rest.prompt, self.style) {
+            Self::push_prompt_logprobs(prompt, rest.details, out);
         }
         out.push(b'}');
     }

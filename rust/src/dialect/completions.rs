@@ -1,6 +1,7 @@
 //! Text completions: `text_completion`, as events and as one body.
 //!
-//! Source: `OpenAI`'s API reference, "Completions (legacy)"; `token_ids`, `prompt_token_ids` and `stop_reason` are vLLM's.
+//! Source: `OpenAI`'s API reference, "Completions (legacy)"; `token_ids`, `prompt_token_ids`,
+//! `prompt_logprobs` and `stop_reason` are vLLM's.
 
 use super::choice_end::LogprobStyle;
 use super::escape::push_escaped;

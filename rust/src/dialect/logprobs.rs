@@ -107,6 +107,52 @@ fn push_top((row, top): Row<'_>, details: &Details<'_>, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
+/// vLLM's `prompt_logprobs`: per token an object from ids to `logprob`, `rank` and `decoded_token`; of the first, null.
+/// The rank of a token that is not among the likeliest ones is not known, and null.
+pub(super) fn push_prompt<'a>(
+    rows: impl Iterator<Item = Row<'a>>,
+    details: &Details<'_>,
+    out: &mut Vec<u8>,
+) {
+    out.push(b'[');
+    push_list(rows, out, |(row, top), out| {
+        let Some(logprob) = row.logprob else {
+            return out.extend_from_slice(b"null");
+        };
+        let ranked = top
+            .iter()
+            .zip(1..)
+            .map(|(it, rank)| (it.id, it.logprob, Some(rank)));
+        let is_in_top = top.iter().any(|other| other.id == row.id);
+        let itself = (!is_in_top).then_some((row.id, logprob, None));
+        out.push(b'{');
+        push_list(itself.into_iter().chain(ranked), out, |told, out| {
+            push_ranked(told, details, out);
+        });
+        out.push(b'}');
+    });
+    out.push(b']');
+}
+
+fn push_ranked(
+    (id, logprob, rank): (u32, f32, Option<usize>),
+    details: &Details<'_>,
+    out: &mut Vec<u8>,
+) {
+    out.push(b'"');
+    push_number(id as usize, out);
+    out.extend_from_slice(b"\":{\"logprob\":");
+    push_logprob(logprob, out);
+    out.extend_from_slice(b",\"rank\":");
+    match rank {
+        Some(rank) => push_number(rank, out),
+        None => out.extend_from_slice(b"null"),
+    }
+    out.extend_from_slice(b",\"decoded_token\":\"");
+    push_escaped(&String::from_utf8_lossy(&details.bytes(id)), out);
+    out.extend_from_slice(b"\"}");
+}
+
 /// A token as a JSON string: its text, or `bytes:\xe2\x82` where its bytes are not whole characters.
 fn push_spelling(id: u32, details: &Details<'_>, out: &mut Vec<u8>) {
     let bytes = details.bytes(id);

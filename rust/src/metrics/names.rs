@@ -81,6 +81,8 @@ name_table! {
     CancelledRequests: "penstock_cancelled_requests_total", "Requests whose client left before the end.";
     /// Tokens that nobody got.
     TokensWasted: "penstock_tokens_wasted_total", "Tokens generated that no client received.";
+    /// Tool calls that no client could run.
+    MalformedToolCalls: "penstock_malformed_tool_calls_total", "Tool calls that the model wrote and no client could run.";
     /// Programs compiled when all should have been.
     CompilesAfterReady: "penstock_compiles_after_ready_total", "Programs compiled after the engine was ready; should stay 0.";
 }

@@ -8,7 +8,7 @@ use crate::delta::{Delta, Kind};
 use crate::detokenize::Detokenizer;
 use crate::dialect::{Outcome, Prompt, StopMatch};
 use crate::finish_reason::FinishReason;
-use crate::metrics::{Histogram, ModelMetrics, Timeline};
+use crate::metrics::{Counter, Histogram, ModelMetrics, Timeline};
 use crate::opening::Opening;
 use crate::stage::{Chain, End, Flow};
 use crate::stop::StopStrings;
@@ -41,6 +41,8 @@ pub(super) struct Choice {
     has_begun: bool,
     pub(super) reason: Option<FinishReason>,
     stop: Option<StopMatch>,
+    /// Of a choice that has ended.
+    pub(super) num_malformed_calls: u32,
 }
 
 impl Choice {
@@ -70,6 +72,7 @@ impl Choice {
             has_begun: false,
             reason: None,
             stop: None,
+            num_malformed_calls: 0,
         }
     }
 
@@ -246,6 +249,11 @@ impl Choice {
         self.stop = stop_string.or(stop_id.map(StopMatch::Id));
         self.shown
             .end(reason, self.stop.as_ref(), step.vocabulary, frames);
+        let is_cut = end.reason == FinishReason::Length;
+        self.num_malformed_calls = self.chain.num_malformed_calls(is_cut);
+        let num_malformed_calls = u64::from(self.num_malformed_calls);
+        step.metrics
+            .add(Counter::MalformedToolCalls, num_malformed_calls);
         self.count_end(reason, step.metrics, step.now);
     }
 

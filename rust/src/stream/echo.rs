@@ -1,4 +1,4 @@
-//! A prompt that stands before its answer: its text, and the rows of its tokens.
+//! A prompt that the answer tells of: its text before the answer, and the rows of its tokens.
 
 use crate::detokenize::Detokenizer;
 use crate::dialect::Prompt;
@@ -37,7 +37,7 @@ impl Echo {
             text_offsets: Vec::new(),
             table: None,
         };
-        if let Some(num_top) = output.logprobs {
+        if let Some(num_top) = output.prompt_logprobs.or(output.logprobs) {
             echo.text_offsets = offsets(&echo.ids, &echo.text, vocabulary);
             let mut table = TokenTable::new(num_top as usize);
             if let Some(first) = echo.row(0, None) {
@@ -119,9 +119,10 @@ fn offsets(ids: &[u32], text: &str, vocabulary: &Vocabulary) -> Vec<u32> {
     offsets
 }
 
-/// The prompts that stand before their answers.
+/// The prompts that stand before their answers, or whose tokens are told.
 pub(super) fn echoes(opening: &Opening, vocabulary: &Vocabulary) -> Vec<Echo> {
-    let prompts = opening.prompts.iter().filter(|_| opening.echoes_prompts);
+    let tells_prompts = opening.echoes_prompts || opening.output.prompt_logprobs.is_some();
+    let prompts = opening.prompts.iter().filter(|_| tells_prompts);
     prompts
         .map(|prompt| Echo::new(prompt, &opening.output, vocabulary))
         .collect()
@@ -133,11 +134,15 @@ pub(super) fn prompt_of<'a>(
     opening: &'a Opening,
     echoes: &'a [Echo],
 ) -> Option<Prompt<'a>> {
-    let echo = echoes.get(opening.prompt_index(index));
+    let told = echoes.get(opening.prompt_index(index));
+    let table = told.and_then(|echo| echo.table.as_ref());
+    let shown = told.filter(|_| opening.echoes_prompts);
+    let output = &opening.output;
     opening.prompt_of(index).map(|prompt| Prompt {
         ids: &prompt.ids,
-        text: echo.map(|echo| echo.text.as_str()),
-        tokens: echo.and_then(|echo| echo.table.as_ref()),
+        text: shown.map(|echo| echo.text.as_str()),
+        tokens: table.filter(|_| opening.echoes_prompts && output.logprobs.is_some()),
+        own_tokens: table.filter(|_| output.prompt_logprobs.is_some()),
     })
 }
 

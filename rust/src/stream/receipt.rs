@@ -16,6 +16,8 @@ pub struct Receipt {
     pub time_to_first_token_s: Option<f64>,
     /// Of the first choice.
     pub finish_reason: Option<FinishReason>,
+    /// Tool calls of its choices that no client could run; they were shown as text, or as they broke off.
+    pub num_malformed_calls: u32,
     /// What it failed of.
     pub error: Option<StreamError>,
     /// The answer, where it is to be kept and this is its end.

@@ -407,6 +407,7 @@ fn a_receipt_tells_what_the_stream_came_to() {
         completion_tokens: 2,
         time_to_first_token_s: Some(1.5),
         finish_reason: STOP,
+        num_malformed_calls: 0,
         error: None,
         record: None,
     };

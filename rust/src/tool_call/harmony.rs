@@ -11,6 +11,7 @@ use crate::delta::{Delta, Untold};
 use crate::stage::{Flow, Next, Stage};
 
 use super::id;
+use super::malformed::MalformedCalls;
 use super::output::Output;
 use super::scan::{find_first, head_of, longest_partial};
 use super::schemas::ToolSchemas;
@@ -70,6 +71,7 @@ struct Harmony {
     has_reasoning: bool,
     /// Of a call's arguments: what looks like markup in there is what the model says.
     string: JsonString,
+    malformed: MalformedCalls,
     out: Output,
     untold: Untold,
 }
@@ -84,6 +86,7 @@ pub fn harmony_stage(tools: Arc<ToolSchemas>) -> Box<dyn Stage> {
         has_text: false,
         has_reasoning: false,
         string: JsonString::default(),
+        malformed: MalformedCalls::default(),
         out: Output::default(),
         untold: Untold::default(),
     })
@@ -111,8 +114,14 @@ impl Stage for Harmony {
             })
         {
             self.out.arguments("{}");
+        } else if matches!(self.place, Place::Call { .. }) {
+            self.malformed.end_within(true);
         }
         self.out.give(&mut self.untold, next)
+    }
+
+    fn num_malformed_calls(&self, is_cut: bool) -> u32 {
+        self.malformed.num(is_cut)
     }
 }
 
@@ -162,11 +171,13 @@ impl Harmony {
             Some(Some(tool)) => {
                 self.out.call(&tool.name, id::mint(Ids::Call));
                 self.string = JsonString::default();
+                self.malformed.begin();
                 self.place = Place::Call {
                     has_arguments: false,
                 };
             }
             Some(None) => {
+                self.malformed.add();
                 self.begin(Place::Text);
                 self.show(Place::Text, &text[..whole]);
             }
@@ -216,6 +227,8 @@ impl Harmony {
             })
         {
             self.out.arguments("{}");
+        } else if matches!(self.place, Place::Call { .. }) {
+            self.malformed.check();
         }
         self.place = Place::Header;
         let begins_next = matches!(end, "<|start|>" | "<|channel|>");
@@ -243,6 +256,7 @@ impl Harmony {
                 };
                 let has_arguments = has_arguments || !text.is_empty();
                 self.place = Place::Call { has_arguments };
+                self.malformed.keep(text);
                 self.out.arguments(text);
             }
         }

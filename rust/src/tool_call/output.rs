@@ -56,6 +56,16 @@ impl Output {
         self.num_calls
     }
 
+    /// Bytes of all that was given.
+    pub(super) fn len(&self) -> usize {
+        self.text.len()
+    }
+
+    /// What was given after the first `len` bytes.
+    pub(super) fn since(&self, len: usize) -> &str {
+        &self.text[len..]
+    }
+
     /// All that was given, whatever it is.
     pub(super) fn take_text(&mut self) -> String {
         self.pieces.clear();

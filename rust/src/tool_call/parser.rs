@@ -15,6 +15,7 @@ use super::head::{Arguments, Following, Head, HeadReader, Open};
 use super::id;
 use super::json_value::JsonValue;
 use super::literals::LiteralsReader;
+use super::malformed::{MalformedCalls, is_bare, marks_len};
 use super::object::ObjectReader;
 use super::output::Output;
 use super::parameters::ParametersReader;
@@ -34,6 +35,7 @@ pub(super) struct Parser {
     place: Place,
     /// What has come and is not yet decided.
     held: String,
+    malformed: MalformedCalls,
 }
 
 #[derive(Debug)]
@@ -62,11 +64,18 @@ impl Parser {
             tools,
             place: Place::Text { is_blank: true },
             held: String::new(),
+            malformed: MalformedCalls::default(),
         }
+    }
+
+    /// Calls that are none, of a text that has ended. `is_cut`: by the limit of new tokens.
+    pub(super) fn num_malformed(&self, is_cut: bool) -> u32 {
+        self.malformed.num(is_cut)
     }
 
     /// Takes text, gives what of all so far is certain.
     pub(super) fn push(&mut self, text: &str, out: &mut Output) {
+        self.malformed.hear(text);
         let is_idle = matches!(self.place, Place::Text { is_blank: false }) && self.held.is_empty();
         if is_idle && self.next_beginning(text, 0).is_none() {
             out.text(text);
@@ -76,8 +85,20 @@ impl Parser {
         self.run(out);
     }
 
-    /// The text has ended: what is held is no head of a call.
+    /// The choice has ended: what is held is no head of a call.
     pub(super) fn finish(&mut self, out: &mut Output) {
+        match &self.place {
+            Place::Call(_, _, reader) => self.malformed.end_within(reader.is_checked()),
+            Place::Text { .. } if marks_len(self.format, self.held.trim_start()).is_some() => {
+                self.malformed.end_within(false);
+            }
+            _ => {}
+        }
+        self.flush(out);
+    }
+
+    /// No more of this text will come: what is held is no head of a call.
+    pub(super) fn flush(&mut self, out: &mut Output) {
         while !self.held.is_empty() {
             match &mut self.place {
                 Place::Call(_, _, reader) => {
@@ -146,7 +167,7 @@ impl Parser {
         let tools = self.tools.clone();
         let heads = self.heads(&tools);
         let lead = if is_blank { space_len(text) } else { 0 };
-        let mut from = lead;
+        let (mut from, mut counted_to) = (lead, 0);
         while let Some(at) = self.next_beginning(text, from) {
             is_blank &= at == lead;
             let shown = if is_blank { "" } else { &text[..at] };
@@ -163,6 +184,11 @@ impl Parser {
                     return Err(shown.len());
                 }
                 _ => {
+                    if at >= counted_to
+                        && let Some(len) = self.note_failure(&text[at..], is_blank, out)
+                    {
+                        counted_to = at + len + 1;
+                    }
                     is_blank = false;
                     from = at + 1;
                 }
@@ -176,6 +202,18 @@ impl Parser {
         Ok(text.len())
     }
 
+    /// A text that is no call: counts it, where it was to be one. Returns the bytes of its marks, behind which the same
+    /// call must not be counted again.
+    fn note_failure(&mut self, text: &str, is_blank: bool, out: &Output) -> Option<usize> {
+        let len = marks_len(self.format, text);
+        if len.is_some() {
+            self.malformed.add();
+        } else if is_blank && out.num_calls() == 0 && is_bare(self.format) {
+            self.malformed.suspect(text);
+        }
+        len
+    }
+
     fn heads<'t>(&self, tools: &'t ToolSchemas) -> HeadReader<'t> {
         let format = self.format;
         HeadReader { format, tools }
@@ -186,6 +224,8 @@ impl Parser {
         let own_id = head.id.map(str::to_owned);
         let id = own_id.unwrap_or_else(|| id::mint(self.format.ids));
         out.call(&self.tools.tools()[head.tool].name, id);
+        let num_before = out.len();
+        self.malformed.begin();
         let reader = match &head.arguments {
             Arguments::Object(head) => Reader::Object(ObjectReader::new(head, out)),
             Arguments::Body(Body::Json) => Reader::Json(JsonValue::default()),
@@ -198,6 +238,7 @@ impl Parser {
                 Reader::Literals(reader)
             }
         };
+        self.malformed.keep(out.since(num_before));
         self.place = Place::Call(head.open, head.tool, Box::new(reader));
     }
 
@@ -205,12 +246,25 @@ impl Parser {
         let Place::Call(open, tool, reader) = &mut self.place else {
             return Ok(0);
         };
+        let num_before = out.len();
         let (used, stop) = reader.read(text, &self.tools.tools()[*tool], out);
+        let is_checked = reader.is_checked();
+        if is_checked {
+            self.malformed.keep(out.since(num_before));
+        }
         match stop {
-            Ok(()) => self.place = Place::Behind(*open),
+            Ok(()) => {
+                if is_checked {
+                    self.malformed.check();
+                }
+                self.place = Place::Behind(*open);
+            }
             Err(Stop::Wait) => return Err(used),
             // The call has broken off. What follows is shown as it is.
-            Err(Stop::Fail) => self.place = Place::Text { is_blank: false },
+            Err(Stop::Fail) => {
+                self.malformed.add();
+                self.place = Place::Text { is_blank: false };
+            }
         }
         Ok(used)
     }
@@ -248,6 +302,11 @@ impl Parser {
 }
 
 impl Reader {
+    /// Whether arguments pass as the model has written them: others are JSON once they are whole.
+    fn is_checked(&self) -> bool {
+        matches!(self, Self::Object(_) | Self::Json(_))
+    }
+
     fn read(&mut self, text: &str, tool: &Tool, out: &mut Output) -> (usize, Scanned<()>) {
         match self {
             Self::Object(reader) => reader.read(text, out),

@@ -36,7 +36,7 @@ impl Stage for ToolStage {
             return self.out.give(&mut self.untold, next);
         }
         // Reasoning between two texts: what was held before it was no call.
-        self.parser.finish(&mut self.out);
+        self.parser.flush(&mut self.out);
         self.out.give(&mut self.untold, next)?;
         self.untold.take(delta);
         next.push(&Delta {
@@ -48,5 +48,9 @@ impl Stage for ToolStage {
     fn finish(&mut self, next: &mut Next<'_>) -> Flow {
         self.parser.finish(&mut self.out);
         self.out.give(&mut self.untold, next)
+    }
+
+    fn num_malformed_calls(&self, is_cut: bool) -> u32 {
+        self.parser.num_malformed(is_cut)
     }
 }

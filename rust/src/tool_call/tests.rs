@@ -4,6 +4,7 @@ mod malformed;
 mod numbers;
 mod splits;
 mod vectors;
+mod warnings;
 
 use std::sync::Arc;
 

@@ -5,6 +5,8 @@ Everything that can be refused is refused here, while the answer's head can stil
 
 from __future__ import annotations
 
+from functools import partial
+
 from penstock import _core
 from penstock.adapters.engine import PromptRequest
 from penstock.adapters.stream_opening import new_token_limit, open_stream
@@ -33,8 +35,8 @@ async def generate(
     model.outlets.catch_up()  # a burst of requests does not hold up the streams that are under way
     engine = model.engine
     engine.check_sampling(sampling)
-    quick = engine.is_quick(request)
-    prompts = engine.read_prompts(request) if quick else await pool.run(engine.read_prompts, request)
+    read = partial(engine.read_prompts, request, tenant=raw_request.api_key_id)
+    prompts = read() if engine.is_quick(request) else await pool.run(read)
     if sampling.bad_words:
         sampling = await pool.run(engine.read_sampling, sampling)
     raw_request.warnings += [name for name in engine.unread_options(request) if name not in request.assumed]
