@@ -55,7 +55,7 @@ def test_the_context_is_what_fits_where_nobody_asked_for_a_length(checkpoint: Ch
 
 def test_free_memory_that_differs_a_little_gives_the_same_programs(checkpoint: Checkpoint, monkeypatch):
     plans = []
-    for free in (200_000_000, 201_000_000, 202_000_000):
+    for free in (400_000_000, 401_000_000, 402_000_000):
         monkeypatch.setattr(memory_check, "free_host_bytes", lambda free=free: free)
         plans.append(plan(checkpoint, max_num_seqs=1024))
     assert plans[0] == plans[1] == plans[2]

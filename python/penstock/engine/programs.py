@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from penstock.engine.interface import Yields
 from penstock.engine.logit_rules import RowRules, RuleState, empty_rules, put_rules
 from penstock.engine.logprobs import logprob_words
-from penstock.engine.mesh import WHOLE, cache_partitions, over_devices, weight_partitions
+from penstock.engine.mesh import WHOLE, over_devices
 from penstock.engine.next_token import next_tokens
 from penstock.engine.program_set import (
     SCORE_BLOCK,
@@ -26,9 +26,19 @@ from penstock.engine.program_set import (
     span_layout,
 )
 from penstock.engine.row_parameters import Variant
-from penstock.engine.state import SlotState, change_tables, empty_state, put_join, put_progress, put_start, take_rows
+from penstock.engine.state import (
+    SlotState,
+    change_tables,
+    empty_state,
+    prompt_lengths,
+    put_join,
+    put_progress,
+    put_start,
+    take_rows,
+)
 from penstock.layers.attention import TokenPlaces
 from penstock.models.decoder import Caches, Weights, empty_caches, forward, logits
+from penstock.models.partition import cache_partitions, weight_partitions
 
 
 def program(key: ProgramKey, config: ProgramConfig, weights: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
@@ -184,6 +194,7 @@ def prefill(
         positions=(start + offsets)[None],
         block_tables=tuple(state.block_tables[:, slot]),
         is_real=(offsets < num_real)[None],
+        prompt_lengths=prompt_lengths(state.params[slot]),
     )
     tokens = parts["tokens"][None]
     hidden, caches = forward(weights, caches, tokens, places, spec=config.spec, attention=config.attention)
@@ -256,7 +267,8 @@ def sample(
 
 def _scores(weights: Weights, caches: Caches, rows: SlotState, *, config: ProgramConfig) -> tuple[jax.Array, Caches]:
     """Logits, float32 [B, V], after each row's newest token, which is stored."""
-    places = TokenPlaces(rows.position[:, None], tuple(rows.block_tables), rows.is_active[:, None])
+    lengths = prompt_lengths(rows.params)
+    places = TokenPlaces(rows.position[:, None], tuple(rows.block_tables), rows.is_active[:, None], lengths)
     tokens = rows.last_token[:, None]
     hidden, caches = forward(weights, caches, tokens, places, spec=config.spec, attention=config.attention)
     return logits(weights, hidden[:, 0], spec=config.spec), caches

@@ -117,5 +117,7 @@ def find_family(config: Mapping[str, Any]) -> Family:
         if family.architecture in named or (not named and config.get("model_type") == family.model_type):
             return family
     found = ", ".join(map(str, named)) or config.get("model_type") or "none"
-    supported = ", ".join(family.architecture for family in FAMILIES)
-    raise ModelError(f"config.json: architecture {found} is not supported, expected one of {supported}")
+    supported = ", ".join(family.model_type for family in FAMILIES)
+    raise ModelError(
+        f"config.json: architecture {found[:60]} is not supported, expected one of the families {supported}"
+    )
