@@ -22,6 +22,7 @@ from penstock.models.tree import layer_leaves, top_leaves
 from penstock.pooling import PoolingConfig
 from penstock.pooling_config import read_pooling
 from penstock.safetensors_header import TensorInfo, read_header
+from penstock.unread_tensors import check_unread
 
 __all__ = ["Checkpoint", "LeafSource", "TensorInfo", "inspect_checkpoint"]
 
@@ -91,12 +92,15 @@ def inspect_checkpoint(path: Path) -> Checkpoint:
     config = _read_config(path)
     family = find_family(config)
     _check_numbers(config, family)
+    _check_causal(config)
     reader = family.reader(config)
     spec = family.spec(reader)
     tensors = _read_tensors(path)
     sources = tuple(_leaf_sources(family, reader, spec, tensors))
     for source in sources:
         _check_source(path, source, tensors)
+    read = (name for source in sources for stored in source.each_stored for name in stored.names)
+    check_unread(tensors, read, config, num_layers=spec.num_layers, is_tied=spec.is_tied)
     generation = (
         read_json_object(path / "generation_config.json") if (path / "generation_config.json").is_file() else {}
     )
@@ -145,6 +149,13 @@ def _check_numbers(config: Mapping[str, Any], family: Family) -> None:
     dtype = config.get("dtype") or config.get("torch_dtype") or "float32"
     if dtype not in DTYPES:
         raise ModelError(f"config.json: dtype {dtype!r} is not supported, expected one of {list(DTYPES)}")
+
+
+def _check_causal(config: Mapping[str, Any]) -> None:
+    """Refuses a decoder that was turned into an encoder, as some embedding models are: its tokens see those after
+    them."""
+    if config.get("is_causal") is False or config.get("use_bidirectional_attention"):
+        raise ModelError("config.json: attention to later tokens (is_causal: false) is not supported")
 
 
 def _read_tensors(path: Path) -> dict[str, TensorInfo]:
