@@ -125,7 +125,10 @@ class Settings(BaseModel):
         default=None, ge=16, description="prompt and new tokens together; default: the model's"
     )
     max_num_seqs: int = Field(default=32, ge=1, le=1024, description="sequences decoded at once")
-    kv_cache_memory: Size | None = Field(default=None, ge=1, description="bytes for the KV cache (suffixes K, M, G)")
+    tensor_parallel_size: int = Field(default=1, ge=1, le=256, description="devices that the model is split over")
+    kv_cache_memory: Size | None = Field(
+        default=None, ge=1, description="bytes for the KV cache on each device (suffixes K, M, G)"
+    )
     max_prefill_tokens: int | None = Field(
         default=None,
         ge=16,

@@ -9,6 +9,7 @@ from penstock.checkpoint import Checkpoint
 from penstock.engine import EngineOptions, memory_check
 from penstock.engine.memory import slot_bytes
 from penstock.engine.memory_check import free_host_bytes
+from penstock.engine.mesh import devices_for
 from penstock.engine.program_set import decode_buckets, prefill_buckets, program_keys
 from penstock.engine.runner import JaxRunner, plan_engine
 from penstock.errors import ConfigError
@@ -70,6 +71,21 @@ def test_a_sequence_that_cannot_fit_is_refused_by_the_names_of_the_settings(chec
 def test_more_positions_than_the_model_has_are_refused(checkpoint: Checkpoint):
     with pytest.raises(ConfigError, match=r"--max-model-len 513 .* 512 positions"):
         plan(checkpoint, max_model_len=513)
+
+
+def test_more_devices_than_there_are_are_refused_by_the_setting():
+    num_devices = len(jax.devices()) + 1
+    with pytest.raises(ConfigError, match=rf"--tensor-parallel-size {num_devices} should be at most {num_devices - 1}"):
+        devices_for(num_devices)
+
+
+def test_each_of_several_devices_holds_its_part_of_the_cache(checkpoint: Checkpoint):
+    """Twice as many pages in the same bytes, as each has half of the heads."""
+    page_bytes = 16 * 2 * 2 * 24 * 3 * 4
+    one, _ = plan(checkpoint, kv_cache_memory=10 * page_bytes)
+    two, config = plan(checkpoint, kv_cache_memory=10 * page_bytes, tensor_parallel_size=2)
+    assert (one.num_pages, two.num_pages) == (9, 19)
+    assert (config.num_devices, config.spec.layers[0].cache.num_heads) == (2, 1)
 
 
 def test_free_memory_is_measured():

@@ -102,6 +102,7 @@ class JaxEngine(ScheduledEngine):
         return {
             "name": self._model_name,
             "architecture": self._checkpoint.architecture,
+            "tensor_parallel_size": self._settings.tensor_parallel_size,
             "dtype": runner.dtype if runner is not None else self._settings.dtype,
             "vocab_size": self.prompt.vocab_size,
             "max_model_len": self.max_model_len,
@@ -149,6 +150,7 @@ class JaxEngine(ScheduledEngine):
             tokens_per_dispatch=settings.tokens_per_dispatch,
             pipeline_depth=settings.pipeline_depth,
             compile_cache=settings.compile_cache,
+            tensor_parallel_size=settings.tensor_parallel_size,
         )
 
     def _count_compiles(self) -> None:

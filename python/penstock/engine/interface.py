@@ -32,11 +32,12 @@ class EngineOptions:
         kv_cache_dtype: of the KV cache; None: as `dtype`.
         max_model_len: prompt and new tokens of one sequence together.
         max_num_seqs: slots.
-        kv_cache_memory: bytes for the KV cache.
+        kv_cache_memory: bytes for the KV cache, of each device.
         max_prefill_tokens: longest span of a prompt.
         tokens_per_dispatch: tokens that one decode call can compute when nobody waits to join.
         pipeline_depth: steps in flight.
         compile_cache: folder of compiled programs.
+        tensor_parallel_size: devices that the model is split over.
     """
 
     dtype: str | None = None
@@ -48,6 +49,7 @@ class EngineOptions:
     tokens_per_dispatch: int | None = None
     pipeline_depth: int | None = None
     compile_cache: Path | None = None
+    tensor_parallel_size: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,8 @@ def plan_memory(
     model: str, dtype: str, kv_dtype: str, page_size: int, block_size: int, max_model_len: int,
     max_prefill_tokens: int, device: jax.Device,
 ) -> MemoryPlan:  # fmt: skip
-    """Decides the number of pages: enough for all slots at full length, or as many as fit.
+    """Decides the number of pages: enough for all slots at full length, or as many as fit. Of several devices each
+    holds the same, and `spec` is of its shard.
 
     Args:
         model: its name, for errors.
@@ -64,11 +65,12 @@ def plan_memory(
     page_bytes = page_size * sum(cache.numbers_per_token * _num_bytes(cache.dtype or kv_dtype) for cache in caches)
     pages_per_sequence = -(-max_model_len // page_size)
     state_bytes = (options.max_num_seqs + 1) * slot_bytes(spec.vocab_size)
+    num_devices = options.tensor_parallel_size
     temporary_bytes = estimated_temporaries(
         spec, num_slots=options.max_num_seqs, max_prefill_tokens=max_prefill_tokens, block_size=block_size,
         num_bytes=_num_bytes(dtype), state_bytes=state_bytes,
     )  # fmt: skip
-    available = available_bytes(device)
+    available = available_bytes(device, num_devices=num_devices)
     least = options.kv_cache_memory or page_bytes * (1 + (pages_per_sequence if options.max_model_len else 1))
     check_fits(Needs(weight_bytes, state_bytes, temporary_bytes, least), available, model=model, device=device)
     budget = options.kv_cache_memory or _share_for_cache(
@@ -90,10 +92,11 @@ def plan_memory(
         )
         pages_per_sequence, max_model_len = num_pages, num_pages * page_size
     plan = MemoryPlan(weight_bytes, state_bytes, temporary_bytes, page_bytes, num_pages, max_model_len)
+    others = f" and as much on {num_devices - 1} more" if num_devices > 1 else ""
     log.info(
-        "memory on %s, %s free: weights %s (%s), slots %s, programs %s, KV cache %s (%s) = %d pages of %d tokens, "
+        "memory on %s%s, %s free: weights %s (%s), slots %s, programs %s, KV cache %s (%s) = %d pages of %d tokens, "
         "%d sequences of %d at once",
-        device, shown_size(available), shown_size(weight_bytes), dtype, shown_size(state_bytes),
+        device, others, shown_size(available), shown_size(weight_bytes), dtype, shown_size(state_bytes),
         shown_size(temporary_bytes), shown_size(plan.cache_bytes), kv_dtype, num_pages, page_size,
         num_pages // pages_per_sequence, max_model_len,
     )  # fmt: skip

@@ -68,12 +68,12 @@ def check_fits(needs: Needs, available: int, *, model: str, device: jax.Device) 
         )
 
 
-def available_bytes(device: jax.Device) -> int:
-    """What can be filled: of an accelerator its own memory, of a CPU the host's."""
+def available_bytes(device: jax.Device, *, num_devices: int = 1) -> int:
+    """What can be filled: of an accelerator its own memory, of a CPU the host's, which virtual devices share."""
     stats = device.memory_stats() if device.platform != "cpu" else None
     if stats:
         return int(stats["bytes_limit"] * DEVICE_SHARE) - int(stats["bytes_in_use"])
-    return free_host_bytes()
+    return free_host_bytes() // num_devices
 
 
 def free_host_bytes() -> int:
@@ -124,13 +124,15 @@ def temporaries_of(programs: Mapping[Any, Any]) -> int:
     return largest
 
 
-def check_temporaries(programs: Mapping[Any, Any], *, cache_bytes: int, device: jax.Device) -> None:
+def check_temporaries(
+    programs: Mapping[Any, Any], *, cache_bytes: int, device: jax.Device, num_devices: int = 1
+) -> None:
     """Holds what the programs really take against what there is beside the weights, which are loaded by then.
 
     Raises:
         ConfigError: the first step that uses all would fail.
     """
-    found, left = temporaries_of(programs), available_bytes(device) - cache_bytes
+    found, left = temporaries_of(programs), available_bytes(device, num_devices=num_devices) - cache_bytes
     log.info("programs take %s while they run, %s is left for them", shown_size(found), shown_size(left))
     if found > left:
         raise ConfigError(

@@ -21,6 +21,7 @@ class ProgramConfig:
     """What all programs of one engine share. Static: part of every program's identity.
 
     Attributes:
+        spec: of the model, or of a device's shard of it.
         dtype: of weights and hidden states.
         kv_dtype: of the KV cache, where a layer names none.
         num_pages: with page 0.
@@ -28,6 +29,7 @@ class ProgramConfig:
         num_page_groups: block tables per sequence.
         is_dynamic: trip counts may depend on data (CPU).
         compiler_options: XLA's.
+        num_devices: that run the programs together.
     """
 
     spec: DecoderSpec
@@ -40,6 +42,7 @@ class ProgramConfig:
     is_dynamic: bool
     compiler_options: tuple[tuple[str, str | int], ...] = ()
     num_page_groups: int = 1
+    num_devices: int = 1
 
     @property
     def no_table_entry(self) -> int:

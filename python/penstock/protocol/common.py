@@ -203,6 +203,11 @@ class GenerationFields(GenerationBody):
             is_thinking: as of `Prompt`.
         """
         stream_options = self.stream_options
+        continuous_usage = self.include_usage and bool(stream_options and stream_options.continuous_usage_stats)
+        reading = self.reading_options(tool_format, reasoning_format, reasoning_field, is_thinking)
+        told_beside = _TOLD_BESIDE & (self.model_fields_set | vars(sampling).keys())
+        if not reading and not told_beside and not continuous_usage:  # most
+            return _plain_options(system_fingerprint)
         options: dict[str, Any] = {
             "logprobs": sampling.logprobs,
             "prompt_logprobs": None if self.prompt_logprobs is None else sampling.prompt_logprobs,
@@ -210,11 +215,10 @@ class GenerationFields(GenerationBody):
             "skip_special_tokens": sampling.skip_special_tokens,
             "echo": self.is_echoed,
             "return_token_ids": bool(self.return_token_ids),
-            "continuous_usage": self.include_usage and bool(stream_options and stream_options.continuous_usage_stats),
+            "continuous_usage": continuous_usage,
             "system_fingerprint": system_fingerprint,
             "num_best": sampling.n if (sampling.best_of or 0) > sampling.n else None,
         }
-        reading = self.reading_options(tool_format, reasoning_format, reasoning_field, is_thinking)
         if "tools" in reading:  # as large as a client likes: nothing to keep
             return OutputOptions(**options, **reading)
         return _same_options(**options, **reading)
@@ -260,8 +264,18 @@ class GenerationFields(GenerationBody):
         return self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
 
 
-#: Nearly all requests to a model ask for the same, and options take longer to be made than to be found.
+#: Fields of a request, or of its sampling, by which an answer is more than its text.
+_TOLD_BESIDE = frozenset({
+    "logprobs", "include_stop_str_in_output", "skip_special_tokens", "echo", "return_token_ids", "best_of",
+})  # fmt: skip
+
+#: Many requests to a model ask for the same, and options take longer to be made than to be found.
 _same_options = lru_cache(maxsize=64)(OutputOptions)
+
+
+@lru_cache(maxsize=64)
+def _plain_options(system_fingerprint: str | None) -> OutputOptions:
+    return OutputOptions(system_fingerprint=system_fingerprint)
 
 
 @dataclass(frozen=True, slots=True)

@@ -241,7 +241,12 @@ class Planner:
 
     def _join(self, sequence: Sequence) -> Join:
         sampling = sequence.generation.request.sampling
-        params = pack_row(sampling, rng_key=sequence.rng_key, stop_ids=self.stop_ids_of(sampling))
+        params = pack_row(
+            sampling,
+            rng_key=sequence.rng_key,
+            stop_ids=self.stop_ids_of(sampling),
+            prompt_length=len(sequence.prompt_ids),
+        )
         use = RowUse.of(sampling)
         rules = TokenRules(sampling, sequence.prompt_ids) if use and use & WITH_RULES else None
         return Join(sequence.slot, params, rules)
