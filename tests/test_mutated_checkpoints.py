@@ -131,3 +131,23 @@ def test_a_billion_layers_are_refused_at_once(folder: Path):
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 10**9, "layer_types": None}))
     assert "num_hidden_layers" in refusal(folder)
+
+
+def test_a_decoder_without_a_head_is_read_by_the_names_it_was_saved_with(folder: Path):
+    """As embedding models are published: no "model." before the names, an architecture of the decoder alone."""
+
+    def bare(tensors: dict[str, np.ndarray]) -> None:
+        for name in list(tensors):
+            tensors[name.removeprefix("model.")] = tensors.pop(name)
+
+    change_tensors(folder, bare)
+    config = json.loads((folder / "config.json").read_text())
+    whole = inspect_checkpoint(folder)
+    assert whole.has_head
+    changed = config | {"architectures": ["Qwen3Model"], "tie_word_embeddings": False}
+    (folder / "config.json").write_text(json.dumps(changed))
+    headless = inspect_checkpoint(folder)
+    assert not headless.has_head
+    assert headless.spec == whole.spec == inspect_checkpoint(QWEN3).spec
+    names = {name for source in headless.sources for name in source.stored.names}
+    assert names == set(load_file(folder / "model.safetensors"))

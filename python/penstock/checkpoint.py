@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from penstock.generation import SamplingDefaults
 from penstock.generation_config import read_json_object, sampling_defaults, stop_ids
 from penstock.layers.leaf import LeafSpec, Stored
 from penstock.models.hf_config import HfConfig
-from penstock.models.registry import Family, find_family
+from penstock.models.registry import Family, find_family, stored_as
 from penstock.models.spec import DecoderSpec
 from penstock.models.tree import layer_leaves, top_leaves
 from penstock.pooling import PoolingConfig
@@ -67,6 +67,7 @@ class Checkpoint:
         max_position_embeddings: the longest sequence the model was made for.
         tensors: every stored tensor by name.
         sources: for each leaf of the weight tree its tensors.
+        has_head: it can say what comes next; else it makes embeddings alone.
         pooling: how embeddings are made.
     """
 
@@ -80,6 +81,7 @@ class Checkpoint:
     architecture: str
     tensors: Mapping[str, TensorInfo]
     sources: tuple[LeafSource, ...]
+    has_head: bool
     pooling: PoolingConfig
 
 
@@ -95,7 +97,11 @@ def inspect_checkpoint(path: Path) -> Checkpoint:
     _check_causal(config)
     reader = family.reader(config)
     spec = family.spec(reader)
+    has_head = not family.is_headless(config)
+    if not has_head:
+        spec = replace(spec, is_tied=True)
     tensors = _read_tensors(path)
+    family = family.as_stored(tensors)
     sources = tuple(_leaf_sources(family, reader, spec, tensors))
     for source in sources:
         _check_source(path, source, tensors)
@@ -115,6 +121,7 @@ def inspect_checkpoint(path: Path) -> Checkpoint:
         architecture=family.architecture,
         tensors=tensors,
         sources=sources,
+        has_head=has_head,
         pooling=read_pooling(path, hidden_size=spec.hidden_size),
     )
 
@@ -188,15 +195,11 @@ def _leaf_sources(
     family: Family, config: HfConfig, spec: DecoderSpec, tensors: Mapping[str, TensorInfo]
 ) -> Iterator[LeafSource]:
     for leaf in top_leaves(spec):
-        yield LeafSource(leaf, None, _stored(family.top_tensors[leaf.name]))
+        yield LeafSource(leaf, None, stored_as(family.top_tensors[leaf.name]))
     names = family.layer_tensors(config)
     for layer in range(spec.num_layers):
         for leaf in layer_leaves(spec, layer):
-            yield LeafSource(leaf, layer, _stored(names[leaf.name]).of_layer(layer, tensors))
-
-
-def _stored(names: tuple[str, ...] | Stored) -> Stored:
-    return names if isinstance(names, Stored) else Stored(names)
+            yield LeafSource(leaf, layer, stored_as(names[leaf.name]).of_layer(layer, tensors))
 
 
 def _check_source(path: Path, source: LeafSource, tensors: Mapping[str, TensorInfo]) -> None:
