@@ -12,10 +12,11 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding
 
 from penstock.checkpoint import Checkpoint, LeafSource
 from penstock.layers.leaf import Axes, LeafSpec
+from penstock.models.partition import partition
 from penstock.models.sharding import mesh_axes, rows_of_shard, shard_of
 from penstock.models.spec import DecoderSpec
 from penstock.models.tree import build_tree, layer_leaves, stacks, top_leaves
@@ -62,11 +63,6 @@ def _leaves(spec: DecoderSpec) -> dict[tuple[int | None, str], LeafSpec]:
     for layer in range(spec.num_layers):
         leaves |= {(layer, leaf.name): leaf for leaf in layer_leaves(spec, layer)}
     return leaves
-
-
-def partition(axes: Axes) -> PartitionSpec:
-    """How an array is split whose axes count that: by the table of `penstock.models.sharding`."""
-    return PartitionSpec(*mesh_axes(axes))  # type: ignore[no-untyped-call]  # jax has no types here
 
 
 def put_shards(shards: HostShards, axes: Axes, *, mesh: Mesh) -> jax.Array:

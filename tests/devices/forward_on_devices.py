@@ -18,10 +18,11 @@ from numpy_reference import Reference
 from random_checkpoint import Recipe, make_checkpoint
 
 from penstock.checkpoint import Checkpoint, inspect_checkpoint
-from penstock.engine.mesh import WHOLE, cache_partitions, mesh_of, over_devices, weight_partitions
+from penstock.engine.mesh import WHOLE, mesh_of, over_devices
 from penstock.layers.attention import TokenPlaces
 from penstock.layers.gather_attention import GatherAttention
 from penstock.models.decoder import empty_caches, forward, logits
+from penstock.models.partition import cache_partitions, weight_partitions
 from penstock.models.sharding import shard_of
 from penstock.sharded_weights import load_shards
 

@@ -11,11 +11,8 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from penstock.errors import ConfigError
-from penstock.layers.attention import PagedAttention
+from penstock.models.partition import partition
 from penstock.models.sharding import MODEL_AXIS
-from penstock.models.spec import DecoderSpec
-from penstock.models.tree import build_tree, layer_leaves, stacks, top_leaves
-from penstock.sharded_weights import partition
 
 #: What every device holds whole: the state of slots, packed arrays, logits, what is sampled.
 WHOLE = partition(())
@@ -37,22 +34,6 @@ def devices_for(num_devices: int) -> list[jax.Device]:
 def mesh_of(num_devices: int) -> Mesh:
     """The devices in a row."""
     return Mesh(np.array(devices_for(num_devices)), (MODEL_AXIS,))
-
-
-def weight_partitions(spec: DecoderSpec) -> Any:
-    """How the tree of a shard's weights is split: a `PartitionSpec` for each array."""
-
-    layers = [
-        {leaf.name: partition(leaf.axes) for leaf in layer_leaves(spec, layer) if not leaf.is_stacked}
-        for layer in range(spec.num_layers)
-    ]
-    top = {leaf.name: partition(leaf.axes) for leaf in top_leaves(spec)}
-    return build_tree(spec, top=top, layers=layers, stacked=[partition(stack.axes) for stack in stacks(spec)])
-
-
-def cache_partitions(spec: DecoderSpec, attention: PagedAttention) -> tuple[PartitionSpec, ...]:
-    """How each layer's cache is split."""
-    return tuple(partition(attention.cache_axes(layer.cache)) for layer in spec.layers)
 
 
 def over_devices(

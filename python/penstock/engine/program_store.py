@@ -36,7 +36,7 @@ MAX_PROGRAMS = 400
 #: Files start with the SHA-256 of what follows.
 _DIGEST_BYTES = 32
 #: The sources that programs are made of: what `engine.programs` imports.
-SOURCES = ("layers", "models", "engine", "generation.py", "errors.py")
+SOURCES = ("layers", "models", "engine", "mxfp4.py", "generation.py", "errors.py")
 
 
 class Access(IntEnum):
