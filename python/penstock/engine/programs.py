@@ -26,7 +26,16 @@ from penstock.engine.program_set import (
     span_layout,
 )
 from penstock.engine.row_parameters import Variant
-from penstock.engine.state import SlotState, change_tables, empty_state, put_join, put_progress, put_start, take_rows
+from penstock.engine.state import (
+    SlotState,
+    change_tables,
+    empty_state,
+    prompt_lengths,
+    put_join,
+    put_progress,
+    put_start,
+    take_rows,
+)
 from penstock.layers.attention import TokenPlaces
 from penstock.models.decoder import Caches, Weights, empty_caches, forward, logits
 from penstock.models.partition import cache_partitions, weight_partitions
@@ -144,9 +153,10 @@ def fresh(*, config: ProgramConfig) -> tuple[Caches, SlotState, RuleState]:
 
 
 def join_rules(rules: RuleState, packed: jax.Array, *, config: ProgramConfig) -> RuleState:
-    """A sequence that uses rules takes a slot. `packed`: int32, of `join_layout`. The rules are donated."""
+    """A sequence that uses rules takes a slot, or more of what it has made is counted. `packed`: int32, of
+    `join_layout`. The rules are donated."""
     parts = join_layout(config).parts(packed)
-    return put_rules(rules, parts["slot"][0], parts["words"])
+    return put_rules(rules, parts["slot"][0], parts["words"], made=parts["made"], is_first=parts["is_first"][0] != 0)
 
 
 class SpanStates(NamedTuple):
@@ -179,12 +189,16 @@ def prefill(
     parts = span_layout(num_tokens, config).parts(packed)
     slot, start, num_real = parts["slot"], parts["start"], parts["num_tokens"]
     state = change_tables(state, parts["entries"], parts["pages"])
-    state = put_join(state, jnp.where(parts["is_join"] != 0, slot, config.num_slots), parts["params"])
+    state = put_join(
+        state, jnp.where(parts["is_join"] != 0, slot, config.num_slots), parts["params"],
+        num_generated=parts["num_generated"], recent=parts["recent"],
+    )  # fmt: skip
     offsets = jnp.arange(num_tokens)
     places = TokenPlaces(
         positions=(start + offsets)[None],
         block_tables=tuple(state.block_tables[:, slot]),
         is_real=(offsets < num_real)[None],
+        prompt_lengths=prompt_lengths(state.params[slot]),
     )
     tokens = parts["tokens"][None]
     hidden, caches = forward(weights, caches, tokens, places, spec=config.spec, attention=config.attention)
@@ -257,7 +271,8 @@ def sample(
 
 def _scores(weights: Weights, caches: Caches, rows: SlotState, *, config: ProgramConfig) -> tuple[jax.Array, Caches]:
     """Logits, float32 [B, V], after each row's newest token, which is stored."""
-    places = TokenPlaces(rows.position[:, None], tuple(rows.block_tables), rows.is_active[:, None])
+    lengths = prompt_lengths(rows.params)
+    places = TokenPlaces(rows.position[:, None], tuple(rows.block_tables), rows.is_active[:, None], lengths)
     tokens = rows.last_token[:, None]
     hidden, caches = forward(weights, caches, tokens, places, spec=config.spec, attention=config.attention)
     return logits(weights, hidden[:, 0], spec=config.spec), caches

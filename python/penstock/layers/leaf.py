@@ -60,6 +60,10 @@ class Stored:
     def has_all_experts(self) -> bool:
         return "{expert}" not in self.names[0]
 
+    def without_prefix(self, prefix: str) -> Stored:
+        names = tuple(name.removeprefix(prefix) for name in self.names)
+        return replace(self, names=names, or_else=self.or_else and self.or_else.without_prefix(prefix))
+
     def of_layer(self, layer: int, tensors: Container[str]) -> Stored:
         """Of one layer of a checkpoint that has `tensors`."""
         names = tuple(name.replace("{layer}", str(layer)) for name in self.names)

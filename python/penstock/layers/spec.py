@@ -59,7 +59,7 @@ class CacheSpec:
     Attributes:
         is_latent: one vector, which is both to all heads: `num_heads` is 1.
         dtype: "float32" or "bfloat16"; None takes the engine's.
-        page_group: layers of a group share a block table.
+        page_group: layers of a group share a block table. `DecoderSpec` sets it, by the layers' windows.
     """
 
     num_heads: int
@@ -120,8 +120,8 @@ class AttentionSpec:
                 f"config.json: {self.num_heads} attention heads over {self.num_kv_heads} key-value heads: expected a "
                 "whole number of heads per key-value head"
             )
-        if self.rope is not None and (self.rope.size or self.head_dim) % 2:
-            raise ModelError(f"config.json: rotary positions of {self.rope.size or self.head_dim} numbers of a head")
+        if self.rope is not None and 2 * self.rope.num_pairs(self.head_dim) > self.head_dim:
+            raise ModelError(f"config.json: expected an even head size for rotary positions, found {self.head_dim}")
 
     @property
     def scores(self) -> ScoreSpec:

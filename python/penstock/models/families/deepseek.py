@@ -93,10 +93,8 @@ def v2_spec(config: HfConfig) -> DecoderSpec:
     """DeepseekV2Config of transformers. Its `norm_topk_prob` is read by nobody there, so it must be off."""
     _expect(config, "scoring_func", "softmax")
     _expect(config, "norm_topk_prob", False)
-    has_bias = config.flag("mlp_bias")
-    if has_bias:
-        raise ModelError("config.json: mlp_bias is not supported, expected false")
-    return _decoder(config, _v2_experts(config), first=0, dense=dense_mlp(config))
+    dense = replace(dense_mlp(config), has_bias=config.flag("mlp_bias"))
+    return _decoder(config, _v2_experts(config), first=0, dense=dense)
 
 
 def _v2_experts(config: HfConfig) -> MoeSpec:
@@ -114,5 +112,6 @@ def _v2_experts(config: HfConfig) -> MoeSpec:
         num_chosen_groups=config.integer("topk_group") if has_groups else 1,
     )
     size = config.integer("moe_intermediate_size", default=1407)
-    shared = MlpSpec(size * config.integer("n_shared_experts", default=2), config.activation())
+    num_shared, has_bias = config.integer("n_shared_experts", default=2), config.flag("mlp_bias")
+    shared = MlpSpec(size * num_shared, config.activation(), has_bias)
     return MoeSpec(size, router, config.activation(), shared=shared)

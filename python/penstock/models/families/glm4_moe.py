@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from penstock.layers.leaf import TensorNames
 from penstock.layers.moe_spec import MoeSpec, RouterSpec
-from penstock.layers.spec import MlpSpec, NormSpec
-from penstock.models.families import llama, qwen3
+from penstock.layers.spec import MlpSpec
+from penstock.models.families import build, llama, qwen3
 from penstock.models.hf_config import HfConfig
 from penstock.models.hf_moe import dense_mlp, experts_of_each, layers_from, shared_mlp, with_dense_layers
 from penstock.models.hf_rope import read_rope
@@ -52,12 +50,12 @@ def experts(
 
 def spec(config: HfConfig) -> DecoderSpec:
     """Glm4MoeConfig of transformers."""
-    attention = llama.attention(config)
-    norm = NormSpec(config.number("rms_norm_eps", default=1e-5))
-    attention = replace(
-        attention,
-        rope=read_rope(config, head_dim=attention.head_dim, share=0.5),
-        has_o_bias=False,
+    norm = build.rms_norm(config, eps=1e-5)
+    attention = build.attention(
+        config,
+        read_rope(config, head_dim=build.head_size(config), share=0.5),
+        num_kv_heads=8,
+        has_qkv_bias=config.flag("attention_bias"),
         qk_norm=norm if config.flag("use_qk_norm") else None,
     )
     decoder = llama.decoder(config, attention, experts(config), windows=config.windows(None))
