@@ -18,11 +18,11 @@ RUST = Path(__file__).parents[1] / "rust" / "src"
 #: Low to high. A room imports its own floor and those below.
 FLOORS = (
     ("_core",),
-    ("abilities", "errors", "config", "generation", "output_options", "console"),
-    ("protocol", "prompt", "layers", "safetensors_header", "generation_config"),
+    ("abilities", "errors", "config", "generation", "output_options", "pooling", "console"),
+    ("protocol", "prompt", "layers", "safetensors_header", "generation_config", "pooling_config", "mxfp4"),
     ("http",),
     ("life",),
-    ("models", "weights", "checkpoint"),
+    ("models", "weights", "sharded_weights", "checkpoint", "unread_tensors"),
     ("engine",),
     ("scheduler",),
     ("adapters",),
@@ -34,7 +34,7 @@ FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in room
 
 #: Modules that only some rooms or files may import, as prefixes of their path in the package.
 FENCES = {
-    "jax": ("layers", "models/decoder.py", "weights", "engine"),
+    "jax": ("layers", "models/decoder.py", "models/partition.py", "weights", "sharded_weights", "engine"),
     "asyncio": ("http", "life", "adapters", "delivery", "server", "asgi.py"),
     "granian": ("serve.py", "supervisor.py"),
     "penstock._core": (
@@ -43,6 +43,7 @@ FENCES = {
         "prompt",
         "http",
         "scheduler/constraints.py",
+        "scheduler/prefix_cache.py",
         "adapters",
         "delivery",
         "server",

@@ -165,6 +165,15 @@ PING: bytes
 DONE: bytes
 """`data: [DONE]` with its blank line."""
 
+#: Bytes of a page's name.
+PAGE_HASH_BYTES: int
+
+def page_hashes(ids: Buffer, page_size: int, *, salt: str = "", parent: bytes | None = None) -> bytes:
+    """The names of the whole pages of `ids`, int32 [T], PAGE_HASH_BYTES each: a hash of all tokens up to the page's end
+    and of `salt`, under a random key of this process. `parent`: the name of the page before them, which stands for the
+    salt too; None: they begin the sequence. Detached from the GIL. ValueError on a `page_size` of 0, or a `parent` that
+    is no name."""
+
 CHOICE_BITS: int
 """A row key is `stream_key | choice`: the low CHOICE_BITS (12) bits of a stream key are zero."""
 
@@ -220,6 +229,9 @@ class Receipt:
     #: Of all prompts together.
     @property
     def prompt_tokens(self) -> int: ...
+    #: Those of them that a cache had.
+    @property
+    def cached_tokens(self) -> int: ...
     #: Of all choices together, shown or not.
     @property
     def completion_tokens(self) -> int: ...
@@ -251,9 +263,19 @@ class Hub:
     def open(self, opening: Opening) -> int:
         """Opens a stream and returns its key. Special tokens never reach the text."""
 
-    def mark_scheduled(self, row_key: int, *, num_cached_tokens: int = 0) -> None:
+    def mark_scheduled(
+        self, row_key: int, *, num_cached_tokens: int = 0, num_queried_tokens: int = 0, cache_exit: str | None = None
+    ) -> None:
         """A choice left the queue (its prefill begins): ends its queue time. `num_cached_tokens`: those of its prompt
-        that a cache had, for usage; the first call of a choice counts. Unknown keys are ignored."""
+        that a cache had: for usage, where a prompt counts as the first of its choices found it, and, with
+        `num_queried_tokens`, those that were looked for, for the metrics. `cache_exit`: why no more were there, for a
+        request with `cache_report`: "whole" (all that can be cached was there), "evicted" (the next was there once),
+        "differs" (other tokens had followed), "new" (nothing is known that begins so), "salt" (nothing was computed
+        under its salt), "off" (nothing is read from a cache). The first call of a choice counts. Unknown keys are
+        ignored. KeyError on another `cache_exit`."""
+
+    def count_preemption(self) -> None:
+        """A sequence gave its pages back, to go on later: counted."""
 
     def push_step(
         self, keys: Buffer, output: Any, *, num_running: int, num_waiting: int, num_pages_in_use: int

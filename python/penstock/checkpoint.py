@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from penstock.errors import ModelError
 from penstock.generation import SamplingDefaults
 from penstock.generation_config import read_json_object, sampling_defaults, stop_ids
-from penstock.layers.leaf import LeafSpec
+from penstock.layers.leaf import LeafSpec, Stored
 from penstock.models.hf_config import HfConfig
-from penstock.models.registry import Family, find_family
+from penstock.models.registry import Family, find_family, stored_as
 from penstock.models.spec import DecoderSpec
 from penstock.models.tree import layer_leaves, top_leaves
-from penstock.safetensors_header import DTYPE_BYTES, TensorInfo, read_header
+from penstock.pooling import PoolingConfig
+from penstock.pooling_config import read_pooling
+from penstock.safetensors_header import TensorInfo, read_header
+from penstock.unread_tensors import check_unread
 
 __all__ = ["Checkpoint", "LeafSource", "TensorInfo", "inspect_checkpoint"]
 
@@ -27,6 +30,8 @@ SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 DTYPES = ("bfloat16", "float16", "float32")
+#: safetensors' names of the dtypes that tensors may have.
+STORED_DTYPES = {"plain": ("F32", "BF16", "F16"), "mxfp4": ("U8",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +40,21 @@ class LeafSource:
 
     Attributes:
         layer: the layer's number; None for a leaf outside the layers.
-        tensors: one for each part of the leaf, in order, or one for all of them.
+        stored: one tensor for each part of the leaf, in order, or one for all of them.
     """
 
     leaf: LeafSpec
     layer: int | None
-    tensors: tuple[str, ...]
+    stored: Stored
+
+    @property
+    def each_stored(self) -> Iterator[Stored]:
+        """What is read for one expert after another, where each has tensors of its own; else all at once."""
+        if not self.leaf.has_experts or self.stored.has_all_experts:
+            yield self.stored
+            return
+        for expert in range(self.leaf.shape[0]):
+            yield self.stored.of_expert(expert)
 
 
 @dataclass(frozen=True)
@@ -53,6 +67,8 @@ class Checkpoint:
         max_position_embeddings: the longest sequence the model was made for.
         tensors: every stored tensor by name.
         sources: for each leaf of the weight tree its tensors.
+        has_head: it can say what comes next; else it makes embeddings alone.
+        pooling: how embeddings are made.
     """
 
     path: Path
@@ -65,6 +81,8 @@ class Checkpoint:
     architecture: str
     tensors: Mapping[str, TensorInfo]
     sources: tuple[LeafSource, ...]
+    has_head: bool
+    pooling: PoolingConfig
 
 
 def inspect_checkpoint(path: Path) -> Checkpoint:
@@ -75,13 +93,20 @@ def inspect_checkpoint(path: Path) -> Checkpoint:
     """
     config = _read_config(path)
     family = find_family(config)
-    _check_numbers(config)
-    reader = HfConfig(config)
+    _check_numbers(config, family)
+    _check_causal(config)
+    reader = family.reader(config)
     spec = family.spec(reader)
+    has_head = not family.is_headless(config)
+    if not has_head:
+        spec = replace(spec, is_tied=True)
     tensors = _read_tensors(path)
-    sources = tuple(_leaf_sources(family, spec))
+    family = family.as_stored(tensors)
+    sources = tuple(_leaf_sources(family, reader, spec, tensors))
     for source in sources:
         _check_source(path, source, tensors)
+    read = (name for source in sources for stored in source.each_stored for name in stored.names)
+    check_unread(tensors, read, config, num_layers=spec.num_layers, is_tied=spec.is_tied)
     generation = (
         read_json_object(path / "generation_config.json") if (path / "generation_config.json").is_file() else {}
     )
@@ -91,11 +116,13 @@ def inspect_checkpoint(path: Path) -> Checkpoint:
         spec=spec,
         stop_ids=stop_ids(spec.vocab_size, config, generation),
         sampling_defaults=sampling_defaults(generation),
-        max_position_embeddings=reader.integer("max_position_embeddings", default=2048),
+        max_position_embeddings=reader.integer("max_position_embeddings", default=spec.num_learned_positions or 2048),
         vocab_size=spec.vocab_size,
         architecture=family.architecture,
         tensors=tensors,
         sources=sources,
+        has_head=has_head,
+        pooling=read_pooling(path, hidden_size=spec.hidden_size),
     )
 
 
@@ -120,15 +147,22 @@ def _hint(path: Path, found: str) -> str:
     )
 
 
-def _check_numbers(config: Mapping[str, Any]) -> None:
-    """Refuses what is stored in a way that is not plain floating point."""
+def _check_numbers(config: Mapping[str, Any], family: Family) -> None:
+    """Refuses what is stored in a way that is neither plain floating point nor one that the family's weights have."""
     quantization = config.get("quantization_config")
-    if quantization:
+    if quantization and not (isinstance(quantization, dict) and quantization.get("quant_method") in family.encodings):
         method = quantization.get("quant_method", "unnamed") if isinstance(quantization, dict) else "unnamed"
         raise ModelError(f"config.json: quantization_config ({method}) is not supported, expected plain weights")
     dtype = config.get("dtype") or config.get("torch_dtype") or "float32"
     if dtype not in DTYPES:
         raise ModelError(f"config.json: dtype {dtype!r} is not supported, expected one of {list(DTYPES)}")
+
+
+def _check_causal(config: Mapping[str, Any]) -> None:
+    """Refuses a decoder that was turned into an encoder, as some embedding models are: its tokens see those after
+    them."""
+    if config.get("is_causal") is False or config.get("use_bidirectional_attention"):
+        raise ModelError("config.json: attention to later tokens (is_causal: false) is not supported")
 
 
 def _read_tensors(path: Path) -> dict[str, TensorInfo]:
@@ -157,25 +191,32 @@ def _read_shards(path: Path) -> dict[str, TensorInfo]:
     return {tensor: headers[name][tensor] for tensor, name in weight_map.items()}
 
 
-def _leaf_sources(family: Family, spec: DecoderSpec) -> Iterator[LeafSource]:
+def _leaf_sources(
+    family: Family, config: HfConfig, spec: DecoderSpec, tensors: Mapping[str, TensorInfo]
+) -> Iterator[LeafSource]:
     for leaf in top_leaves(spec):
-        yield LeafSource(leaf, None, family.top_tensors[leaf.name])
+        yield LeafSource(leaf, None, stored_as(family.top_tensors[leaf.name]))
+    names = family.layer_tensors(config)
     for layer in range(spec.num_layers):
         for leaf in layer_leaves(spec, layer):
-            names = family.layer_tensors[leaf.name]
-            yield LeafSource(leaf, layer, tuple(name.format(layer=layer) for name in names))
+            yield LeafSource(leaf, layer, stored_as(names[leaf.name]).of_layer(layer, tensors))
 
 
 def _check_source(path: Path, source: LeafSource, tensors: Mapping[str, TensorInfo]) -> None:
     """Refuses a leaf whose stored tensors are not each of the shape that the config asks for."""
-    for name, want in zip(source.tensors, source.leaf.stored_shapes(len(source.tensors)), strict=True):
-        info = tensors.get(name)
-        if info is None:
-            raise ModelError(f"looked for tensor {name} in {path}, found {len(tensors)} others")
-        if info.shape != want:
-            raise ModelError(f"tensor {name} of {path}: config.json asks for {list(want)}, found {list(info.shape)}")
-        if info.dtype not in DTYPE_BYTES:
-            raise ModelError(f"tensor {name} of {path}: dtype {info.dtype} is not supported, expected F32, BF16 or F16")
+    wanted = source.leaf.stored_shapes(source.stored)
+    dtypes = STORED_DTYPES[source.stored.encoding]
+    for stored in source.each_stored:
+        for name, want in zip(stored.names, wanted, strict=True):
+            info = tensors.get(name)
+            if info is None:
+                raise ModelError(f"looked for tensor {name} in {path}, found {len(tensors)} others")
+            if info.shape != want:
+                found = list(info.shape)
+                raise ModelError(f"tensor {name} of {path}: config.json asks for {list(want)}, found {found}")
+            if info.dtype not in dtypes:
+                expected = " or ".join(filter(None, (", ".join(dtypes[:-1]), dtypes[-1])))
+                raise ModelError(f"tensor {name} of {path}: dtype {info.dtype} is not supported, expected {expected}")
 
 
 def _listing(path: Path) -> str:

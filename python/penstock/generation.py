@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from enum import StrEnum
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 if TYPE_CHECKING:
     from penstock.abilities import Abilities
+    from penstock.pooling import PooledVectors
 
 #: Stop tokens of one sequence: the model's own and a request's.
 MAX_STOP_IDS = 16
@@ -92,9 +93,9 @@ class ForeignSamplingParams:
     @property
     def not_neutral(self) -> list[str]:
         """Names of those that ask for something."""
-        values = _foreign_values(self)
-        if values == _NEUTRAL:  # nearly every request
+        if _FOREIGN_NAMES.isdisjoint(vars(self)):  # nearly every request
             return []
+        values = _foreign_values(self)
         return [name for name, value, neutral in zip(_FOREIGN, values, _NEUTRAL, strict=True) if value != neutral]
 
 
@@ -171,11 +172,16 @@ class SamplingParams(ForeignSamplingParams):
         """`SamplingParams(**given)` in a quarter of the time; that all names are fields is not checked."""
         made = object.__new__(cls)
         values = vars(made)  # a constant default that is not given is read from the class
+        values.update(given)
+        if None in given.values():
+            for name in [name for name, value in given.items() if value is None and name in _NEVER_NONE]:
+                del values[name]
+        for name in _TUPLES.keys() & values.keys():
+            if type(value := values[name]) is not tuple:
+                values[name] = _as_tuple(value)
         for name, factory in _FACTORIES:
-            values[name] = factory()
-        for name, value in given.items():
-            if value is not None or name not in _NEVER_NONE:
-                values[name] = value if name not in _TUPLES else _as_tuple(value)
+            if name not in values:
+                values[name] = factory()
         return made
 
     def with_max_tokens(self, max_tokens: int | None) -> Self:
@@ -190,7 +196,7 @@ class SamplingParams(ForeignSamplingParams):
 
     def beyond(self, abilities: Abilities) -> list[str]:
         """Names of those that ask for something that an engine with `abilities` does not do."""
-        if _dependent_values(self) == _DEPENDENT_NEUTRAL:  # nearly every request
+        if _NEEDS_IF_THERE.isdisjoint(vars(self)) and not self.logit_bias:  # nearly every request
             return []
         return [
             name
@@ -220,6 +226,7 @@ _OUTSIDE = frozenset({
     "truncate_prompt_tokens", "include_stop_str_in_output", "skip_special_tokens", "spaces_between_special_tokens",
 })  # fmt: skip
 _FOREIGN = [each.name for each in fields(ForeignSamplingParams) if each.name not in _OUTSIDE]
+_FOREIGN_NAMES = frozenset(_FOREIGN)
 _NEUTRAL = tuple(_default_of(each) for each in fields(ForeignSamplingParams) if each.name not in _OUTSIDE)
 _foreign_values = attrgetter(*_FOREIGN)
 #: What an engine does only where it says so, and the ability.
@@ -228,14 +235,26 @@ _NEEDS = {
     **dict.fromkeys(("logit_bias", "allowed_token_ids", "bad_words", "bad_word_ids"), "logit_bias"),
     **dict.fromkeys(("logprobs", "prompt_logprobs", "best_of"), "logprobs"),
 }
-_dependent_values = attrgetter(*_NEEDS)
-_DEPENDENT_NEUTRAL = tuple(_default_of(SamplingParams.__dataclass_fields__[name]) for name in _NEEDS)
+_NEEDS_IF_THERE = frozenset(_NEEDS) - {"logit_bias"}  # which is always there
 _NEVER_NONE = dict.fromkeys(each.name for each in fields(SamplingParams) if _default_of(each) is not None)
 _never_none_values = attrgetter(*_NEVER_NONE)
 _TUPLES = dict.fromkeys(each.name for each in fields(SamplingParams) if type(each.default) is tuple)
 _FACTORIES: list[tuple[str, Callable[[], Any]]] = [
     (each.name, each.default_factory) for each in fields(SamplingParams) if each.default_factory is not MISSING
 ]
+
+
+class PageNames(NamedTuple):
+    """By which the cache finds the whole pages of a prompt.
+
+    Attributes:
+        page_size: tokens per page.
+        salt: the request's `cache_salt`.
+    """
+
+    page_size: int
+    salt: str
+    names: list[bytes]
 
 
 @dataclass(slots=True, eq=False)  # not frozen: that takes five times as long to make
@@ -247,12 +266,14 @@ class Prompt:
         text: for an engine that reads text; or as the client wrote it, where the answer shows it again.
         is_thinking: whether the answer begins within a thought: True where the prompt has opened one, False where it
             has closed one, so that none will come; None where it says nothing.
+        page_names: where they were made already.
     """
 
     num_tokens: int
     ids: Sequence[int] | None = None
     text: str | None = None
     is_thinking: bool | None = None
+    page_names: PageNames | None = None
 
     @classmethod
     def of_ids(cls, ids: Sequence[int]) -> Prompt:
@@ -282,18 +303,26 @@ class GenerationRequest:
         stream_key: the hub stream that takes the tokens.
         sampling: `max_tokens` is set, and already clamped to the room after the longest prompt.
         request_id: for logs.
-        api_key_id: whose request this is, for fair shares; "" without keys.
+        tenant: whose request this is, for fair shares: the id of its API key, "" without keys.
+        priority: the lower, the sooner among the requests of its tenant; an int32.
+        wants_cache_report: the hub is to be told why no more of a prompt was cached.
+        cache_salt: prompts share the prefix cache only with prompts of the same salt.
         is_streamed: whether the client takes it piece by piece; an engine may then do more for the first token.
         grammar: what may be written; None: anything.
+        vectors: takes the prompts' embeddings, where they are wanted and no token is.
     """
 
     stream_key: int
     prompts: tuple[Prompt, ...]
     sampling: SamplingParams
     request_id: str
-    api_key_id: str = ""
+    tenant: str = ""
+    priority: int = 0
+    cache_salt: str = ""
+    wants_cache_report: bool = False
     is_streamed: bool = True
     grammar: GrammarSpec | None = None
+    vectors: PooledVectors | None = None
 
     @property
     def num_choices(self) -> int:

@@ -16,7 +16,7 @@ from typing import Any
 from penstock.errors import ModelError
 
 #: Bytes per number of the dtypes that weights may be stored in.
-DTYPE_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
+DTYPE_BYTES = {"F32": 4, "F16": 2, "BF16": 2, "U8": 1}
 
 #: As the reference implementation limits it.
 MAX_HEADER_BYTES = 100_000_000

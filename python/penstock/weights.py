@@ -23,18 +23,19 @@ import ml_dtypes  # noqa: F401 - makes bfloat16 a dtype that numpy knows by name
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from penstock.checkpoint import Checkpoint
+from penstock.checkpoint import Checkpoint, LeafSource
 from penstock.errors import ModelError
-from penstock.layers.leaf import LeafSpec
+from penstock.layers.leaf import LeafSpec, Stored
 from penstock.models.spec import DecoderSpec
 from penstock.models.tree import build_tree, layer_leaves, stacks, top_leaves
+from penstock.mxfp4 import unpack_mxfp4
 
 
 def load_weights(checkpoint: Checkpoint, *, dtype: Any, device: jax.Device) -> dict[str, Any]:
     """Reads, transposes, fuses and casts every leaf.
 
     Args:
-        dtype: of all leaves, float32 or bfloat16.
+        dtype: of all leaves that name none, float32 or bfloat16.
 
     Returns:
         The tree of `penstock.models.tree`, committed to `device`.
@@ -53,7 +54,7 @@ def load_weights(checkpoint: Checkpoint, *, dtype: Any, device: jax.Device) -> d
 
     with TensorFiles(checkpoint) as files:
         for source in checkpoint.sources:
-            leaf = assemble(source.leaf, [files.read(name) for name in source.tensors], dtype=dtype)
+            leaf = read_leaf(files, source, dtype=dtype)
             if source.layer is None:
                 top[source.leaf.name] = put(leaf)
             elif source.leaf.is_stacked:
@@ -66,24 +67,65 @@ def load_weights(checkpoint: Checkpoint, *, dtype: Any, device: jax.Device) -> d
 def weight_shapes(spec: DecoderSpec, *, dtype: Any) -> dict[str, Any]:
     """The tree as `jax.ShapeDtypeStruct`, to compile before anything is loaded."""
 
-    def shape(shape: tuple[int, ...]) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct(shape, dtype)  # type: ignore[no-untyped-call]  # jax has no types here
+    def shape(shape: tuple[int, ...], leaf: LeafSpec) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(shape, leaf.dtype or dtype)  # type: ignore[no-untyped-call]  # jax has no types here
 
-    top = {leaf.name: shape(leaf.shape) for leaf in top_leaves(spec)}
+    top = {leaf.name: shape(leaf.shape, leaf) for leaf in top_leaves(spec)}
     layers = [
-        {leaf.name: shape(leaf.shape) for leaf in layer_leaves(spec, layer) if not leaf.is_stacked}
+        {leaf.name: shape(leaf.shape, leaf) for leaf in layer_leaves(spec, layer) if not leaf.is_stacked}
         for layer in range(spec.num_layers)
     ]
-    return build_tree(spec, top=top, layers=layers, stacked=[shape(stack.shape) for stack in stacks(spec)])
+    return build_tree(spec, top=top, layers=layers, stacked=[shape(stack.shape, stack.leaf) for stack in stacks(spec)])
 
 
-def assemble(leaf: LeafSpec, tensors: list[np.ndarray], *, dtype: Any) -> np.ndarray:
-    """A leaf from its tensors as stored, `leaf.stored_shapes` of them."""
+def read_leaf(files: TensorFiles, source: LeafSource, *, dtype: Any) -> np.ndarray:
+    """A leaf from its files, one expert at a time where it has experts. `dtype`: of leaves that name none."""
+    leaf, stored = source.leaf, source.stored
+    dtype = np.dtype(leaf.dtype or dtype)
+    if leaf.has_experts:
+        return read_experts(files, leaf, stored, dtype=dtype)
+    return assemble(leaf, stored, [files.read(name) for name in stored.names], dtype=dtype)
+
+
+def read_experts(files: TensorFiles, leaf: LeafSpec, stored: Stored, *, dtype: Any, first: int = 0) -> np.ndarray:
+    """A leaf of as many experts as it has, from the one of number `first` on."""
     out = mapped_empty(leaf.shape, dtype)
+    for expert, place in enumerate(out, first):
+        tensors = _of_expert(files, stored, expert)
+        if stored.encoding == "mxfp4":
+            tensors = [unpack_mxfp4(*tensors, dtype=dtype)]
+        _fill(place, leaf.of_expert, stored, tensors)
+    return out
+
+
+def _of_expert(files: TensorFiles, stored: Stored, expert: int) -> list[np.ndarray]:
+    if stored.has_all_experts:
+        return [files.read(name, (slice(expert, expert + 1),))[0] for name in stored.names]
+    return [files.read(name) for name in stored.of_expert(expert).names]
+
+
+def assemble(leaf: LeafSpec, stored: Stored, tensors: list[np.ndarray], *, dtype: Any) -> np.ndarray:
+    """A leaf from its tensors, of `leaf.stored_shapes`."""
+    out = mapped_empty(leaf.shape, dtype)
+    _fill(out, leaf, stored, tensors)
+    return out
+
+
+def _fill(out: np.ndarray, leaf: LeafSpec, stored: Stored, tensors: list[np.ndarray]) -> None:
+    if stored.head_part is not None:
+        heads = tensors[0].reshape(len(out), stored.head_part.size, -1)
+        out[...] = heads[:, stored.head_part.first :][:, : out.shape[1]]
+        return
+    if leaf.is_projection and stored.has_inputs_first:
+        tensors = [tensor.T for tensor in tensors]  # as the usual way has them
+    if stored.is_alternating:
+        tensors = [tensors[0][part :: len(leaf.parts)] for part in range(len(leaf.parts))]
+    if stored.is_woven:
+        out[...] = (tensors[0].T if leaf.is_projection else tensors[0]).reshape(leaf.shape)
+        return
     starts = np.cumsum(leaf.parts[:-1])
     for number, (place, tensor) in enumerate(zip(np.split(out, starts, leaf.axis), _parts(leaf, tensors), strict=True)):
         place[...] = (tensor.T if leaf.is_projection else tensor).reshape(leaf.part_shape(number))
-    return out
 
 
 def mapped_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -117,13 +159,15 @@ class TensorFiles:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def read(self, name: str) -> np.ndarray:
-        """A stored tensor as it lies in its file. ModelError if the file has changed since it was checked."""
+    def read(self, name: str, part: tuple[slice, ...] | None = None) -> np.ndarray:
+        """A stored tensor as it lies in its file, or `part` of it, of which alone is read. ModelError if the file has
+        changed since it was checked."""
         file = self._tensors[name].file
         try:
             if file not in self._files:
                 self._files[file] = self._stack.enter_context(safe_open(file, framework="numpy"))
-            stored: np.ndarray = self._files[file].get_tensor(name)
+            opened = self._files[file]
+            stored: np.ndarray = opened.get_tensor(name) if part is None else opened.get_slice(name)[part]
         except (OSError, SafetensorError) as error:
             raise ModelError(f"{file} cannot be read any more: {error}") from None
         return stored

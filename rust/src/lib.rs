@@ -4,6 +4,7 @@
 //! `bindings` knows Python, behind the `python` feature.
 
 pub mod api_key;
+pub mod cache_use;
 pub mod delta;
 pub mod detokenize;
 pub mod dialect;
@@ -18,6 +19,7 @@ pub mod metrics;
 pub mod one_call;
 pub mod opening;
 pub mod output_options;
+pub mod page_hash;
 pub mod reasoning;
 pub mod request_head;
 pub mod request_id;

@@ -1,17 +1,22 @@
 """Steps on the device: ends, several tokens per dispatch, cancel by leaving out, nothing compiled later."""
 
+from dataclasses import replace
+from itertools import pairwise
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from driving import NO_SLOTS, Driver
+from fakes import FakeHub
 from golden import golden_folder, read_prompts
 
-from penstock.engine import BlockTableChange, Join, Span, StepOutput, StepPlan, Yields
+from penstock.engine import BlockTableChange, Join, PooledColumns, Span, StepOutput, StepPlan, Yields
 from penstock.engine.interface import END_ERROR, END_LENGTH, END_STOP
 from penstock.engine.row_parameters import NEUTRAL_ROW
 from penstock.engine.runner import JaxRunner
-from penstock.generation import SamplingParams
+from penstock.generation import GenerationRequest, Prompt, SamplingParams
+from penstock.scheduler.scheduler import Scheduler
 
 SAMPLED = SamplingParams(temperature=1.1, top_k=80, top_p=0.9)
 
@@ -175,7 +180,7 @@ def test_logits_that_are_not_numbers_end_their_row_alone_and_leave_nothing_in_it
     good, bad = (driver.start(prompt.ids, max_new=24) for prompt in prompts[:2])
     cache = np.array(runner._caches[0])
     cache[bad.pages] = cache[0] = np.nan
-    runner._caches = (jax.device_put(cache, jax.devices()[0]), *runner._caches[1:])
+    runner._caches = (jax.device_put(cache, runner._caches[0].sharding), *runner._caches[1:])
     driver.step([good, bad], tokens=tokens)
     assert (bad.tokens, bad.end) == (prompts[1].greedy[:1], END_ERROR)
     driver.step([good, bad], tokens=tokens)  # as a pipeline does that has not learnt it yet
@@ -192,23 +197,41 @@ def test_a_prompt_whose_logits_are_not_numbers_gets_no_token(runner: JaxRunner, 
     live = driver.start(ids, max_new=4)
     cache = np.array(runner._caches[0])
     cache[live.pages] = np.nan
-    runner._caches = (jax.device_put(cache, jax.devices()[0]), *runner._caches[1:])
+    runner._caches = (jax.device_put(cache, runner._caches[0].sharding), *runner._caches[1:])
     output = runner.dispatch(StepPlan((), (Span(live.slot, ids[-1:], 8, Yields.TOKEN),), (), NO_SLOTS)).fetch()
     assert (output.ids.tolist(), output.ends.tolist()) == ([[-1]], [END_ERROR])
 
 
-def test_what_no_program_computes_is_refused_by_name(runner: JaxRunner):
-    pooled = Span(0, np.arange(3, dtype=np.int32), 0, Yields.POOLED)
-    with pytest.raises(NotImplementedError, match="yields POOLED"):
-        runner.dispatch(StepPlan((Join(0, NEUTRAL_ROW),), (pooled,), (), NO_SLOTS))
+def test_pooled_states_of_spans_add_up_to_those_of_the_whole(runner: JaxRunner):
+    """In any spans, beside a row that decodes, and of a bucket's real tokens alone."""
+    ids = np.array([5, 9, 23, 7, 40, 41, 2, 11, 3], np.int32)
+
+    def pooled(slot: int, first_page: int, cuts: list[int]) -> list[PooledColumns]:
+        columns: list[PooledColumns] = []
+        for start, end in pairwise([0, *cuts, len(ids)]):
+            joins = (Join(slot, NEUTRAL_ROW),) if start == 0 else ()
+            tables = (BlockTableChange(slot, 0, 0, np.array([first_page], np.int32)),) if start == 0 else ()
+            span = Span(slot, ids[start:end], start, Yields.POOLED, row_key=7)
+            output = runner.dispatch(StepPlan(joins, (span,), tables, NO_SLOTS)).fetch()
+            assert output.pooled is not None
+            assert len(output.ids) == 0
+            columns += output.pooled
+        return columns
+
+    (whole,) = pooled(0, 1, [])
+    parts = pooled(1, 2, [4, 5])
+    assert [(part.row_key, part.start, part.num_tokens) for part in parts] == [(7, 0, 4), (7, 4, 1), (7, 5, 4)]
+    np.testing.assert_allclose(parts[0].states[0], whole.states[0], rtol=0, atol=2e-5)
+    np.testing.assert_allclose(parts[-1].states[1], whole.states[1], rtol=0, atol=2e-5)
+    np.testing.assert_allclose(sum(part.states[2] for part in parts), whole.states[2], rtol=0, atol=2e-4)
 
 
 def test_progress_counts_the_programs(loaded: tuple[JaxRunner, list[str]]):
     _, progress = loaded
     assert progress[0] == "loading weights"
     assert (
-        progress[-1] == "compiled 15/15"
-    )  # an empty state; rules; spans of 16, 32 and their scores; 1, 4, 6 rows by 1 and 4 tokens
+        progress[-1] == "compiled 14/14"
+    )  # an empty state; rules; spans of 16 and 32; a block of scores; 1, 4, 6 rows by 1 and 4 tokens
 
 
 def test_compiles_after_ready_are_counted(loaded: tuple[JaxRunner, list[str]]):
@@ -229,3 +252,44 @@ def test_every_cache_is_donated_and_none_is_copied(loaded: tuple[JaxRunner, list
         text = compiled.as_text()
         assert f"= {pool}" in text, key
         assert [line for line in text.splitlines() if "copy(" in line and f"= {pool}" in line] == [], key
+
+
+@pytest.mark.parametrize("kind", ["prefill", "head", "sample", "rules", "score", "decode"])
+def test_a_program_without_memory_fails_its_own_requests_alone(runner: JaxRunner, prompts, kind: str, monkeypatch):
+    """It takes its donated arrays with it, as a device that runs out of memory in the midst of a step does."""
+    programs = dict(runner._programs)
+    num_failures = 0
+
+    def fail(program):
+        def run(*arguments):
+            nonlocal num_failures
+            num_failures += 1
+            monkeypatch.setattr(runner, "_programs", programs)
+            program(*arguments)
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 1 byte.")
+
+        return run
+
+    hub = FakeHub()
+    scheduler = Scheduler(runner, hub)
+    sampling = SamplingParams(temperature=0.0, max_tokens=24)
+    asked = replace(sampling, logit_bias={5: 0.5}, logprobs=1, prompt_logprobs=0)
+    doomed = [GenerationRequest(key << 12, (Prompt.of_ids(prompts[0].ids),), asked, str(key)) for key in (1, 2)]
+    failing = {key: fail(program) if key.kind == kind else program for key, program in programs.items()}
+    monkeypatch.setattr(runner, "_programs", failing)
+    for each in doomed:
+        scheduler.submit(each)
+    while scheduler.gauges != (0, 0, 0):
+        scheduler.step()
+        scheduler.check_integrity()
+    assert num_failures == 1
+    assert set(hub.failed.values()) == {"engine_error"}
+    after = [
+        GenerationRequest(key << 12, (Prompt.of_ids(prompt.ids),), sampling, str(key))
+        for key, prompt in enumerate(prompts, 3)
+    ]
+    for each in after:
+        scheduler.submit(each)
+    while scheduler.gauges != (0, 0, 0):
+        scheduler.step()
+    assert [hub.tokens[each.stream_key] for each in after] == [prompt.greedy for prompt in prompts]

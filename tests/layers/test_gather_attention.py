@@ -7,22 +7,25 @@ import pytest
 
 from penstock.layers.attention import PagePlaces
 from penstock.layers.gather_attention import GatherAttention
-from penstock.layers.spec import CacheSpec
+from penstock.layers.spec import CacheSpec, ScoreSpec
 
 PAGE, BLOCK, NUM_PAGES = 4, 8, 40
 NUM_HEADS, NUM_KV_HEADS, HEAD_DIM = 6, 2, 8
 
 
 def plain_attention(
-    q: np.ndarray, k: np.ndarray, v: np.ndarray, *, start: int, scale: float, window: int | None
+    q: np.ndarray, k: np.ndarray, v: np.ndarray, *, start: int, scores: ScoreSpec, sinks: np.ndarray | None = None
 ) -> np.ndarray:
-    """One sequence: q [T, N, H] at positions from `start` on, k and v [S, K, H] of all positions."""
+    """One sequence: q [T, N, H] at positions from `start` on, k and v [S, K, H] of all positions; sinks [N]."""
     k, v = (np.repeat(part, NUM_HEADS // NUM_KV_HEADS, axis=1) for part in (k, v))
-    scores = np.einsum("tnh,snh->nts", q, k) * scale
+    products = np.einsum("tnh,snh->nts", q, k) * scores.scale
+    if scores.soft_cap is not None:
+        products = scores.soft_cap * np.tanh(products / scores.soft_cap)
     queries, keys = start + np.arange(len(q))[:, None], np.arange(len(k))[None]
-    hidden = (keys > queries) | (keys <= queries - (window or 10**9))
-    weights = np.exp(np.where(hidden, -np.inf, scores))
-    return np.einsum("nts,snh->tnh", weights / weights.sum(axis=-1, keepdims=True), v)
+    hidden = (keys > queries) | (keys <= queries - (scores.window or 10**9))
+    weights = np.exp(np.where(hidden, -np.inf, products))
+    rest = 0 if sinks is None else np.exp(sinks)[:, None, None]
+    return np.einsum("nts,snh->tnh", weights / (weights.sum(axis=-1, keepdims=True) + rest), v)
 
 
 def store(rng: np.random.Generator, attention: GatherAttention, length: int, pages: np.ndarray, cache: jax.Array):
@@ -38,22 +41,30 @@ def store(rng: np.random.Generator, attention: GatherAttention, length: int, pag
 
 @pytest.mark.parametrize("is_dynamic", [False, True])
 @pytest.mark.parametrize("window", [None, 5, 16])
-@pytest.mark.parametrize(("num_new", "scale"), [(1, HEAD_DIM**-0.5), (1, 0.1), (7, HEAD_DIM**-0.5), (7, 0.1)])
-def test_rows_of_any_length_over_scattered_pages(num_new: int, scale: float, window: int | None, is_dynamic: bool):
+@pytest.mark.parametrize("num_new", [1, 7])
+@pytest.mark.parametrize("kind", [(HEAD_DIM**-0.5, None, False), (0.1, 0.2, True)])
+def test_rows_of_any_length_over_scattered_pages(
+    num_new: int, kind: tuple[float, float | None, bool], window: int | None, is_dynamic: bool
+):
+    scale, soft_cap, has_sinks = kind
+    scores = ScoreSpec(scale, window, soft_cap)
     rng = np.random.default_rng(num_new)
     attention = GatherAttention(PAGE, BLOCK, is_dynamic)
     shape = attention.cache_shape(CacheSpec(NUM_KV_HEADS, HEAD_DIM), num_pages=NUM_PAGES)
     cache = jnp.full(shape, 7.0)
     tables = (rng.permutation(NUM_PAGES - 1) + 1)[:36].reshape(3, 12).astype(np.int32)
     lengths = [7, 23, 48]
+    sinks = rng.standard_normal(NUM_HEADS).astype(np.float32) if has_sinks else None
     q = rng.standard_normal((3, num_new, NUM_HEADS, HEAD_DIM)).astype(np.float32)
     want = []
     for row, length in enumerate(lengths):
         k, v, cache = store(rng, attention, length, tables[row], cache)
-        want.append(plain_attention(q[row], k, v, start=length - num_new, scale=scale, window=window))
+        want.append(plain_attention(q[row], k, v, start=length - num_new, scores=scores, sinks=sinks))
     positions = jnp.asarray(lengths)[:, None] - num_new + jnp.arange(num_new)
     places = PagePlaces(positions, jnp.asarray(tables), jnp.ones((3, num_new), bool))
-    got = attention.attend(jnp.asarray(q), cache, places, scale=scale, window=window)
+    got = attention.attend(
+        jnp.asarray(q), cache, places, scores=scores, sinks=None if sinks is None else jnp.asarray(sinks)
+    )
     np.testing.assert_allclose(got, np.stack(want), rtol=0, atol=2e-6)
 
 

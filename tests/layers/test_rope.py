@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from penstock.layers.rope import inverse_frequencies, rope_angles, rotate
-from penstock.layers.spec import RopeSpec
+from penstock.layers.rope_spec import RopeSpec
 
 PLAIN = 10000.0 ** (-np.arange(0, 16, 2) / 16)
 

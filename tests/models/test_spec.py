@@ -11,20 +11,21 @@ import pytest
 from penstock.errors import ModelError
 from penstock.layers.attention import TokenPlaces
 from penstock.layers.gather_attention import GatherAttention
-from penstock.layers.spec import AttentionSpec, MlpSpec, RopeSpec
+from penstock.layers.rope_spec import RopeSpec
+from penstock.layers.spec import AttentionSpec, MlpSpec, NormSpec
 from penstock.models.decoder import empty_caches, forward
 from penstock.models.spec import DecoderSpec, LayerSpec, PageGroup, windowed
 from penstock.models.tree import layers_of, num_parameters, stacks
 from penstock.weights import weight_shapes
 
 PAGE, WINDOW, SIZES = 4, 5, (8, 1, 8)
-LAYER = LayerSpec(AttentionSpec(4, 2, 8, RopeSpec(1e4), qk_norm_eps=1e-6), MlpSpec(12), 1e-6)
+LAYER = LayerSpec(AttentionSpec(4, 2, 8, RopeSpec(1e4), qk_norm=NormSpec(1e-6)), MlpSpec(12), NormSpec(1e-6))
 ATTENTION = GatherAttention(page_size=PAGE, block_size=8, is_dynamic=True)
 FORWARD = jax.jit(forward, static_argnames=("spec", "attention"))
 
 
 def decoder_spec(*layers: LayerSpec) -> DecoderSpec:
-    return DecoderSpec(vocab_size=11, hidden_size=16, layers=layers, norm_eps=1e-6)
+    return DecoderSpec(vocab_size=11, hidden_size=16, layers=layers, final_norm=NormSpec(1e-6))
 
 
 def with_attention(layer: LayerSpec, **fields) -> LayerSpec:
@@ -60,15 +61,23 @@ def tables(seed: int) -> np.ndarray:
 
 
 FULL, WINDOWED = LAYER, with_attention(LAYER, window=WINDOW)
-ONE_GROUP = decoder_spec(FULL, WINDOWED)
-TWO_GROUPS = decoder_spec(FULL, with_attention(WINDOWED, page_group=1))
+TWO_GROUPS = decoder_spec(FULL, WINDOWED)
 
 
-def test_windowed_and_full_layers_in_page_groups_of_their_own_compute_the_same_as_in_one():
-    assert ONE_GROUP.page_groups == (PageGroup((0, 1), None),)
+def test_layers_of_the_same_window_are_a_page_group():
+    wide = with_attention(LAYER, window=9)
+    spec = decoder_spec(wide, FULL, WINDOWED, wide, WINDOWED)
+    assert spec.page_groups == (PageGroup((1,), None), PageGroup((2, 4), WINDOW), PageGroup((0, 3), 9))
+    assert [layer.cache.page_group for layer in spec.layers] == [2, 0, 1, 2, 1]
+    assert decoder_spec(*spec.layers) == spec
+    assert decoder_spec(WINDOWED, WINDOWED).page_groups == (PageGroup((0, 1), WINDOW),)
+    assert decoder_spec(FULL, FULL).page_groups == (PageGroup((0, 1), None),)
+
+
+def test_windowed_and_full_layers_compute_the_same_with_pages_of_their_own_as_with_the_same():
     assert TWO_GROUPS.page_groups == (PageGroup((0,), None), PageGroup((1,), WINDOW))
-    weights, same, other = random_weights(ONE_GROUP), tables(0), tables(1)
-    want = run(ONE_GROUP, weights, *[(same,)] * 3)
+    weights, same, other = random_weights(TWO_GROUPS), tables(0), tables(1)
+    want = run(TWO_GROUPS, weights, *[(same, same)] * 3)
     np.testing.assert_array_equal(run(TWO_GROUPS, weights, *[(same, other)] * 3), want)
 
 
@@ -85,7 +94,9 @@ def test_pages_of_a_windowed_group_may_go_once_the_window_has_passed_them():
 
 
 def test_layers_of_other_shapes_stand_in_one_model():
-    wide = LayerSpec(AttentionSpec(2, 1, 16, RopeSpec(1e6), score_scale=0.1, has_o_bias=True), MlpSpec(20), 1e-5)
+    wide = LayerSpec(
+        AttentionSpec(2, 1, 16, RopeSpec(1e6), score_scale=0.1, has_o_bias=True), MlpSpec(20), NormSpec(1e-5)
+    )
     spec = decoder_spec(LAYER, wide, with_attention(LAYER, cache_dtype="bfloat16"))
     weights = random_weights(spec)
     leaves = layers_of(weights, spec)
@@ -111,7 +122,7 @@ def test_equal_layers_are_one_object_and_a_spec_of_many_has_a_short_name():
     copies = tuple(replace(LAYER) for _ in range(80))
     spec = decoder_spec(*copies)
     assert len({id(layer) for layer in spec.layers}) == 1
-    assert len(repr(spec)) < 1000
+    assert len(repr(spec)) < 2000
     assert repr(spec) != repr(decoder_spec(*copies[:79]))
     mixed = decoder_spec(*windowed(LAYER, (None, 5, 5)))
     assert repr(mixed) != repr(decoder_spec(*windowed(LAYER, (5, None, 5))))

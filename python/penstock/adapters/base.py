@@ -17,11 +17,18 @@ from penstock.abilities import Abilities
 from penstock.adapters.engine import Engine, PromptRequest
 from penstock.adapters.sample import ReturnSample
 from penstock.adapters.token_engine import generate
-from penstock.adapters.token_prompts import is_quick, read_token_prompts, template_options, unread_options
+from penstock.adapters.token_prompts import (
+    is_quick,
+    read_input,
+    read_token_prompts,
+    template_options,
+    unread_options,
+)
 from penstock.errors import ApiError
 from penstock.generation import Prompt, SamplingDefaults, SamplingParams
 from penstock.prompt import PromptEncoder, ThoughtMarkers, bad_word_ids, thought_markers
 from penstock.protocol import ChatCompletionRequest
+from penstock.protocol.embeddings import EmbeddingRequest
 
 __all__ = ["InferenceEngineAdapter", "ReturnSample", "TokenEngineAdapter"]
 
@@ -136,14 +143,17 @@ class TokenEngineAdapter(InferenceEngineAdapter, Engine):
     def is_quick(self, request: PromptRequest) -> bool:
         return is_quick(request)
 
-    def read_prompts(self, request: PromptRequest) -> tuple[Prompt, ...]:
+    def read_prompts(self, request: PromptRequest, *, tenant: str | None = None) -> tuple[Prompt, ...]:
         if isinstance(request, ChatCompletionRequest) and request.has_tools and not self.abilities.json:
             _check_may_choose(request)
-        return read_token_prompts(self.prompt, request, self._thought_markers)
+        return read_token_prompts(self.prompt, request, self._thought_markers, tenant=tenant)
 
     @cached_property
     def _thought_markers(self) -> ThoughtMarkers | None:
         return thought_markers(self.formats)
+
+    def read_inputs(self, request: EmbeddingRequest) -> tuple[Prompt, ...]:
+        return tuple(Prompt.of_ids(read_input(self.prompt, each)) for each in request.inputs)
 
     def unread_options(self, request: PromptRequest) -> list[str]:
         if not isinstance(request, ChatCompletionRequest):

@@ -20,8 +20,10 @@ from penstock.generation import (
     SamplingDefaults,
     SamplingParams,
 )
+from penstock.pooling import PoolingConfig
 from penstock.prompt import OutputFormats
 from penstock.protocol import ChatCompletionRequest, CompletionRequest, StructuredOutput
+from penstock.protocol.embeddings import EmbeddingRequest, no_embeddings
 
 PromptRequest: TypeAlias = ChatCompletionRequest | CompletionRequest
 
@@ -35,6 +37,7 @@ class Engine(ABC):
         outlets: the loop's side of the hub, once `attach` has started the engine.
         formats: by which its model writes tool calls and thoughts.
         reads_extra: whether it reads fields of a request from `SamplingParams.extra`.
+        pooling: how it makes embeddings; None: it makes none.
     """
 
     hub: Hub
@@ -42,6 +45,7 @@ class Engine(ABC):
     outlets: Outlets | None = None
     formats: OutputFormats = OutputFormats()
     reads_extra: bool = False
+    pooling: PoolingConfig | None = None
 
     @property
     @abstractmethod
@@ -93,8 +97,16 @@ class Engine(ABC):
         """Whether `read_prompts` takes so little time that it may run on the loop."""
 
     @abstractmethod
-    def read_prompts(self, request: PromptRequest) -> tuple[Prompt, ...]:
-        """Renders, encodes and counts; blocks. Raises ApiError on a prompt that this engine cannot continue."""
+    def read_prompts(self, request: PromptRequest, *, tenant: str | None = None) -> tuple[Prompt, ...]:
+        """Renders, encodes and counts; blocks. Raises ApiError on a prompt that this engine cannot continue.
+
+        Args:
+            tenant: who asks: what is remembered of its prompts may serve nobody else. None: nothing is remembered.
+        """
+
+    def read_inputs(self, request: EmbeddingRequest) -> tuple[Prompt, ...]:
+        """The same of inputs to embed, where the engine has `pooling`."""
+        raise no_embeddings()
 
     def unread_options(self, request: PromptRequest) -> list[str]:
         """Names of the request's fields that `read_prompts` cannot act on, for a warning."""

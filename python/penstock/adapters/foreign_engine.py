@@ -118,7 +118,7 @@ class ForeignEngine(Engine):
     def is_quick(self, request: PromptRequest) -> bool:
         return False
 
-    def read_prompts(self, request: PromptRequest) -> tuple[Prompt, ...]:
+    def read_prompts(self, request: PromptRequest, *, tenant: str | None = None) -> tuple[Prompt, ...]:
         if isinstance(request, ChatCompletionRequest):
             prompts = [self._read_text(self._render(request), param="messages")]
         else:

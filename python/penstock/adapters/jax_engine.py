@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -15,7 +15,8 @@ from penstock.adapters.scheduled_engine import ScheduledEngine
 from penstock.checkpoint import Checkpoint, inspect_checkpoint
 from penstock.config import Settings, load_settings
 from penstock.engine.interface import EngineOptions
-from penstock.errors import ConfigError
+from penstock.errors import ApiError, ConfigError
+from penstock.generation import SamplingParams
 from penstock.prompt import PromptEncoder, choose_formats
 from penstock.scheduler.scheduler import Scheduler
 
@@ -47,6 +48,7 @@ class JaxEngine(ScheduledEngine):
             settings.max_model_len or checkpoint.max_position_embeddings, checkpoint.max_position_embeddings
         )
         self.stop_ids, self.num_logits = checkpoint.stop_ids, checkpoint.vocab_size
+        self.pooling = checkpoint.pooling
         self._settings = settings
         self._checkpoint = checkpoint
         self._runner: JaxRunner | None = None
@@ -54,7 +56,15 @@ class JaxEngine(ScheduledEngine):
 
     @cached_property
     def abilities(self) -> Abilities:  # type: ignore[override]  # as the base has it
-        return replace(super().abilities, logprobs=True, penalties=True, logit_bias=True)
+        base = super().abilities
+        chat = base.chat and self._checkpoint.has_head
+        return replace(base, chat=chat, logprobs=True, penalties=True, logit_bias=True, embeddings=True)
+
+    def check_sampling(self, sampling: SamplingParams) -> None:
+        if not self._checkpoint.has_head:
+            problem = "This model has no output head: it makes embeddings alone; use /v1/embeddings."
+            raise ApiError("invalid_request", problem, param="model")
+        super().check_sampling(sampling)
 
     @classmethod
     def load(cls, folder: str | Path, *, metrics: Metrics | None = None, **settings: Any) -> Self:
@@ -101,12 +111,14 @@ class JaxEngine(ScheduledEngine):
         return {
             "name": self._model_name,
             "architecture": self._checkpoint.architecture,
+            "tensor_parallel_size": self._settings.tensor_parallel_size,
             "dtype": runner.dtype if runner is not None else self._settings.dtype,
             "vocab_size": self.prompt.vocab_size,
             "max_model_len": self.max_model_len,
             "max_num_seqs": capacity.num_slots if capacity is not None else self._settings.max_num_seqs,
-            "num_pages": capacity.num_pages if capacity is not None else None,
+            "num_pages": sum(capacity.num_pages) if capacity is not None else None,
             "page_size": capacity.page_size if capacity is not None else None,
+            "embeddings": asdict(self._checkpoint.pooling),
             "sampling_defaults": {
                 "temperature": defaults.temperature,
                 "top_p": defaults.top_p,
@@ -123,22 +135,24 @@ class JaxEngine(ScheduledEngine):
 
         runner = JaxRunner.load(self._checkpoint, self._options(), on_progress=on_progress)
         capacity = runner.capacity
-        self._counters.set("penstock_num_pages", capacity.num_pages)
+        self._counters.set("penstock_num_pages", sum(capacity.num_pages))
         self._counters.set("penstock_page_size_tokens", capacity.page_size)
         self.max_model_len = self.prompt.max_model_len = capacity.max_model_len
-        self._runner, self._num_pages = runner, capacity.num_pages
+        self._runner, self._num_pages = runner, sum(capacity.num_pages)
         return Scheduler(
             runner,
             self.hub,
             stop_ids=self.stop_ids,
             max_queued_requests=self._settings.max_queued_requests,
             num_grammar_threads=self._settings.grammar_threads,
+            prefix_caching=self._settings.prefix_caching == "on",
         )
 
     def _options(self) -> EngineOptions:
         settings = self._settings
         return EngineOptions(
             dtype=settings.dtype,
+            kv_cache_dtype=None if settings.kv_cache_dtype == "auto" else settings.kv_cache_dtype,
             max_model_len=settings.max_model_len,
             max_num_seqs=settings.max_num_seqs,
             kv_cache_memory=settings.kv_cache_memory,
@@ -146,6 +160,7 @@ class JaxEngine(ScheduledEngine):
             tokens_per_dispatch=settings.tokens_per_dispatch,
             pipeline_depth=settings.pipeline_depth,
             compile_cache=settings.compile_cache,
+            tensor_parallel_size=settings.tensor_parallel_size,
         )
 
     def _count_compiles(self) -> None:

@@ -10,6 +10,7 @@ from penstock.adapters.engine import Engine
 from penstock.errors import ApiError
 from penstock.generation import GenerationRequest, GrammarSpec, Prompt, SamplingParams
 from penstock.output_options import PLAIN_OUTPUT, OutputOptions
+from penstock.pooling import PooledVectors
 from penstock.prompt import clamp_max_tokens
 
 #: What a hub can be told of a limit.
@@ -21,8 +22,9 @@ _MAX_PROMPT_LOGPROBS = 2_000_000
 def open_stream(
     engine: Engine, prompts: tuple[Prompt, ...], sampling: SamplingParams, *,
     dialect: str, response_id: str, model_name: str, request_id: str, arrival: float, is_streamed: bool,
-    include_usage: bool = False, keep_alive_s: float | None = None, api_key_id: str = "",
-    output: OutputOptions = PLAIN_OUTPUT, grammar: GrammarSpec | None = None,
+    include_usage: bool = False, keep_alive_s: float | None = None, tenant: str = "",
+    priority: int = 0, cache_salt: str = "",
+    output: OutputOptions = PLAIN_OUTPUT, grammar: GrammarSpec | None = None, vectors: PooledVectors | None = None,
 ) -> int:  # fmt: skip
     """The key of a stream that the engine works for. To be followed (`Outlets.follow`) before the loop's next turn.
 
@@ -31,9 +33,10 @@ def open_stream(
         dialect, response_id, model_name, include_usage, keep_alive_s: as of `_core.Opening`.
         request_id: of the log, and of errors.
         arrival: when the request came, in seconds of `time.monotonic()`.
-        api_key_id: whose request it is.
+        tenant, priority, cache_salt: as of `GenerationRequest`.
         output: how the answer is to look.
         grammar: what may be written.
+        vectors: takes embeddings in place of tokens.
 
     Raises:
         ApiError: the engine takes no work, or the answer would be too large; no stream is left then.
@@ -51,8 +54,10 @@ def open_stream(
     stream_key = engine.hub.open(opening)
     try:
         request = GenerationRequest(
-            stream_key, prompts, sampling, request_id, api_key_id=api_key_id, is_streamed=is_streamed, grammar=grammar
-        )
+            stream_key, prompts, sampling, request_id,
+            tenant=tenant, priority=priority, cache_salt=cache_salt, wants_cache_report=output.cache_report,
+            is_streamed=is_streamed, grammar=grammar, vectors=vectors,
+        )  # fmt: skip
         engine.submit(request)
     except BaseException:
         engine.hub.withdraw(stream_key)

@@ -37,37 +37,42 @@ def read_token_prompts(
     encoder: PromptEncoder,
     request: ChatCompletionRequest | CompletionRequest,
     markers: ThoughtMarkers | None = None,
+    *,
+    tenant: str | None = None,
 ) -> tuple[Prompt, ...]:
     """Renders and encodes. Blocks. Raises ApiError as `PromptEncoder` does.
 
     Args:
         markers: between which the model thinks.
+        tenant: who asks, as of `PromptEncoder.read_chat`.
     """
     num_last = _num_last(encoder, request)
     if isinstance(request, ChatCompletionRequest):
-        return (_read_chat(encoder, request, markers, num_last),)
-    return tuple(_read_text(encoder, prompt, request, num_last) for prompt in request.prompts)
+        return (_read_chat(encoder, request, markers, num_last, tenant),)
+    return tuple(_read_text(encoder, prompt, request, num_last, tenant) for prompt in request.prompts)
 
 
 def _read_text(
-    encoder: PromptEncoder, prompt: str | list[int], request: CompletionRequest, num_last: int | None
-) -> Prompt:
+    encoder: PromptEncoder, prompt: str | list[int], request: CompletionRequest, num_last: int | None,
+    tenant: str | None,
+) -> Prompt:  # fmt: skip
     """A prompt that is to be shown again is kept as it was written, unless it was cut."""
-    ids = _encode(encoder, prompt, request, num_last)
+    ids = _encode(encoder, prompt, request, num_last, tenant)
     is_whole = num_last is None or len(ids) < num_last
     text = prompt if request.is_echoed and is_whole and isinstance(prompt, str) else None
     return Prompt(len(ids), ids=ids, text=text)
 
 
 def _read_chat(
-    encoder: PromptEncoder, request: ChatCompletionRequest, markers: ThoughtMarkers | None, num_last: int | None
-) -> Prompt:
+    encoder: PromptEncoder, request: ChatCompletionRequest, markers: ThoughtMarkers | None, num_last: int | None,
+    tenant: str | None,
+) -> Prompt:  # fmt: skip
     options = template_options(request)
     if "tools" in options and not encoder.takes_tools:
         problem = "'tools' cannot be used: this model's chat template has no place for them."
         raise ApiError("unsupported_parameter", problem, param="tools")
     text, ids = encoder.read_chat(
-        request.messages, add_special_tokens=request.wants_special_tokens, num_last=num_last, **options
+        request.messages, add_special_tokens=request.wants_special_tokens, num_last=num_last, tenant=tenant, **options
     )
     is_thinking = None
     if markers is not None:
@@ -77,14 +82,24 @@ def _read_chat(
 
 
 def _encode(
-    encoder: PromptEncoder, prompt: str | list[int], request: CompletionRequest, num_last: int | None
-) -> list[int]:
+    encoder: PromptEncoder, prompt: str | list[int], request: CompletionRequest, num_last: int | None,
+    tenant: str | None,
+) -> list[int]:  # fmt: skip
     if isinstance(prompt, str):
-        return encoder.encode_text(prompt, add_special_tokens=request.wants_special_tokens, num_last=num_last)
+        adds = request.wants_special_tokens
+        return encoder.encode_text(prompt, add_special_tokens=adds, num_last=num_last, tenant=tenant)
     if num_last is not None:
         prompt = prompt[-num_last:]
     encoder.check_ids(prompt)
     return prompt
+
+
+def read_input(encoder: PromptEncoder, given: str | list[int]) -> list[int]:
+    """The ids of an input to embed, with the tokenizer's special tokens. Blocks. Raises ApiError as above."""
+    if isinstance(given, str):
+        return encoder.encode_text(given, param="input")
+    encoder.check_ids(given, param="input")
+    return given
 
 
 def _num_last(encoder: PromptEncoder, request: ChatCompletionRequest | CompletionRequest) -> int | None:
@@ -126,7 +141,12 @@ def unread_options(request: ChatCompletionRequest, variables: frozenset[str]) ->
     Args:
         variables: the names that the template reads.
     """
-    unread = [name for name, read in _THINKING.items() if getattr(request, name) is not None and not read & variables]
+    given = request.model_fields_set
+    unread = [
+        name
+        for name, read in _THINKING.items()
+        if name in given and getattr(request, name) is not None and not read & variables
+    ]
     if request.documents and "documents" not in variables:
         unread.append("documents")
     if request.chat_template_kwargs and not request.chat_template_kwargs.keys() <= variables:

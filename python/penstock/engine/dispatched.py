@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from penstock.engine.interface import LogprobColumns, PromptColumns, StepOutput
+from penstock.engine.interface import LogprobColumns, PooledColumns, PromptColumns, StepOutput
 from penstock.engine.logprobs import COLUMNS, read_words
 
 _NO_ROWS = np.empty((0, 2), np.int32)
@@ -33,13 +33,30 @@ class PromptResult:
     """Of a span that yields prompt columns.
 
     Attributes:
-        words: int32 [bucket, COLUMNS.num_words], of which the first `num_tokens` count.
+        words: of each block int32 [SCORE_BLOCK, COLUMNS.num_words]; the first `num_tokens` of all count.
     """
 
-    words: jax.Array
+    words: tuple[jax.Array, ...]
     row_key: int
     start: int
     num_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class PooledResult:
+    """Of a span that yields its pooled states.
+
+    Attributes:
+        states: float32 [3, D].
+    """
+
+    states: jax.Array
+    row_key: int
+    start: int
+    num_tokens: int
+
+    def read(self) -> PooledColumns:
+        return PooledColumns(self.row_key, self.start, self.num_tokens, np.asarray(self.states))
 
 
 class DispatchedPrograms:
@@ -50,8 +67,11 @@ class DispatchedPrograms:
         spans: what each span gave, to wait for where there is no row.
     """
 
-    def __init__(self, rows: list[RowsResult], prompts: list[PromptResult], spans: list[jax.Array]) -> None:
+    def __init__(
+        self, rows: list[RowsResult], prompts: list[PromptResult], spans: list[jax.Array], pooled: list[PooledResult]
+    ) -> None:
         self._rows = rows
+        self._pooled = pooled
         self._spans = spans
         self._prompts = prompts
         for row in rows:
@@ -59,7 +79,10 @@ class DispatchedPrograms:
             if row.columns is not None:
                 row.columns.copy_to_host_async()
         for prompt in prompts:
-            prompt.words.copy_to_host_async()
+            for words in prompt.words:
+                words.copy_to_host_async()
+        for each in pooled:
+            each.states.copy_to_host_async()
 
     def fetch(self) -> StepOutput:
         if not self._rows:
@@ -68,7 +91,8 @@ class DispatchedPrograms:
         whole = parts[0] if len(parts) == 1 else _stacked(parts)
         ids, ends = np.ascontiguousarray(whole[:, :-1]), whole[:, -1].astype(np.uint8)
         logprobs = self._logprobs(ids.shape) if any(row.columns is not None for row in self._rows) else None
-        return StepOutput(ids, ends, logprobs=logprobs, prompt_columns=self._prompt_columns())
+        pooled = tuple(each.read() for each in self._pooled) or None
+        return StepOutput(ids, ends, logprobs=logprobs, prompt_columns=self._prompt_columns(), pooled=pooled)
 
     def _logprobs(self, shape: tuple[int, ...]) -> LogprobColumns:
         words = np.zeros((*shape, COLUMNS.num_words), np.int32)
@@ -86,7 +110,8 @@ class DispatchedPrograms:
 
 
 def _read_prompt(prompt: PromptResult) -> PromptColumns:
-    read = read_words(np.asarray(prompt.words)[: prompt.num_tokens])
+    words = np.concatenate([np.asarray(words) for words in prompt.words])
+    read = read_words(words[: prompt.num_tokens])
     return PromptColumns(prompt.row_key, prompt.start, read.sampled, read.top_ids, read.top, read.ranks)
 
 

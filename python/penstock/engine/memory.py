@@ -6,12 +6,12 @@ import contextlib
 import ctypes
 import logging
 from dataclasses import dataclass
-from pathlib import Path
 
 import jax
-import numpy as np
 
 from penstock.engine.interface import EngineOptions
+from penstock.engine.memory_check import Needs, available_bytes, check_fits, estimated_temporaries, shown_size
+from penstock.engine.page_plan import PageNeeds, window_pages
 from penstock.engine.token_rules import num_mask_words, rules_layout
 from penstock.errors import ConfigError
 from penstock.models.spec import DecoderSpec
@@ -19,8 +19,6 @@ from penstock.models.tree import num_parameters
 
 log = logging.getLogger("penstock.engine")
 
-#: Share of an accelerator's memory that may be filled; the rest is for XLA's temporaries and programs.
-DEVICE_SHARE = 0.9
 #: Share of the host's free memory that the cache may take on CPU.
 HOST_SHARE = 0.25
 
@@ -31,56 +29,91 @@ class MemoryPlan:
 
     Attributes:
         state_bytes: of what is kept of every slot beside the cache.
-        page_bytes: of a page of every layer.
-        num_pages: usable ones of every page group; page 0 comes on top.
+        temporary_bytes: what the largest program is expected to take while it runs.
+        cache_bytes: of all pages.
+        num_pages: usable ones of each page group; page 0 comes on top.
         max_model_len: what was wanted, or what fits where nobody asked for a length.
     """
 
     weight_bytes: int
     state_bytes: int
-    page_bytes: int
-    num_pages: int
+    temporary_bytes: int
+    cache_bytes: int
+    num_pages: tuple[int, ...]
     max_model_len: int
-
-    @property
-    def cache_bytes(self) -> int:
-        return self.page_bytes * (self.num_pages + 1)
 
 
 def plan_memory(
-    spec: DecoderSpec, options: EngineOptions, *, dtype: str, page_size: int, max_model_len: int, device: jax.Device
-) -> MemoryPlan:
-    """Decides the number of pages: enough for all slots at full length, or as many as fit.
+    spec: DecoderSpec, options: EngineOptions, *,
+    model: str, dtype: str, kv_dtype: str, page_size: int, block_size: int, max_model_len: int,
+    max_prefill_tokens: int, max_span: int, device: jax.Device,
+) -> MemoryPlan:  # fmt: skip
+    """Decides the number of pages: enough for all slots at full length, or as many as fit. Of several devices each
+    holds the same, and `spec` is of its shard.
+
+    Args:
+        model: its name, for errors.
+        max_span: tokens that one step stores of a sequence at most.
 
     Raises:
-        ConfigError: when not even one sequence of the length that was asked for fits.
+        ConfigError: when the model does not fit, or not even one sequence of the length that was asked for does.
     """
     weight_bytes = num_parameters(spec) * _num_bytes(dtype)
-    caches = [layer.cache for layer in spec.layers]
-    page_bytes = page_size * sum(cache.numbers_per_token * _num_bytes(cache.dtype or dtype) for cache in caches)
+    needs = page_needs(spec, kv_dtype=kv_dtype, page_size=page_size, max_span=max_span)
     pages_per_sequence = -(-max_model_len // page_size)
     state_bytes = (options.max_num_seqs + 1) * slot_bytes(spec.vocab_size)
-    budget = options.kv_cache_memory or _free_for_cache(device, weight_bytes + state_bytes)
-    num_pages = budget // page_bytes - 1
-    if options.kv_cache_memory is None:
-        num_pages = _steady(num_pages)
-    num_pages = min(options.max_num_seqs * pages_per_sequence, num_pages)
-    if num_pages < pages_per_sequence:
-        wanted = _size((pages_per_sequence + 1) * page_bytes)
-        if options.max_model_len is not None or num_pages < 1:
+    num_devices = options.tensor_parallel_size
+    temporary_bytes = estimated_temporaries(
+        spec, num_slots=options.max_num_seqs, max_prefill_tokens=max_prefill_tokens, block_size=block_size,
+        num_bytes=_num_bytes(dtype), state_bytes=state_bytes,
+    )  # fmt: skip
+    available = available_bytes(device, num_devices=num_devices)
+    least = needs.num_bytes(needs.of_sequence(pages_per_sequence if options.max_model_len else 1))
+    of_all = Needs(weight_bytes, state_bytes, temporary_bytes, options.kv_cache_memory or least)
+    check_fits(of_all, available, model=model, device=device)
+    budget = options.kv_cache_memory or _share_for_cache(
+        device, available - weight_bytes - state_bytes - temporary_bytes
+    )
+    longest = needs.longest_within(budget, limit=pages_per_sequence)
+    if longest < pages_per_sequence:
+        wanted = shown_size(needs.num_bytes(needs.of_sequence(pages_per_sequence)))
+        if options.max_model_len is not None or longest < 1:
             raise ConfigError(
-                f"a sequence of {max_model_len} tokens needs {wanted} of KV cache, {_size(budget)} can be had: "
+                f"a sequence of {max_model_len} tokens needs {wanted} of KV cache, {shown_size(budget)} can be had: "
                 "lower --max-model-len or raise --kv-cache-memory"
             )
-        log.warning("the model's %d positions need %s of KV cache, %s can be had", max_model_len, wanted, _size(budget))
-        pages_per_sequence, max_model_len = num_pages, num_pages * page_size
-    plan = MemoryPlan(weight_bytes, state_bytes, page_bytes, num_pages, max_model_len)
+        log.warning(
+            "the model's %d positions need %s of KV cache, %s can be had", max_model_len, wanted, shown_size(budget)
+        )
+        pages_per_sequence, max_model_len = longest, longest * page_size
+    of_longest, num_slots = needs.of_sequence(pages_per_sequence), options.max_num_seqs
+    most = needs.most_within(budget, of_longest=of_longest, num_slots=num_slots)
+    num_wanted = _steady(most) if options.kv_cache_memory is None else most
+    num_pages = needs.shares(num_wanted, of_longest=of_longest, num_slots=num_slots)
+    cache_bytes = needs.num_bytes(num_pages)
+    plan = MemoryPlan(weight_bytes, state_bytes, temporary_bytes, cache_bytes, num_pages, max_model_len)
+    others = f" and as much on {num_devices - 1} more" if num_devices > 1 else ""
     log.info(
-        "memory on %s: weights %s (%s), slots %s, KV cache %s = %d pages of %d tokens, %d sequences of %d at once",
-        device, _size(weight_bytes), dtype, _size(state_bytes), _size(plan.cache_bytes), num_pages, page_size,
-        num_pages // pages_per_sequence, max_model_len,
+        "memory on %s%s, %s free: weights %s (%s), slots %s, programs %s, KV cache %s (%s) = %s pages of %d tokens, "
+        "%d sequences of %d at once",
+        device, others, shown_size(available), shown_size(weight_bytes), dtype, shown_size(state_bytes),
+        shown_size(temporary_bytes), shown_size(cache_bytes), kv_dtype, " + ".join(map(str, num_pages)), page_size,
+        min(num // one for num, one in zip(num_pages, of_longest, strict=True)), max_model_len,
     )  # fmt: skip
     return plan
+
+
+def page_needs(spec: DecoderSpec, *, kv_dtype: str, page_size: int, max_span: int) -> PageNeeds:
+    """What the page groups of a model need."""
+    page_bytes, max_pages = [], []
+    for group in spec.page_groups:
+        caches = [spec.layers[number].cache for number in group.layers]
+        page_bytes.append(
+            page_size * sum(each.numbers_per_token * _num_bytes(each.dtype or kv_dtype) for each in caches)
+        )
+        window = group.window
+        max_pages.append(None if window is None else window_pages(window, page_size=page_size, max_span=max_span))
+    return PageNeeds(tuple(page_bytes), tuple(max_pages))
 
 
 def slot_bytes(vocab_size: int) -> int:
@@ -92,11 +125,9 @@ def _num_bytes(dtype: str) -> int:
     return 4 if dtype == "float32" else 2
 
 
-def _free_for_cache(device: jax.Device, planned_bytes: int) -> int:
-    stats = device.memory_stats() if device.platform != "cpu" else None
-    if stats:
-        return int(stats["bytes_limit"] * DEVICE_SHARE) - int(stats["bytes_in_use"]) - planned_bytes
-    return int((free_host_bytes() - planned_bytes) * HOST_SHARE)
+def _share_for_cache(device: jax.Device, left_bytes: int) -> int:
+    """Of what is left beside the rest: on a CPU others want some of it."""
+    return int(left_bytes * HOST_SHARE) if device.platform == "cpu" else left_bytes
 
 
 def _steady(num_pages: int) -> int:
@@ -104,27 +135,6 @@ def _steady(num_pages: int) -> int:
     start to start, so an exact number would compile everything anew each time."""
     spare_bits = max(num_pages.bit_length() - 3, 0)
     return num_pages >> spare_bits << spare_bits if num_pages > 0 else num_pages
-
-
-def free_host_bytes() -> int:
-    """What the host can still give: MemAvailable, or less under a cgroup's limit."""
-    lines = Path("/proc/meminfo").read_text().splitlines()
-    free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
-    except OSError:
-        return free
-    return free if limit == "max" else min(free, int(limit) - used)
-
-
-def _size(num_bytes: int) -> str:
-    value = float(np.maximum(num_bytes, 0))
-    for unit in ("B", "KB", "MB"):
-        if value < 1000:
-            return f"{value:.3g} {unit}"
-        value /= 1000
-    return f"{value:.3g} GB"
 
 
 def give_back_free_memory() -> None:

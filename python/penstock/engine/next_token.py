@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import NamedTuple
 
 import jax
@@ -57,17 +56,19 @@ def next_tokens(
     ends = jnp.where(rows.is_active, jnp.where(is_broken, END_ERROR, ends), END_NONE)
     makes_token = rows.is_active & ~is_broken & ~wants_none & ~has_none
     ids = jnp.where(makes_token, chosen, -1)
-    moved = replace(
-        rows,
+    recent = rows.recent
+    if variant is Variant.FULL:
+        newest = jnp.concatenate([recent[:, 1:], ids[:, None]], axis=1)
+        recent = jnp.where(makes_token[:, None], newest, recent)
+    moved = rows.moved(
         last_token=jnp.where(makes_token, chosen, rows.last_token),
-        position=jnp.where(makes_token, rows.position + 1, rows.position),
         num_generated=jnp.where(makes_token, num_generated, rows.num_generated),
+        position=jnp.where(makes_token, rows.position + 1, rows.position),
         is_active=rows.is_active & (ends == END_NONE),
+        recent=recent,
     )
     if variant is not Variant.FULL:
         return NextTokens(ids, ends, None, moved, rules.state)
-    newest = jnp.concatenate([rows.recent[:, 1:], ids[:, None]], axis=1)
-    moved = replace(moved, recent=jnp.where(makes_token[:, None], newest, rows.recent))
     return NextTokens(ids, ends, columns, moved, count_tokens(rules.state, rules.slots, params, ids))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from penstock.engine.interface import MAX_TABLE_CHANGES_PER_ROW, Capacity
 from penstock.engine.packing import Layout
 from penstock.engine.row_parameters import ROW_SIZE, Variant
-from penstock.engine.token_rules import num_mask_words, rules_layout
+from penstock.engine.token_rules import NUM_COUNTED, NUM_RECENT, num_mask_words, rules_layout
 from penstock.layers.attention import PagedAttention
 from penstock.models.spec import DecoderSpec
 
@@ -21,22 +21,31 @@ class ProgramConfig:
     """What all programs of one engine share. Static: part of every program's identity.
 
     Attributes:
-        num_pages: with page 0.
+        spec: of the model, or of a device's shard of it.
+        dtype: of weights and hidden states.
+        kv_dtype: of the KV cache, where a layer names none.
+        num_pages: of each page group, with page 0.
         num_slots: without the padding row.
-        num_page_groups: block tables per sequence.
         is_dynamic: trip counts may depend on data (CPU).
         compiler_options: XLA's.
+        num_devices: that run the programs together.
     """
 
     spec: DecoderSpec
     attention: PagedAttention
-    cache_dtype: Any
-    num_pages: int
+    dtype: Any
+    kv_dtype: Any
+    num_pages: tuple[int, ...]
     num_slots: int
     pages_per_sequence: int
     is_dynamic: bool
     compiler_options: tuple[tuple[str, str | int], ...] = ()
-    num_page_groups: int = 1
+    num_devices: int = 1
+
+    @property
+    def num_page_groups(self) -> int:
+        """Block tables per sequence."""
+        return len(self.num_pages)
 
     @property
     def no_table_entry(self) -> int:
@@ -76,6 +85,15 @@ class ProgramKey:
         return f"{self.kind}[{size}{'' if self.variant is Variant.FULL else f', {self.variant.name.lower()}'}]"
 
 
+#: Positions of a prompt whose logits exist at once: one shape of "score" for spans of every length.
+SCORE_BLOCK = 64
+
+
+def num_score_blocks(num_tokens: int) -> int:
+    """Of a span of so many tokens."""
+    return -(-num_tokens // SCORE_BLOCK)
+
+
 def prefill_buckets(max_prefill_tokens: int) -> tuple[int, ...]:
     """Span lengths: doubling from 16, the longest being exactly `max_prefill_tokens`."""
     return _doubling(16, max_prefill_tokens, factor=2)
@@ -109,8 +127,8 @@ def is_split(num_steps: int, config: ProgramConfig) -> bool:
 def program_keys(capacity: Capacity, config: ProgramConfig) -> list[ProgramKey]:
     """Every program, smallest first."""
     prefill_sizes, num_slots = prefill_buckets(capacity.max_prefill_tokens), capacity.num_slots
-    keys = [ProgramKey("fresh"), ProgramKey("rules"), ProgramKey("head", 1)]
-    keys += [ProgramKey(kind, size) for size in prefill_sizes for kind in ("prefill", "score")]
+    keys = [ProgramKey("fresh"), ProgramKey("rules"), ProgramKey("head", 1), ProgramKey("score", SCORE_BLOCK)]
+    keys += [ProgramKey("prefill", size) for size in prefill_sizes]
     shapes: list[tuple[str, int, int]] = []
     samples: tuple[int, ...] = (1,)
     for num_steps in sorted({1, capacity.tokens_per_dispatch}):
@@ -128,12 +146,13 @@ def span_layout(num_tokens: int, config: ProgramConfig) -> Layout:
     """The packed array of a prefill program.
 
     Parts: slot; num_tokens that are real; start, the first one's position; yields, a `Yields`; is_join; params, of a
-    `Join`; entries and pages of block-table changes, as `change_tables` takes them; tokens.
+    `Join`; num_generated and recent, of the tokens that it has made already; entries and pages of block-table changes,
+    as `change_tables` takes them; tokens.
     """
     num_changes = config.num_page_groups * config.pages_per_sequence
     return Layout.of(
         slot=1, num_tokens=1, start=1, yields=1, is_join=1,
-        params=ROW_SIZE, entries=num_changes, pages=num_changes, tokens=num_tokens,
+        params=ROW_SIZE, num_generated=1, recent=NUM_RECENT, entries=num_changes, pages=num_changes, tokens=num_tokens,
     )  # fmt: skip
 
 
@@ -150,5 +169,6 @@ def decode_layout(num_rows: int, config: ProgramConfig) -> Layout:
 
 
 def join_layout(config: ProgramConfig) -> Layout:
-    """The packed array of the program that takes rules down. Parts: slot; words, of `pack_rules`."""
-    return Layout.of(slot=1, words=rules_layout(config.spec.vocab_size).num_words)
+    """The packed array of the program that takes rules down. Parts: slot; is_first, where the slot's tokens are counted
+    anew; made, tokens to be counted, -1 for none; words, of `pack_rules`."""
+    return Layout.of(slot=1, is_first=1, made=NUM_COUNTED, words=rules_layout(config.spec.vocab_size).num_words)

@@ -4,37 +4,57 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from penstock.engine.interface import Yields
 from penstock.engine.logit_rules import RowRules, RuleState, empty_rules, put_rules
-from penstock.engine.logprobs import COLUMNS, logprob_words
+from penstock.engine.logprobs import logprob_words
+from penstock.engine.mesh import WHOLE, over_devices
 from penstock.engine.next_token import next_tokens
 from penstock.engine.program_set import (
+    SCORE_BLOCK,
     ProgramConfig,
     ProgramKey,
     decode_layout,
     join_layout,
+    num_score_blocks,
     sample_buckets,
     sample_layout,
     span_layout,
 )
 from penstock.engine.row_parameters import Variant
-from penstock.engine.state import SlotState, change_tables, empty_state, put_join, put_progress, put_start, take_rows
+from penstock.engine.state import (
+    SlotState,
+    change_tables,
+    empty_state,
+    prompt_lengths,
+    put_join,
+    put_progress,
+    put_start,
+    take_rows,
+)
 from penstock.layers.attention import TokenPlaces
 from penstock.models.decoder import Caches, Weights, empty_caches, forward, logits
-
-#: Positions of a prompt whose logits exist at once.
-SCORE_BLOCK = 64
+from penstock.models.partition import cache_partitions, weight_partitions
 
 
 def program(key: ProgramKey, config: ProgramConfig, weights: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     """The jitted function of a key, and the shapes to lower it with. `weights`: the tree, of arrays or shapes."""
     body, donated, shapes = _bodies(key, config, weights)[key.kind]
-    return jax.jit(body, donate_argnums=donated), shapes
+    return _jitted(body, key, config, donated=donated), shapes
+
+
+def _jitted(
+    body: Callable[..., Any], key: ProgramKey, config: ProgramConfig, *, donated: tuple[int, ...] = ()
+) -> Callable[..., Any]:
+    """`body` for the one device, or for all."""
+    if config.num_devices == 1:
+        return jax.jit(body, donate_argnums=donated)
+    arguments, result = _partitions(key, config)
+    return over_devices(body, num_devices=config.num_devices, arguments=arguments, result=result, donated=donated)
 
 
 def _bodies(
@@ -42,7 +62,7 @@ def _bodies(
 ) -> dict[str, tuple[Callable[..., Any], tuple[int, ...], tuple[Any, ...]]]:
     """For each kind its function, the numbers of its donated arguments and the shapes of all."""
     caches, state, rules = _fresh_shapes(config)
-    hidden, vocab, size, dtype = config.spec.hidden_size, config.spec.vocab_size, key.size, config.cache_dtype
+    hidden, vocab, size, dtype = config.spec.hidden_size, config.spec.vocab_size, key.size, config.dtype
     masks = _shape(size, config.num_mask_words, dtype=jnp.uint32)
     of_decode = _shape(decode_layout(size, config).num_words)
     return {
@@ -51,7 +71,7 @@ def _bodies(
         "score": (
             partial(score_prompt, config=config),
             (),
-            (weights, _shape(1, size, hidden, dtype=dtype), _shape(size)),
+            (weights, _shape(size, hidden, dtype=dtype), _shape(size)),
         ),
         "prefill": (
             partial(prefill, config=config, num_tokens=size),
@@ -80,19 +100,33 @@ def _bodies(
 def program_trees(key: ProgramKey, config: ProgramConfig, weights: Any) -> tuple[Any, Any]:
     """The tree structures of a program's arguments (positional, keyword) and of its result."""
     caches, state, rules = _fresh_shapes(config)
-    columns = 0 if key.variant is Variant.FULL else None
-    trees: dict[str, tuple[Any, Any]] = {
-        "fresh": ((), (caches, state, rules)),
-        "rules": ((rules, 0), rules),
-        "score": ((weights, 0, 0), 0),
-        "prefill": ((weights, caches, state, 0), (0, 0, caches, state)),
-        "head": ((weights, 0), 0),
-        "sample": ((state, rules, 0, 0, 0), (0, columns, state, rules)),
-        "advance": ((weights, caches, state, 0), (0, caches, state)),
-        "decode": ((weights, caches, state, rules, 0, 0), (0, columns, caches, state, rules)),
-    }
-    arguments, result = trees[key.kind]
+    arguments, result = _signature(key, weights=weights, caches=caches, state=state, rules=rules, array=0)
     return jax.tree.structure((arguments, {})), jax.tree.structure(result)
+
+
+def _partitions(key: ProgramKey, config: ProgramConfig) -> tuple[Any, Any]:
+    """How a program's arguments and its result are split over devices."""
+    weights, caches = weight_partitions(config.spec), cache_partitions(config.spec, config.attention)
+    return _signature(key, weights=weights, caches=caches, state=WHOLE, rules=WHOLE, array=WHOLE)
+
+
+def _signature(
+    key: ProgramKey, *, weights: Any, caches: Any, state: Any, rules: Any, array: Any
+) -> tuple[tuple[Any, ...], Any]:
+    """A program's arguments and its result, of what is given for each part of them."""
+    columns = array if key.variant is Variant.FULL else None
+    states = SpanStates((array,) * num_score_blocks(key.size), array, array)
+    signatures: dict[str, tuple[tuple[Any, ...], Any]] = {
+        "fresh": ((), (caches, state, rules)),
+        "rules": ((rules, array), rules),
+        "score": ((weights, array, array), array),
+        "prefill": ((weights, caches, state, array), (states, caches, state)),
+        "head": ((weights, array), array),
+        "sample": ((state, rules, array, array, array), (array, columns, state, rules)),
+        "advance": ((weights, caches, state, array), (array, caches, state)),
+        "decode": ((weights, caches, state, rules, array, array), (array, columns, caches, state, rules)),
+    }
+    return signatures[key.kind]
 
 
 def _shape(*sizes: int, dtype: Any = jnp.int32) -> Any:
@@ -101,27 +135,47 @@ def _shape(*sizes: int, dtype: Any = jnp.int32) -> Any:
 
 @cache
 def _fresh_shapes(config: ProgramConfig) -> tuple[Any, Any, Any]:
-    caches, state, rules = jax.eval_shape(partial(fresh, config=config))
+    caches, state, rules = jax.eval_shape(_jitted(partial(fresh, config=config), ProgramKey("fresh"), config))
     return caches, state, rules
+
+
+def cache_bytes(config: ProgramConfig) -> int:
+    """Of the KV cache that `fresh` makes."""
+    return sum(cache.size * cache.dtype.itemsize for cache in _fresh_shapes(config)[0])
 
 
 def fresh(*, config: ProgramConfig) -> tuple[Caches, SlotState, RuleState]:
     """An empty cache, no active slot and no rules."""
     num_rows = config.num_slots + 1
-    caches = empty_caches(config.spec, config.attention, num_pages=config.num_pages, dtype=config.cache_dtype)
+    caches = empty_caches(config.spec, config.attention, num_pages=config.num_pages, dtype=config.kv_dtype)
     state = empty_state(num_rows, config.pages_per_sequence, num_page_groups=config.num_page_groups)
     return caches, state, empty_rules(num_rows, config.spec.vocab_size)
 
 
 def join_rules(rules: RuleState, packed: jax.Array, *, config: ProgramConfig) -> RuleState:
-    """A sequence that uses rules takes a slot. `packed`: int32, of `join_layout`. The rules are donated."""
+    """A sequence that uses rules takes a slot, or more of what it has made is counted. `packed`: int32, of
+    `join_layout`. The rules are donated."""
     parts = join_layout(config).parts(packed)
-    return put_rules(rules, parts["slot"][0], parts["words"])
+    return put_rules(rules, parts["slot"][0], parts["words"], made=parts["made"], is_first=parts["is_first"][0] != 0)
+
+
+class SpanStates(NamedTuple):
+    """Hidden states of one span.
+
+    Attributes:
+        blocks: all of them, each [SCORE_BLOCK, D], for `score_prompt`; zeros behind the bucket.
+        last: [1, D], of the last real token, for `logits`.
+        pooled: float32 [3, D]: the first token's, the last's, and the sum of all real ones.
+    """
+
+    blocks: tuple[jax.Array, ...]
+    last: jax.Array
+    pooled: jax.Array
 
 
 def prefill(
     weights: Weights, caches: Caches, state: SlotState, packed: jax.Array, *, config: ProgramConfig, num_tokens: int
-) -> tuple[jax.Array, jax.Array, Caches, SlotState]:
+) -> tuple[SpanStates, Caches, SlotState]:
     """One span of one sequence: stores its keys and values. After one that yields a token its slot is active, and
     `logits` and `sample` make that token. They are no part of this: the sampler would be most of the program, for every
     bucket, and spans in the midst of a prompt need no logits at all.
@@ -130,25 +184,41 @@ def prefill(
         packed: int32, of `span_layout`.
 
     Returns:
-        The hidden states [1, num_tokens, D] for `score_prompt`; that of the last real token [1, D] for `logits`; and
-        the donated arrays.
+        The hidden states, and the donated arrays.
     """
     parts = span_layout(num_tokens, config).parts(packed)
     slot, start, num_real = parts["slot"], parts["start"], parts["num_tokens"]
     state = change_tables(state, parts["entries"], parts["pages"])
-    state = put_join(state, jnp.where(parts["is_join"] != 0, slot, config.num_slots), parts["params"])
+    state = put_join(
+        state, jnp.where(parts["is_join"] != 0, slot, config.num_slots), parts["params"],
+        num_generated=parts["num_generated"], recent=parts["recent"],
+    )  # fmt: skip
     offsets = jnp.arange(num_tokens)
     places = TokenPlaces(
         positions=(start + offsets)[None],
         block_tables=tuple(state.block_tables[:, slot]),
         is_real=(offsets < num_real)[None],
+        prompt_lengths=prompt_lengths(state.params[slot]),
     )
     tokens = parts["tokens"][None]
     hidden, caches = forward(weights, caches, tokens, places, spec=config.spec, attention=config.attention)
-    last = jax.lax.dynamic_index_in_dim(hidden, num_real[0] - 1, axis=1, keepdims=False)
     yields = (parts["yields"] & Yields.TOKEN) != 0
     state = put_start(state, jnp.where(yields, slot, config.num_slots), start + num_real - 1, yields)
-    return hidden, last, caches, state
+    return _span_states(hidden[0], num_real[0]), caches, state
+
+
+def _span_states(hidden: jax.Array, num_real: jax.Array) -> SpanStates:
+    """Of hidden states [T, D], the first `num_real` of which are real."""
+    last = jax.lax.dynamic_index_in_dim(hidden, num_real - 1, axis=0)
+    is_real = jnp.arange(len(hidden)) < num_real
+    total = jnp.sum(jnp.where(is_real[:, None], hidden.astype(jnp.float32), 0), axis=0)
+    num_blocks = num_score_blocks(len(hidden))
+    whole = jnp.pad(hidden, ((0, num_blocks * SCORE_BLOCK - len(hidden)), (0, 0)))
+    return SpanStates(
+        tuple(jnp.split(whole, num_blocks)),
+        last,
+        jnp.stack([hidden[0].astype(jnp.float32), last[0].astype(jnp.float32), total]),
+    )
 
 
 def advance(
@@ -201,7 +271,8 @@ def sample(
 
 def _scores(weights: Weights, caches: Caches, rows: SlotState, *, config: ProgramConfig) -> tuple[jax.Array, Caches]:
     """Logits, float32 [B, V], after each row's newest token, which is stored."""
-    places = TokenPlaces(rows.position[:, None], tuple(rows.block_tables), rows.is_active[:, None])
+    lengths = prompt_lengths(rows.params)
+    places = TokenPlaces(rows.position[:, None], tuple(rows.block_tables), rows.is_active[:, None], lengths)
     tokens = rows.last_token[:, None]
     hidden, caches = forward(weights, caches, tokens, places, spec=config.spec, attention=config.attention)
     return logits(weights, hidden[:, 0], spec=config.spec), caches
@@ -254,23 +325,13 @@ def decode(  # noqa: PLR0917 - as the compiled programs are called
 
 
 def score_prompt(weights: Weights, hidden: jax.Array, targets: jax.Array, *, config: ProgramConfig) -> jax.Array:
-    """Logprobs of a prompt's tokens, given what stands before them, a block of positions after the other.
+    """Logprobs of a block of a prompt's tokens, given what stands before them.
 
     Args:
-        hidden: [1, T, D], of `prefill`.
-        targets: int32 [T], the token after each position, -1 for none.
+        hidden: [SCORE_BLOCK, D], of `prefill`.
+        targets: int32 [SCORE_BLOCK], the token after each position, -1 for none.
 
     Returns:
-        int32 [T, COLUMNS.num_words].
+        int32 [SCORE_BLOCK, COLUMNS.num_words].
     """
-    num_tokens = len(targets)
-    size = min(SCORE_BLOCK, num_tokens)
-    missing = -num_tokens % size
-    blocks = jnp.pad(hidden[0], ((0, missing), (0, 0))).reshape(-1, size, hidden.shape[2])
-    of_blocks = jnp.pad(targets, (0, missing)).reshape(-1, size)
-
-    def score(block: tuple[jax.Array, jax.Array]) -> jax.Array:
-        return logprob_words(logits(weights, block[0], spec=config.spec), block[1])
-
-    words = jax.lax.map(score, (blocks, of_blocks)) if len(blocks) > 1 else score((blocks[0], of_blocks[0]))
-    return words.reshape(-1, COLUMNS.num_words)[:num_tokens]
+    return logprob_words(logits(weights, hidden, spec=config.spec), targets)

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import NamedSharding
 
 from penstock.checkpoint import Checkpoint
 from penstock.engine.compiler import (
@@ -18,7 +19,7 @@ from penstock.engine.compiler import (
     default_cache_folder,
     disable_jax_cache,
 )
-from penstock.engine.dispatched import DispatchedPrograms, PromptResult, RowsResult
+from penstock.engine.dispatched import DispatchedPrograms, PooledResult, PromptResult, RowsResult
 from penstock.engine.interface import (
     BlockTableChange,
     Capacity,
@@ -30,30 +31,37 @@ from penstock.engine.interface import (
     Yields,
 )
 from penstock.engine.memory import give_back_free_memory, plan_memory
+from penstock.engine.memory_check import check_temporaries
+from penstock.engine.mesh import WHOLE, devices_for, mesh_of, one_at_a_time
 from penstock.engine.platform import platform_of
 from penstock.engine.program_set import (
+    SCORE_BLOCK,
     ProgramConfig,
     ProgramKey,
     decode_buckets,
     decode_layout,
     is_split,
     join_layout,
+    num_score_blocks,
     prefill_buckets,
     program_keys,
     sample_buckets,
     span_layout,
 )
 from penstock.engine.program_store import ProgramStore
+from penstock.engine.programs import SpanStates, cache_bytes
 from penstock.engine.row_parameters import Variant, row_use, variant_of
-from penstock.engine.token_rules import RowUse, pack_rules
+from penstock.engine.token_rules import NUM_COUNTED, NUM_RECENT, RowUse, pack_rules
 from penstock.errors import ConfigError
+from penstock.models.sharding import shard_of
+from penstock.sharded_weights import load_shards
 from penstock.weights import load_weights
 
 log = logging.getLogger("penstock.engine")
 
 
 class JaxRunner:
-    """Weights, cache and slot state of one model on one device: a `Runner` for one thread at a time.
+    """Weights, cache and slot state of one model on its devices: a `Runner` for one thread at a time.
 
     Attributes:
         capacity: what it holds.
@@ -87,24 +95,30 @@ class JaxRunner:
         Raises:
             ConfigError, ModelError: one sentence for the operator.
         """
-        device = jax.devices()[0]
+        devices = devices_for(options.tensor_parallel_size)
         compile_counter()
         disable_jax_cache()
-        capacity, config = plan_engine(checkpoint, options, device=device)
+        capacity, config = plan_engine(checkpoint, options, device=devices[0])
         on_progress("loading weights")
         start = time.monotonic()
-        weights = load_weights(checkpoint, dtype=config.cache_dtype, device=device)
+        if config.num_devices == 1:
+            weights = load_weights(checkpoint, dtype=config.dtype, device=devices[0])
+        else:
+            weights = load_shards(checkpoint, dtype=config.dtype, mesh=mesh_of(config.num_devices))
         log.info("loaded %s (%s) in %.1f s", checkpoint.path, checkpoint.architecture, time.monotonic() - start)
-        store = ProgramStore(options.compile_cache or default_cache_folder(), config, weights, device=device)
+        store = ProgramStore(options.compile_cache or default_cache_folder(), config, weights, device=devices[0])
         keys = program_keys(capacity, config)
         programs = compile_programs(keys, config, weights, store=store, on_progress=on_progress)
+        check_temporaries(programs, cache_bytes=cache_bytes(config), device=devices[0], num_devices=config.num_devices)
+        if config.num_devices > 1 and devices[0].platform == "cpu":
+            programs = {key: one_at_a_time(program) for key, program in programs.items()}
         give_back_free_memory()
         return cls(capacity=capacity, config=config, weights=weights, programs=programs)
 
     @property
     def dtype(self) -> str:
         """Of weights and cache, as "float32"."""
-        return str(self._config.cache_dtype)
+        return str(self._config.dtype)
 
     @property
     def num_compiles_after_ready(self) -> int:
@@ -112,12 +126,7 @@ class JaxRunner:
         return compile_counter().count - self._num_compiles_at_ready
 
     def dispatch(self, plan: StepPlan) -> InFlightStep:
-        """Starts a step: a program for each span, and one for all rows that decode.
-
-        Raises:
-            NotImplementedError: for what the interface has room for and no program computes yet.
-        """
-        _refuse_unbuilt(plan)
+        """Starts a step: a program for each span, and one for all rows that decode."""
         joins = {join.slot: join for join in plan.joins}
         for join in plan.joins:
             self._join(join)
@@ -125,42 +134,55 @@ class JaxRunner:
         rows: list[RowsResult] = []
         prompts: list[PromptResult] = []
         spans: list[jax.Array] = []
+        pooled: list[PooledResult] = []
         for span in plan.spans:
-            hidden, last = self._prefill(span, joins.get(span.slot), changes[span.slot])
-            spans.append(last)
+            states = self._prefill(span, joins.get(span.slot), changes[span.slot])
+            spans.append(states.last)
             if Yields.TOKEN in span.yields:
                 mask = None if plan.masks is None else plan.masks[len(rows) : len(rows) + 1]
-                rows.append(self._first(span.slot, last, mask))
+                rows.append(self._first(span.slot, states.last, mask))
             if Yields.PROMPT_COLUMNS in span.yields:
-                prompts.append(self._score(span, hidden))
+                prompts.append(self._score(span, states.blocks))
+            if Yields.POOLED in span.yields:
+                pooled.append(PooledResult(states.pooled, span.row_key, span.start, len(span.tokens)))
         if len(plan.decode_slots):
             of_decode = [each for each in plan.block_tables if each.slot not in changes]
             masks = None if plan.masks is None else plan.masks[len(rows) :]
             rows.append(self._decode(plan.decode_slots, plan.tokens_per_dispatch, of_decode, masks))
-        return DispatchedPrograms(rows, prompts, spans)
+        return DispatchedPrograms(rows, prompts, spans, pooled)
 
     def _join(self, join: Join) -> None:
         self._variants[join.slot] = variant_of(join.params)
         self._asks_logprobs[join.slot] = RowUse.LOGPROBS in row_use(join.params)
         if join.rules is not None:
+            self._put_rules(join.slot, pack_rules(join.rules, self._config.spec.vocab_size), join.made)
+
+    def _put_rules(self, slot: int, words: np.ndarray, made: np.ndarray) -> None:
+        """The rules of a slot, and what it has made before, NUM_COUNTED tokens at a time."""
+        for start in range(0, max(len(made), 1), NUM_COUNTED):
             packed, parts = join_layout(self._config).zeros()
-            parts["slot"][:], parts["words"][:] = join.slot, pack_rules(join.rules, self._config.spec.vocab_size)
+            parts["slot"][:], parts["is_first"][:], parts["words"][:], parts["made"][:] = slot, start == 0, words, -1
+            counted = made[start : start + NUM_COUNTED]
+            parts["made"][: len(counted)] = counted
             self._rules = self._programs[ProgramKey("rules")](self._rules, packed)
 
-    def _prefill(self, span: Span, join: Join | None, changes: list[BlockTableChange]) -> tuple[jax.Array, jax.Array]:
-        """The hidden states of a span and of its last token, as `prefill` of `penstock.engine.programs` gives them."""
+    def _prefill(self, span: Span, join: Join | None, changes: list[BlockTableChange]) -> SpanStates:
+        """The hidden states of a span, as `prefill` of `penstock.engine.programs` gives them."""
         size = next(bucket for bucket in self._prefill_buckets if bucket >= len(span.tokens))
         packed, parts = span_layout(size, self._config).zeros()
         parts["slot"][:], parts["num_tokens"][:], parts["start"][:] = span.slot, len(span.tokens), span.start
         parts["yields"][:], parts["is_join"][:] = span.yields, join is not None
         parts["tokens"][: len(span.tokens)] = span.tokens
         if join is not None:
-            parts["params"][:] = join.params
+            parts["params"][:], parts["num_generated"][:], parts["recent"][:] = join.params, len(join.made), -1
+            newest = join.made[-NUM_RECENT:]
+            parts["recent"][NUM_RECENT - len(newest) :] = newest
         self._put_changes(parts, changes)
-        hidden, last, self._caches, self._state = self._programs[ProgramKey("prefill", size)](
+        states: SpanStates
+        states, self._caches, self._state = self._programs[ProgramKey("prefill", size)](
             self._weights, self._caches, self._state, packed
         )
-        return hidden, last
+        return states
 
     def _first(self, slot: int, last: jax.Array, mask: np.ndarray | None) -> RowsResult:
         """The token after a prompt whose last hidden state is `last`."""
@@ -178,13 +200,15 @@ class JaxRunner:
         )
         return RowsResult(ids, len(slots), columns if self._asks_logprobs[slots].any() else None)
 
-    def _score(self, span: Span, hidden: jax.Array) -> PromptResult:
-        """Logprobs of the tokens that follow those of a span."""
-        size = hidden.shape[1]
-        targets = np.full(size, -1, np.int32)
+    def _score(self, span: Span, blocks: tuple[jax.Array, ...]) -> PromptResult:
+        """Logprobs of the tokens that follow those of a span, block by block."""
         num_tokens = len(span.tokens)
-        targets[: num_tokens - 1], targets[num_tokens - 1] = span.tokens[1:], span.next_token
-        words = self._programs[ProgramKey("score", size)](self._weights, hidden, targets)
+        blocks = blocks[: num_score_blocks(num_tokens)]
+        targets = np.full((len(blocks), SCORE_BLOCK), -1, np.int32)
+        flat = targets.reshape(-1)
+        flat[: num_tokens - 1], flat[num_tokens - 1] = span.tokens[1:], span.next_token
+        score = self._programs[ProgramKey("score", SCORE_BLOCK)]
+        words = tuple(score(self._weights, *block) for block in zip(blocks, targets, strict=True))
         return PromptResult(words, span.row_key, span.start, num_tokens if span.next_token >= 0 else num_tokens - 1)
 
     def _decode(
@@ -244,54 +268,59 @@ class JaxRunner:
 
 
 def _no_masks(num_rows: int, config: ProgramConfig) -> jax.Array:
-    """Masks that forbid nothing: they stay on the device for all steps without any."""
+    """Masks that forbid nothing: they stay on the devices for all steps without any."""
     masks = np.full((num_rows, config.num_mask_words), 0xFFFFFFFF, np.uint32)
-    on_device: jax.Array = jax.device_put(masks, jax.devices()[0])
-    return on_device
-
-
-def _refuse_unbuilt(plan: StepPlan) -> None:
-    for span in plan.spans:
-        if Yields.POOLED in span.yields:
-            raise NotImplementedError("no program of this engine yields POOLED")
+    where = jax.devices()[0] if config.num_devices == 1 else NamedSharding(mesh_of(config.num_devices), WHOLE)
+    on_devices: jax.Array = jax.device_put(masks, where)
+    return on_devices
 
 
 def plan_engine(
     checkpoint: Checkpoint, options: EngineOptions, *, device: jax.Device
 ) -> tuple[Capacity, ProgramConfig]:
-    """Resolves the options for a device: what will be held, and what all programs share."""
+    """Resolves the options for a device, or each of several: what will be held, and what all programs share."""
     platform = platform_of(device)
+    spec = shard_of(checkpoint.spec, options.tensor_parallel_size)
     attention = platform.attention
     dtype = options.dtype or platform.dtype
+    kv_dtype = options.kv_cache_dtype or dtype
     max_model_len = options.max_model_len or checkpoint.max_position_embeddings
     if max_model_len > checkpoint.max_position_embeddings:
         raise ConfigError(
             f"--max-model-len {max_model_len} is more than the {checkpoint.max_position_embeddings} positions of "
             f"{checkpoint.path.name}"
         )
+    max_prefill_tokens = min(options.max_prefill_tokens or platform.max_prefill_tokens, max_model_len)
+    tokens_per_dispatch = options.tokens_per_dispatch or platform.tokens_per_dispatch
     plan = plan_memory(
-        checkpoint.spec, options, dtype=dtype, page_size=attention.page_size, max_model_len=max_model_len, device=device
-    )
+        spec, options, model=checkpoint.path.name, dtype=dtype, kv_dtype=kv_dtype,
+        page_size=attention.page_size, block_size=attention.block_size, max_model_len=max_model_len,
+        max_prefill_tokens=max_prefill_tokens, max_span=max(max_prefill_tokens + 1, tokens_per_dispatch),
+        device=device,
+    )  # fmt: skip
+    max_prefill_tokens = min(max_prefill_tokens, plan.max_model_len)
     capacity = Capacity(
         num_slots=options.max_num_seqs,
         num_pages=plan.num_pages,
         page_size=attention.page_size,
         max_model_len=plan.max_model_len,
-        max_prefill_tokens=min(options.max_prefill_tokens or platform.max_prefill_tokens, plan.max_model_len),
-        tokens_per_dispatch=options.tokens_per_dispatch or platform.tokens_per_dispatch,
+        max_prefill_tokens=max_prefill_tokens,
+        tokens_per_dispatch=tokens_per_dispatch,
         pipeline_depth=options.pipeline_depth or platform.pipeline_depth,
-        num_page_groups=len(checkpoint.spec.page_groups),
+        windows=tuple(group.window for group in spec.page_groups),
+        span_sizes=prefill_buckets(max_prefill_tokens),
     )
     config = ProgramConfig(
-        spec=checkpoint.spec,
+        spec=spec,
         attention=attention,
-        cache_dtype=jax.numpy.dtype(dtype),
-        num_pages=plan.num_pages + 1,
+        dtype=jax.numpy.dtype(dtype),
+        kv_dtype=jax.numpy.dtype(kv_dtype),
+        num_pages=tuple(num + 1 for num in plan.num_pages),
         num_slots=capacity.num_slots,
         pages_per_sequence=-(-plan.max_model_len // attention.block_size)
         * (attention.block_size // attention.page_size),
         is_dynamic=platform.is_dynamic,
         compiler_options=platform.compiler_options,
-        num_page_groups=capacity.num_page_groups,
+        num_devices=options.tensor_parallel_size,
     )
     return capacity, config

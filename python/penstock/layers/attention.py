@@ -11,7 +11,8 @@ from typing import Protocol
 import jax
 import jax.numpy as jnp
 
-from penstock.layers.spec import CacheSpec
+from penstock.layers.leaf import Axes
+from penstock.layers.spec import CacheSpec, ScoreSpec
 
 
 @jax.tree_util.register_dataclass
@@ -39,14 +40,23 @@ class TokenPlaces:
         positions: int32 [B, T], of each new token in its sequence.
         block_tables: for each page group int32 [B, P], as in `PagePlaces`.
         is_real: bool [B, T]; the others are padding.
+        prompt_lengths: int32 [B], of each row's prompt; read by layers that treat long sequences otherwise. None: all
+            are short.
     """
 
     positions: jax.Array
     block_tables: tuple[jax.Array, ...]
     is_real: jax.Array
+    prompt_lengths: jax.Array | None = None
 
     def in_group(self, page_group: int) -> PagePlaces:
         return PagePlaces(self.positions, self.block_tables[page_group], self.is_real)
+
+    def is_longer(self, num_tokens: int) -> jax.Array | None:
+        """bool [B * T], whether the prompt of each token's row is longer than that."""
+        if self.prompt_lengths is None:
+            return None
+        return jnp.repeat(self.prompt_lengths > num_tokens, self.positions.shape[1])
 
 
 class PagedAttention(Protocol):
@@ -63,15 +73,33 @@ class PagedAttention(Protocol):
     def cache_shape(self, spec: CacheSpec, *, num_pages: int) -> tuple[int, ...]:
         """Shape of one layer's cache. `num_pages` counts page 0."""
 
+    def cache_axes(self, spec: CacheSpec) -> Axes:
+        """What each axis of a cache counts, as those of a leaf."""
+
     def write(self, cache: jax.Array, k: jax.Array, v: jax.Array, places: PagePlaces) -> jax.Array:
         """Stores k, v [B, T, K, H] of the new tokens; returns the cache."""
 
     def attend(
-        self, q: jax.Array, cache: jax.Array, places: PagePlaces, *, scale: float, window: int | None
+        self,
+        q: jax.Array,
+        cache: jax.Array,
+        places: PagePlaces,
+        *,
+        scores: ScoreSpec,
+        sinks: jax.Array | None = None,
     ) -> jax.Array:
-        """Causal attention of q [B, T, N, H] to all stored positions of its row, scores multiplied by `scale`;
-        a window of w lets a token see itself and the w - 1 before it. What a row does not see may be anything,
+        """Causal attention of q [B, T, N, H] to all stored positions of its row that its window shows. `sinks` [N] are
+        scores of a key without a value: one more term in each head's sum. What a row does not see may be anything,
         not-a-numbers too. Returns [B, T, N, H]."""
+
+    def write_latents(self, cache: jax.Array, latents: jax.Array, places: PagePlaces) -> jax.Array:
+        """Stores latents [B, T, H] of the new tokens, of a layer that keeps one vector of each; returns the cache."""
+
+    def attend_to_latents(
+        self, q: jax.Array, cache: jax.Array, places: PagePlaces, *, scores: ScoreSpec, value_size: int
+    ) -> jax.Array:
+        """`attend` where all heads read one stored vector of a token: whole as the key, its first `value_size` numbers
+        as the value. q [B, T, N, H] → [B, T, N, value_size]."""
 
 
 def page_rows(places: PagePlaces, page_size: int) -> tuple[jax.Array, jax.Array]:

@@ -6,6 +6,7 @@ more than a token at a time.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,20 +14,42 @@ import jax.numpy as jnp
 
 from penstock.layers.attention import PagedAttention, TokenPlaces
 from penstock.layers.grouped_attention import grouped_attention
-from penstock.layers.mlp import gated_mlp
-from penstock.layers.norm import rms_norm
+from penstock.layers.latent_attention import latent_attention
+from penstock.layers.latent_spec import LatentAttentionSpec
+from penstock.layers.mlp import mlp
+from penstock.layers.moe import mixture
+from penstock.layers.moe_spec import MoeSpec
+from penstock.layers.norm import norm
+from penstock.layers.spec import AttentionSpec, MlpSpec
+from penstock.layers.vocabulary import embed, whole_logits
 from penstock.models.spec import DecoderSpec, LayerSpec
 from penstock.models.tree import layers_of
 
 Weights = dict[str, Any]
 Caches = tuple[jax.Array, ...]
 
+#: What computes each kind of half: (x, leaves, cache, places, spec=, attention=) → (x, cache), and (x, leaves, is_real,
+#: spec=) → x.
+ATTENTIONS: dict[type, Callable[..., tuple[jax.Array, jax.Array]]] = {
+    AttentionSpec: grouped_attention,
+    LatentAttentionSpec: latent_attention,
+}
+FEED_FORWARDS: dict[type, Callable[..., jax.Array]] = {
+    MlpSpec: lambda x, leaves, _, *, spec: mlp(x, leaves, spec=spec),
+    MoeSpec: mixture,
+}
 
-def empty_caches(spec: DecoderSpec, attention: PagedAttention, *, num_pages: int, dtype: Any) -> Caches:
-    """A cache for each layer. `num_pages` counts page 0; `dtype` is for layers that name none."""
+
+def empty_caches(
+    spec: DecoderSpec, attention: PagedAttention, *, num_pages: int | tuple[int, ...], dtype: Any
+) -> Caches:
+    """A cache for each layer. `num_pages`: of every page group, or of each, with page 0; `dtype` is for layers without
+    one."""
+    of_groups = (num_pages,) * len(spec.page_groups) if isinstance(num_pages, int) else num_pages
+    caches = [layer.cache for layer in spec.layers]
     return tuple(
-        jnp.zeros(attention.cache_shape(layer.cache, num_pages=num_pages), layer.cache.dtype or dtype)
-        for layer in spec.layers
+        jnp.zeros(attention.cache_shape(cache, num_pages=of_groups[cache.page_group]), cache.dtype or dtype)
+        for cache in caches
     )
 
 
@@ -49,22 +72,38 @@ def forward(
     Returns:
         Hidden states after the final norm [B, T, D], and the caches.
     """
-    with jax.named_scope("embed"):
-        x = weights["embed"][tokens.reshape(-1)]  # [R, D]
+    x = _embed(weights, tokens, places, spec=spec)
     written = []
     for layer, leaves, cache in zip(spec.layers, layers_of(weights, spec), caches, strict=True):
         x, new_cache = _run_layer(x, leaves, cache, places, spec=layer, attention=attention)
         written.append(new_cache)
-    hidden = rms_norm(x, weights["final_norm"], eps=spec.norm_eps)
+    hidden = norm(x, weights, "final_norm", spec=spec.final_norm)
     return hidden.reshape(*tokens.shape, -1), tuple(written)
 
 
 def logits(weights: Weights, hidden: jax.Array, *, spec: DecoderSpec) -> jax.Array:
     """The output head: hidden [B, D] → float32 [B, V]."""
     with jax.named_scope("head"):
-        if spec.is_tied:
-            return jnp.einsum("bd,vd->bv", hidden, weights["embed"], preferred_element_type=jnp.float32)
-        return jnp.einsum("bd,dv->bv", hidden, weights["lm_head"], preferred_element_type=jnp.float32)
+        head, letters = (weights["embed"], "vd") if spec.is_tied else (weights["lm_head"], "dv")
+        out = jnp.einsum(f"bd,{letters}->bv", hidden, head, preferred_element_type=jnp.float32)
+        if spec.has_head_bias:
+            out = out + weights["lm_head_bias"]
+        out = whole_logits(out, mesh_axis=spec.vocab_axis)
+        if spec.logit_scale != 1:
+            out = out * spec.logit_scale
+        cap = spec.logit_soft_cap
+        return out if cap is None else cap * jnp.tanh(out / cap)
+
+
+def _embed(weights: Weights, tokens: jax.Array, places: TokenPlaces, *, spec: DecoderSpec) -> jax.Array:
+    """[R, D] of tokens [B, T]."""
+    with jax.named_scope("embed"):
+        x = embed(weights["embed"], tokens.reshape(-1), mesh_axis=spec.vocab_axis)
+        if spec.embed_scale != 1:
+            x = x * jnp.asarray(spec.embed_scale, x.dtype)
+        if spec.num_learned_positions:
+            x = x + weights["positions"][places.positions.reshape(-1)]
+        return x
 
 
 def _run_layer(
@@ -78,10 +117,24 @@ def _run_layer(
 ) -> tuple[jax.Array, jax.Array]:
     """x [R, D] through one layer, and its cache."""
     with jax.named_scope("attention"):
-        normed = rms_norm(x, leaves["attn_norm"], eps=spec.norm_eps)
-        mixed, cache = grouped_attention(normed, leaves, cache, places, spec=spec.attention, attention=attention)
-        x = x + mixed
+        normed = _before(x, leaves, "attn_norm", spec=spec)
+        attend = ATTENTIONS[type(spec.attention)]
+        mixed, cache = attend(normed, leaves, cache, places, spec=spec.attention, attention=attention)
+        attended = x + _after(mixed, leaves, "attn_post_norm", spec=spec)
     with jax.named_scope("mlp"):
-        normed = rms_norm(x, leaves["mlp_norm"], eps=spec.norm_eps)
-        x = x + gated_mlp(normed, leaves, spec=spec.feed_forward)
-    return x, cache
+        if not (spec.is_parallel and spec.has_one_norm):
+            normed = _before(x if spec.is_parallel else attended, leaves, "mlp_norm", spec=spec)
+        is_real = places.is_real.reshape(-1)
+        fed = FEED_FORWARDS[type(spec.feed_forward)](normed, leaves, is_real, spec=spec.feed_forward)
+        return attended + _after(fed, leaves, "mlp_post_norm", spec=spec), cache
+
+
+def _before(x: jax.Array, leaves: dict[str, jax.Array], name: str, *, spec: LayerSpec) -> jax.Array:
+    """What a half reads of the residual."""
+    return x if spec.norms == "after" else norm(x, leaves, name, spec=spec.norm)
+
+
+def _after(x: jax.Array, leaves: dict[str, jax.Array], name: str, *, spec: LayerSpec) -> jax.Array:
+    """What a half adds to the residual."""
+    x = x if spec.norms == "before" else norm(x, leaves, name, spec=spec.norm)
+    return x if spec.residual_scale == 1 else x * spec.residual_scale

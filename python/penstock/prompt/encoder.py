@@ -79,18 +79,20 @@ class PromptEncoder:
         return frozenset() if self._template is None else self._template.variables
 
     def encode_text(
-        self, text: str, *, add_special_tokens: bool = True, num_last: int | None = None, param: str = "prompt"
-    ) -> list[int]:
+        self, text: str, *,
+        add_special_tokens: bool = True, num_last: int | None = None, tenant: str | None = None, param: str = "prompt",
+    ) -> list[int]:  # fmt: skip
         """The ids of a text prompt; of an empty one the start token.
 
         Args:
             add_special_tokens: with those that the tokenizer adds.
             num_last: only so many of its last tokens, at least 1; None: all.
+            tenant: as of `read_chat`.
 
         Raises:
             ApiError: context_length_exceeded, or no token at all.
         """
-        return self._encode(text, add_special_tokens=add_special_tokens, num_last=num_last, param=param)
+        return self._encode(text, add_special_tokens=add_special_tokens, num_last=num_last, tenant=tenant, param=param)
 
     def encode_chat(self, messages: Sequence[Message], **options: Any) -> list[int]:
         """The ids of a chat, as `read_chat`."""
@@ -107,6 +109,7 @@ class PromptEncoder:
         template_kwargs: Mapping[str, Any] | None = None,
         add_special_tokens: bool = False,
         num_last: int | None = None,
+        tenant: str | None = None,
     ) -> tuple[str, list[int]]:
         """The text of a chat, and its ids.
 
@@ -114,6 +117,8 @@ class PromptEncoder:
             tools, documents, add_generation_prompt, continue_final_message, template_kwargs: as `ChatTemplate.render`.
             add_special_tokens: with those that the tokenizer adds; the template has most often written them.
             num_last: the ids of only so many of its last tokens, at least 1; None: of all.
+            tenant: who asks. Its texts are remembered, so that they are encoded once, and for nobody else: the time
+                that a prompt takes must not tell what others have sent. None: nothing is remembered.
 
         Raises:
             ApiError: no template, the template refuses the messages, or context_length_exceeded.
@@ -129,7 +134,10 @@ class PromptEncoder:
             continue_final_message=continue_final_message,
             template_kwargs=template_kwargs,
         )
-        return text, self._encode(text, add_special_tokens=add_special_tokens, num_last=num_last, param="messages")
+        ids = self._encode(
+            text, add_special_tokens=add_special_tokens, num_last=num_last, tenant=tenant, param="messages"
+        )
+        return text, ids
 
     def render_chat(
         self,
@@ -165,13 +173,15 @@ class PromptEncoder:
         """Tokens of a text, special tokens not added; of any length."""
         return len(self._tokenizer.encode(text, add_special_tokens=False))
 
-    def _encode(self, text: str, *, add_special_tokens: bool, num_last: int | None, param: str) -> list[int]:
+    def _encode(
+        self, text: str, *, add_special_tokens: bool, num_last: int | None, tenant: str | None, param: str
+    ) -> list[int]:
         if num_last is not None:
             ids = self._tokenizer.encode_last(text, num_last, add_special_tokens=add_special_tokens)
         else:
             if self.max_model_len is not None:
                 self._refuse_oversize(text, self.max_model_len, param=param)
-            ids = self._tokenizer.encode(text, add_special_tokens=add_special_tokens)
+            ids = self._tokenizer.encode(text, add_special_tokens=add_special_tokens, tenant=tenant)
         if not text and not ids:
             ids = self._tokenizer.start_ids
         self.check_ids(ids, param=param)

@@ -110,8 +110,13 @@ class CompletionRequest(GenerationFields):
     @property
     def prompts(self) -> list[str] | list[list[int]]:
         """Each prompt by itself: texts to encode, or token ids to take as they are."""
-        if isinstance(self.prompt, str):
-            return [self.prompt]
-        if self.prompt and isinstance(self.prompt[0], int):
-            return [self.prompt]
-        return cast("list[str] | list[list[int]]", self.prompt)
+        return prompts_of(self.prompt)
+
+
+def prompts_of(given: str | list[str] | list[int] | list[list[int]]) -> list[str] | list[list[int]]:
+    """Each prompt of a field that may hold one or several."""
+    if isinstance(given, str):
+        return [given]
+    if given and isinstance(given[0], int):
+        return [given]
+    return cast("list[str] | list[list[int]]", given)

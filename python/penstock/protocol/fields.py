@@ -98,6 +98,7 @@ BY_ABILITY: dict[str, dict[str, tuple[Any, ...]]] = {
         "structural_tag": (),
     },
     "reasoning": {"thinking_token_budget": ()},
+    "scheduling": {"priority": (0,), "cache_salt": (), "return_cache_report": (False,)},
     "tools": {
         "tools": ([],),
         "tool_choice": ("none", "auto"),
@@ -145,21 +146,43 @@ def check_fields(request: GenerationFields, not_built: dict[str, tuple[Any, ...]
     built, that the model's engine does not act on, or, where `limits` are strict, that would be named."""
     extra = request.model_extra or {}
     dependent = _DEPENDENT_NAMES & request.model_fields_set
-    if not extra and not dependent and request.stream_options is None:  # most requests
+    options = request.stream_options
+    if not extra and not dependent and (options is None or not options.model_extra):  # most requests
         return []
     engine_reads = limits.engine_reads(request.model) if extra or dependent else frozenset()
     _check_dependent(request, dependent - engine_reads)
+    others = {name: value for name, value in extra.items() if name not in engine_reads}
+    ignored = _unread(others, _DEPENDENT | not_built) if others else []
+    ignored += _ignored_stream_options(request)
+    return _named(ignored, limits)
+
+
+def check_extra(extra: dict[str, Any], not_built: dict[str, tuple[Any, ...]], limits: Limits) -> list[str]:
+    """The same of an endpoint that no engine reads more fields of than it declares.
+
+    Args:
+        extra: what was sent and is not declared.
+    """
+    return _named(_unread(extra, not_built), limits)
+
+
+def _unread(extra: dict[str, Any], not_built: dict[str, tuple[Any, ...]]) -> list[str]:
+    """Names of fields that are accepted and not acted on. Raises ApiError on one that is not built."""
     ignored: list[str] = []
     for name, value in extra.items():
-        if value is None or name in engine_reads:
+        if value is None:
             continue
-        neutral = not_built.get(name, _DEPENDENT.get(name))
+        neutral = not_built.get(name)
         if neutral is None:
             if len(ignored) <= _MAX_WARNINGS and not is_neutral(value, HARMLESS.get(name, ())):
                 ignored.append(name)
         elif not is_neutral(value, neutral):
             raise ApiError("unsupported_parameter", _not_supported(name, neutral, "yet"), param=name)
-    ignored += _ignored_stream_options(request)
+    return ignored
+
+
+def _named(ignored: list[str], limits: Limits) -> list[str]:
+    """Fit for a header. Raises ApiError where `limits` are strict."""
     if ignored and limits.is_strict:
         raise _nothing_reads(ignored[0])
     more = ["..."] if len(ignored) > _MAX_WARNINGS else []

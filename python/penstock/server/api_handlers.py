@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from penstock.delivery.delivery import Delivery
+from penstock.errors import ApiError
 from penstock.generation import SamplingDefaults
 from penstock.http.endpoint import EndpointConfig
 from penstock.http.request import Request
@@ -19,9 +20,11 @@ from penstock.protocol import (
     ResponsesRequest,
     TokenizeRequest,
 )
+from penstock.protocol.embeddings import EmbeddingRequest
 from penstock.server import routes
 from penstock.server.base import BaseInferenceApiServer
 from penstock.server.conversations import Conversations
+from penstock.server.routes.embeddings import embeddings
 from penstock.server.routes.messages import count_message_tokens
 from penstock.server.routes.responses import Responses
 from penstock.server.routes.tokenize import detokenize, tokenize
@@ -71,6 +74,16 @@ class ApiHandlers(BaseInferenceApiServer):
     async def count_message_tokens(self, request: CountTokensRequest, raw_request: Request) -> Any:
         engine = self._find(request.model).engine
         return await count_message_tokens(request, engine=engine, limits=self.limits, pool=self.pool)
+
+    # ---- /v1/embeddings
+
+    async def create_embeddings(self, request: EmbeddingRequest, raw_request: Request) -> Any:
+        model = self._find(request.model)
+        try:
+            return await embeddings(request, raw_request, model=model, pool=self.pool)
+        except ApiError as error:
+            model.count_rejection(error)
+            raise
 
     # ---- tokens
 

@@ -1,3 +1,4 @@
+mod cache;
 mod events;
 mod joined;
 mod structures;

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from penstock.layers.spec import AttentionSpec, MlpSpec
+from penstock.layers.spec import AttentionSpec, MlpSpec, NormSpec
 from penstock.models.hf_config import HfConfig
-from penstock.models.spec import DecoderSpec, LayerSpec, windowed
+from penstock.models.hf_rope import read_rope
+from penstock.models.spec import Attention, DecoderSpec, FeedForward, LayerSpec, windowed
 
 TOP_TENSORS = {
     "embed": ("model.embed_tokens.weight",),
@@ -39,7 +40,7 @@ def attention(config: HfConfig, *, head_dim: int | None = None) -> AttentionSpec
         num_heads=num_heads,
         num_kv_heads=config.integer("num_key_value_heads", default=num_heads),
         head_dim=config.integer("head_dim", default=head_dim or config.integer("hidden_size") // num_heads),
-        rope=config.rope(),
+        rope=read_rope(config),
         has_qkv_bias=has_bias,
         has_o_bias=has_bias,
     )
@@ -51,15 +52,15 @@ def feed_forward(config: HfConfig) -> MlpSpec:
 
 
 def decoder(
-    config: HfConfig, attention: AttentionSpec, feed_forward: MlpSpec, *, windows: tuple[int | None, ...]
+    config: HfConfig, attention: Attention, feed_forward: FeedForward, *, windows: tuple[int | None, ...]
 ) -> DecoderSpec:
     """Layers that differ in their window alone."""
-    norm_eps = config.number("rms_norm_eps", default=1e-6)
+    norm = NormSpec(config.number("rms_norm_eps", default=1e-6))
     return DecoderSpec(
         vocab_size=config.integer("vocab_size"),
         hidden_size=config.integer("hidden_size"),
-        layers=windowed(LayerSpec(attention, feed_forward, norm_eps), windows),
-        norm_eps=norm_eps,
+        layers=windowed(LayerSpec(attention, feed_forward, norm), windows),
+        final_norm=norm,
         is_tied=config.flag("tie_word_embeddings"),
     )
 

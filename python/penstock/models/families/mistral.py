@@ -10,7 +10,7 @@ from penstock.models.spec import DecoderSpec
 
 
 def spec(config: HfConfig) -> DecoderSpec:
-    """MistralConfig of transformers."""
+    """MistralConfig of transformers, which reads no `layer_types`."""
     attention = replace(llama.attention(config), has_qkv_bias=False, has_o_bias=False)
-    windows = config.windows(config.sliding_window())
+    windows = (config.sliding_window(),) * config.num_layers
     return llama.decoder(config, attention, llama.feed_forward(config), windows=windows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from penstock.layers.spec import NormSpec
 from penstock.models.families import llama, qwen2
 from penstock.models.hf_config import HfConfig
 from penstock.models.spec import DecoderSpec
@@ -17,6 +18,6 @@ LAYER_TENSORS = {
 
 def spec(config: HfConfig) -> DecoderSpec:
     """Qwen3Config of transformers."""
-    norm_eps = config.number("rms_norm_eps", default=1e-6)
-    attention = replace(llama.attention(config, head_dim=128), qk_norm_eps=norm_eps)
+    norm = NormSpec(config.number("rms_norm_eps", default=1e-6))
+    attention = replace(llama.attention(config, head_dim=128), qk_norm=norm)
     return llama.decoder(config, attention, llama.feed_forward(config), windows=qwen2.windows(config))

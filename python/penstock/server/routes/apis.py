@@ -9,6 +9,7 @@ from penstock.http.endpoint import EndpointConfig
 from penstock.http.request import Request
 from penstock.protocol.anthropic import CountTokensRequest, CountTokensResponse, MessagesRequest
 from penstock.protocol.anthropic_answers import MessageEvent, MessageObject
+from penstock.protocol.embeddings import EmbeddingRequest, EmbeddingResponse
 from penstock.protocol.responses import ResponsesRequest
 from penstock.protocol.responses_answers import DeletedResponse, ItemList, ResponseEvent, ResponseObject
 from penstock.protocol.tokenize import DetokenizeRequest, DetokenizeResponse, TokenizeRequest, TokenizeResponse
@@ -29,13 +30,14 @@ class ApiHandlers(Protocol):
     ) -> Awaitable[Any]: ...  # fmt: skip
     def create_message(self, request: MessagesRequest, raw_request: Request) -> Awaitable[Any]: ...
     def count_message_tokens(self, request: CountTokensRequest, raw_request: Request) -> Awaitable[Any]: ...
+    def create_embeddings(self, request: EmbeddingRequest, raw_request: Request) -> Awaitable[Any]: ...
     def tokenize(self, request: TokenizeRequest, raw_request: Request) -> Awaitable[Any]: ...
     def detokenize(self, request: DetokenizeRequest, raw_request: Request) -> Awaitable[Any]: ...
 
 
 def api_endpoints(server: ApiHandlers) -> list[EndpointConfig]:
     """What `server` answers, in the order of documents."""
-    return _responses(server) + _messages(server) + _tokens(server)
+    return _responses(server) + _messages(server) + _embeddings(server) + _tokens(server)
 
 
 def _responses(server: ApiHandlers) -> list[EndpointConfig]:
@@ -76,6 +78,15 @@ def _messages(server: ApiHandlers) -> list[EndpointConfig]:
             path="/v1/messages/count_tokens", handler=server.count_message_tokens, methods=["POST"], tags=["Messages"],
             summary="Count the tokens of a prompt as Anthropic's API does", error_shape="anthropic",
             request_model=CountTokensRequest, response_model=CountTokensResponse, is_work=False,
+        ),
+    ]  # fmt: skip
+
+
+def _embeddings(server: ApiHandlers) -> list[EndpointConfig]:
+    return [
+        EndpointConfig(
+            path="/v1/embeddings", handler=server.create_embeddings, methods=["POST"], tags=["Embeddings"],
+            summary="Vectors of texts or token ids", request_model=EmbeddingRequest, response_model=EmbeddingResponse,
         ),
     ]  # fmt: skip
 

@@ -5,6 +5,8 @@ Everything that can be refused is refused here, while the answer's head can stil
 
 from __future__ import annotations
 
+from functools import partial
+
 from penstock import _core
 from penstock.adapters.engine import PromptRequest
 from penstock.adapters.stream_opening import new_token_limit, open_stream
@@ -33,8 +35,9 @@ async def generate(
     model.outlets.catch_up()  # a burst of requests does not hold up the streams that are under way
     engine = model.engine
     engine.check_sampling(sampling)
-    quick = engine.is_quick(request)
-    prompts = engine.read_prompts(request) if quick else await pool.run(engine.read_prompts, request)
+    whose = f"{raw_request.api_key_id} {request.cache_salt or ''}"  # of a salt's texts no time must tell either
+    read = partial(engine.read_prompts, request, tenant=whose)
+    prompts = read() if engine.is_quick(request) else await pool.run(read)
     if sampling.bad_words:
         sampling = await pool.run(engine.read_sampling, sampling)
     raw_request.warnings += [name for name in engine.unread_options(request) if name not in request.assumed]
@@ -50,12 +53,13 @@ async def generate(
         reasoning_field=reasoning_field, is_thinking=prompts[0].is_thinking,
         system_fingerprint=model.system_fingerprint,
     )  # fmt: skip
-    is_streamed = bool(request.stream)
+    is_streamed, response_id = bool(request.stream), _core.mint_id(request.response_id_prefix)
     key = open_stream(
         engine, prompts, sampling,
-        dialect=request.dialect, response_id=_core.mint_id(request.response_id_prefix), model_name=model.name,
+        dialect=request.dialect, response_id=response_id, model_name=model.name,
         request_id=raw_request.request_id, arrival=raw_request.arrival, is_streamed=is_streamed,
         include_usage=request.include_usage, keep_alive_s=raw_request.keep_alive_s(model.keep_alive_s),
-        api_key_id=raw_request.api_key_id, output=output, grammar=grammar,
+        tenant=raw_request.api_key_id, priority=request.priority or 0, cache_salt=request.cache_salt or "",
+        output=output, grammar=grammar,
     )  # fmt: skip
-    return model.deliver(key, raw_request, is_streamed=is_streamed)
+    return model.deliver(key, raw_request, response_id=response_id, is_streamed=is_streamed)
