@@ -22,7 +22,7 @@ FLOORS = (
     ("protocol", "prompt", "layers", "safetensors_header", "generation_config", "pooling_config", "mxfp4"),
     ("http",),
     ("life",),
-    ("models", "weights", "checkpoint"),
+    ("models", "weights", "sharded_weights", "checkpoint"),
     ("engine",),
     ("scheduler",),
     ("adapters",),
@@ -34,7 +34,7 @@ FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in room
 
 #: Modules that only some rooms or files may import, as prefixes of their path in the package.
 FENCES = {
-    "jax": ("layers", "models/decoder.py", "weights", "engine"),
+    "jax": ("layers", "models/decoder.py", "models/partition.py", "weights", "sharded_weights", "engine"),
     "asyncio": ("http", "life", "adapters", "delivery", "server", "asgi.py"),
     "granian": ("serve.py", "supervisor.py"),
     "penstock._core": (

@@ -227,6 +227,15 @@ def test_a_cache_that_holds_no_page_is_refused_before_the_start(folder: Path, ca
         refuse(folder, capsys, monkeypatch)
 
 
+def test_devices_that_cannot_divide_the_model_are_refused_before_the_start(folder: Path, capsys, monkeypatch):
+    monkeypatch.setenv("PENSTOCK_TENSOR_PARALLEL_SIZE", "3")
+    sentence = "--tensor-parallel-size 3 should divide the model's num_attention_heads, "
+    assert sentence in refuse(folder, capsys, monkeypatch)
+    monkeypatch.setenv("PENSTOCK_TENSOR_PARALLEL_SIZE", "2")
+    with pytest.raises(AssertionError, match="the folder was served"):
+        refuse(folder, capsys, monkeypatch)
+
+
 @pytest.mark.parametrize("name", ["tokenizer_config.json", "generation_config.json"])
 def test_files_that_may_be_missing(name: str, folder: Path, capsys, monkeypatch):
     (folder / name).unlink()

@@ -118,11 +118,17 @@ class Settings(BaseModel):
     dtype: Literal["float32", "bfloat16"] | None = Field(
         default=None, description="of weights and cache; default: float32 on CPU, bfloat16 on accelerators"
     )
+    kv_cache_dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="of the KV cache; auto: as --dtype. bfloat16 holds twice the tokens of float32"
+    )
     max_model_len: int | None = Field(
         default=None, ge=16, description="prompt and new tokens together; default: the model's"
     )
     max_num_seqs: int = Field(default=32, ge=1, le=1024, description="sequences decoded at once")
-    kv_cache_memory: Size | None = Field(default=None, ge=1, description="bytes for the KV cache (suffixes K, M, G)")
+    tensor_parallel_size: int = Field(default=1, ge=1, le=256, description="devices that the model is split over")
+    kv_cache_memory: Size | None = Field(
+        default=None, ge=1, description="bytes for the KV cache on each device (suffixes K, M, G)"
+    )
     prefix_caching: Literal["on", "off"] = Field(
         default="on", description="keep the cache of prompts and answers for others that begin alike"
     )

@@ -93,9 +93,9 @@ class ForeignSamplingParams:
     @property
     def not_neutral(self) -> list[str]:
         """Names of those that ask for something."""
-        values = _foreign_values(self)
-        if values == _NEUTRAL:  # nearly every request
+        if _FOREIGN_NAMES.isdisjoint(vars(self)):  # nearly every request
             return []
+        values = _foreign_values(self)
         return [name for name, value, neutral in zip(_FOREIGN, values, _NEUTRAL, strict=True) if value != neutral]
 
 
@@ -172,11 +172,16 @@ class SamplingParams(ForeignSamplingParams):
         """`SamplingParams(**given)` in a quarter of the time; that all names are fields is not checked."""
         made = object.__new__(cls)
         values = vars(made)  # a constant default that is not given is read from the class
+        values.update(given)
+        if None in given.values():
+            for name in [name for name, value in given.items() if value is None and name in _NEVER_NONE]:
+                del values[name]
+        for name in _TUPLES.keys() & values.keys():
+            if type(value := values[name]) is not tuple:
+                values[name] = _as_tuple(value)
         for name, factory in _FACTORIES:
-            values[name] = factory()
-        for name, value in given.items():
-            if value is not None or name not in _NEVER_NONE:
-                values[name] = value if name not in _TUPLES else _as_tuple(value)
+            if name not in values:
+                values[name] = factory()
         return made
 
     def with_max_tokens(self, max_tokens: int | None) -> Self:
@@ -191,7 +196,7 @@ class SamplingParams(ForeignSamplingParams):
 
     def beyond(self, abilities: Abilities) -> list[str]:
         """Names of those that ask for something that an engine with `abilities` does not do."""
-        if _dependent_values(self) == _DEPENDENT_NEUTRAL:  # nearly every request
+        if _NEEDS_IF_THERE.isdisjoint(vars(self)) and not self.logit_bias:  # nearly every request
             return []
         return [
             name
@@ -221,6 +226,7 @@ _OUTSIDE = frozenset({
     "truncate_prompt_tokens", "include_stop_str_in_output", "skip_special_tokens", "spaces_between_special_tokens",
 })  # fmt: skip
 _FOREIGN = [each.name for each in fields(ForeignSamplingParams) if each.name not in _OUTSIDE]
+_FOREIGN_NAMES = frozenset(_FOREIGN)
 _NEUTRAL = tuple(_default_of(each) for each in fields(ForeignSamplingParams) if each.name not in _OUTSIDE)
 _foreign_values = attrgetter(*_FOREIGN)
 #: What an engine does only where it says so, and the ability.
@@ -229,8 +235,7 @@ _NEEDS = {
     **dict.fromkeys(("logit_bias", "allowed_token_ids", "bad_words", "bad_word_ids"), "logit_bias"),
     **dict.fromkeys(("logprobs", "prompt_logprobs", "best_of"), "logprobs"),
 }
-_dependent_values = attrgetter(*_NEEDS)
-_DEPENDENT_NEUTRAL = tuple(_default_of(SamplingParams.__dataclass_fields__[name]) for name in _NEEDS)
+_NEEDS_IF_THERE = frozenset(_NEEDS) - {"logit_bias"}  # which is always there
 _NEVER_NONE = dict.fromkeys(each.name for each in fields(SamplingParams) if _default_of(each) is not None)
 _never_none_values = attrgetter(*_NEVER_NONE)
 _TUPLES = dict.fromkeys(each.name for each in fields(SamplingParams) if type(each.default) is tuple)
@@ -300,6 +305,7 @@ class GenerationRequest:
         request_id: for logs.
         tenant: whose request this is, for fair shares: the id of its API key, "" without keys.
         priority: the lower, the sooner among the requests of its tenant; an int32.
+        wants_cache_report: the hub is to be told why no more of a prompt was cached.
         cache_salt: prompts share the prefix cache only with prompts of the same salt.
         is_streamed: whether the client takes it piece by piece; an engine may then do more for the first token.
         grammar: what may be written; None: anything.
@@ -313,6 +319,7 @@ class GenerationRequest:
     tenant: str = ""
     priority: int = 0
     cache_salt: str = ""
+    wants_cache_report: bool = False
     is_streamed: bool = True
     grammar: GrammarSpec | None = None
     vectors: PooledVectors | None = None

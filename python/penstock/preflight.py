@@ -16,6 +16,7 @@ from penstock.life.port_claim import PortClaim
 
 if TYPE_CHECKING:
     from penstock.checkpoint import Checkpoint
+    from penstock.models.spec import DecoderSpec
     from penstock.prompt import PromptEncoder
 
 logger = logging.getLogger("penstock.preflight")
@@ -61,6 +62,7 @@ def inspect_model(settings: Settings) -> Inspected:
         return Inspected(name=settings.model_name or ECHO_MODEL_NAME, prompt=prompt, checkpoint=None)
 
     from penstock.checkpoint import inspect_checkpoint
+    from penstock.models.sharding import shard_of
 
     checkpoint = inspect_checkpoint(folder)
     limit = checkpoint.max_position_embeddings
@@ -68,17 +70,17 @@ def inspect_model(settings: Settings) -> Inspected:
         raise ConfigError(
             f"--max-model-len {settings.max_model_len} should be at most {limit}, the model's max_position_embeddings."
         )
-    _check_cache_memory(settings, checkpoint)
+    _check_cache_memory(settings, shard_of(checkpoint.spec, settings.tensor_parallel_size))
     prompt = PromptEncoder.load(folder, vocab_size=checkpoint.vocab_size)
     choose_formats(prompt, **formats)
     own_name = demo.MODEL_NAME if settings.model is None else folder.resolve().name
     return Inspected(name=settings.model_name or own_name, prompt=prompt, checkpoint=checkpoint)
 
 
-def _check_cache_memory(settings: Settings, checkpoint: Checkpoint) -> None:
+def _check_cache_memory(settings: Settings, spec: DecoderSpec) -> None:
     """Refuses a cache that is too small on every platform; what fits on this one is the engine's to say."""
     num_bytes = 4 if settings.dtype == "float32" else 2
-    numbers = sum(layer.cache.numbers_per_token for layer in checkpoint.spec.layers)
+    numbers = sum(layer.cache.numbers_per_token for layer in spec.layers)
     least = _LEAST_PAGES * _SMALLEST_PAGE_TOKENS * numbers * num_bytes
     if settings.kv_cache_memory is not None and settings.kv_cache_memory < least:
         raise ConfigError(

@@ -82,10 +82,15 @@ def read_leaf(files: TensorFiles, source: LeafSource, *, dtype: Any) -> np.ndarr
     """A leaf from its files, one expert at a time where it has experts. `dtype`: of leaves that name none."""
     leaf, stored = source.leaf, source.stored
     dtype = np.dtype(leaf.dtype or dtype)
-    if not leaf.has_experts:
-        return assemble(leaf, stored, [files.read(name) for name in stored.names], dtype=dtype)
+    if leaf.has_experts:
+        return read_experts(files, leaf, stored, dtype=dtype)
+    return assemble(leaf, stored, [files.read(name) for name in stored.names], dtype=dtype)
+
+
+def read_experts(files: TensorFiles, leaf: LeafSpec, stored: Stored, *, dtype: Any, first: int = 0) -> np.ndarray:
+    """A leaf of as many experts as it has, from the one of number `first` on."""
     out = mapped_empty(leaf.shape, dtype)
-    for expert, place in enumerate(out):
+    for expert, place in enumerate(out, first):
         tensors = _of_expert(files, stored, expert)
         if stored.encoding == "mxfp4":
             tensors = [unpack_mxfp4(*tensors, dtype=dtype)]
@@ -107,6 +112,10 @@ def assemble(leaf: LeafSpec, stored: Stored, tensors: list[np.ndarray], *, dtype
 
 
 def _fill(out: np.ndarray, leaf: LeafSpec, stored: Stored, tensors: list[np.ndarray]) -> None:
+    if stored.head_part is not None:
+        heads = tensors[0].reshape(len(out), stored.head_part.size, -1)
+        out[...] = heads[:, stored.head_part.first :][:, : out.shape[1]]
+        return
     if leaf.is_projection and stored.has_inputs_first:
         tensors = [tensor.T for tensor in tensors]  # as the usual way has them
     if stored.is_alternating:

@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "parity"))
 
-from golden import golden_folder
+from golden import NUM_DEVICES, golden_folder
 
 from penstock.checkpoint import Checkpoint, inspect_checkpoint
 from penstock.engine import EngineOptions
@@ -30,8 +30,9 @@ def loaded(checkpoint: Checkpoint, program_cache: Path) -> tuple[JaxRunner, list
     """Slices of up to 32 tokens, up to 6 rows, 1 or 4 tokens per dispatch; and the progress it told."""
     progress: list[str] = []
     options = EngineOptions(
-        max_num_seqs=6, max_prefill_tokens=32, max_model_len=256, tokens_per_dispatch=4, compile_cache=program_cache
-    )
+        max_num_seqs=6, max_prefill_tokens=32, max_model_len=256, tokens_per_dispatch=4, compile_cache=program_cache,
+        tensor_parallel_size=NUM_DEVICES,
+    )  # fmt: skip
     return JaxRunner.load(checkpoint, options, on_progress=progress.append), progress
 
 

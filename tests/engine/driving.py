@@ -61,7 +61,8 @@ class Driver:
         live = Live(self.free_slots.pop(0) if slot is None else slot, pages, num_stored=0)
         if slot is not None:
             self.free_slots.remove(slot)
-        params = self.params(max_new=max_new, sampling=sampling, rng_key=rng_key, stop_ids=stop_ids)
+        row = {"sampling": sampling, "rng_key": rng_key, "stop_ids": stop_ids, "prompt_length": len(ids)}
+        params = self.params(max_new=max_new, **row)
         joins, lengths = (Join(live.slot, params, TokenRules(sampling, ids)),), iter(spans)
         while live.num_stored < len(ids):
             begin = live.num_stored
@@ -86,8 +87,10 @@ class Driver:
         sampling: SamplingParams = GREEDY,
         rng_key: tuple[int, int] = (1, 2),
         stop_ids: tuple[int, ...] = (),
+        prompt_length: int = 0,
     ) -> np.ndarray:
-        return pack_row(replace(sampling, max_tokens=max_new), rng_key=rng_key, stop_ids=stop_ids)
+        sampling = replace(sampling, max_tokens=max_new)
+        return pack_row(sampling, rng_key=rng_key, stop_ids=stop_ids, prompt_length=prompt_length)
 
     def _pages_for(self, live: Live, num_tokens: int) -> tuple[BlockTableChange, ...]:
         """The pages that a sequence lacks to store `num_tokens` tokens."""

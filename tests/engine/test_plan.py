@@ -2,16 +2,19 @@
 
 import itertools
 import random
+from types import SimpleNamespace
 
 import jax
 import pytest
 
 from penstock.checkpoint import Checkpoint
-from penstock.engine import EngineOptions, memory
-from penstock.engine.memory import free_host_bytes
+from penstock.engine import EngineOptions, memory_check
+from penstock.engine.memory import slot_bytes
+from penstock.engine.memory_check import free_host_bytes
+from penstock.engine.mesh import devices_for
 from penstock.engine.page_plan import PageNeeds, first_page_seen, window_pages
 from penstock.engine.program_set import decode_buckets, prefill_buckets, program_keys
-from penstock.engine.runner import plan_engine
+from penstock.engine.runner import JaxRunner, plan_engine
 from penstock.errors import ConfigError
 
 
@@ -55,8 +58,8 @@ def test_the_context_is_what_fits_where_nobody_asked_for_a_length(checkpoint: Ch
 
 def test_free_memory_that_differs_a_little_gives_the_same_programs(checkpoint: Checkpoint, monkeypatch):
     plans = []
-    for free in (200_000_000, 201_000_000, 202_000_000):
-        monkeypatch.setattr(memory, "free_host_bytes", lambda free=free: free)
+    for free in (400_000_000, 401_000_000, 402_000_000):
+        monkeypatch.setattr(memory_check, "free_host_bytes", lambda free=free: free)
         plans.append(plan(checkpoint, max_num_seqs=1024))
     assert plans[0] == plans[1] == plans[2]
     assert plans[0][0].num_pages[0] > 256
@@ -71,6 +74,21 @@ def test_a_sequence_that_cannot_fit_is_refused_by_the_names_of_the_settings(chec
 def test_more_positions_than_the_model_has_are_refused(checkpoint: Checkpoint):
     with pytest.raises(ConfigError, match=r"--max-model-len 513 .* 512 positions"):
         plan(checkpoint, max_model_len=513)
+
+
+def test_more_devices_than_there_are_are_refused_by_the_setting():
+    num_devices = len(jax.devices()) + 1
+    with pytest.raises(ConfigError, match=rf"--tensor-parallel-size {num_devices} should be at most {num_devices - 1}"):
+        devices_for(num_devices)
+
+
+def test_each_of_several_devices_holds_its_part_of_the_cache(checkpoint: Checkpoint):
+    """Twice as many pages in the same bytes, as each has half of the heads."""
+    page_bytes = 16 * 2 * 2 * 24 * 3 * 4
+    one, _ = plan(checkpoint, kv_cache_memory=10 * page_bytes)
+    two, config = plan(checkpoint, kv_cache_memory=10 * page_bytes, tensor_parallel_size=2)
+    assert (one.num_pages, two.num_pages) == (9, 19)
+    assert (config.num_devices, config.spec.layers[0].cache.num_heads) == (2, 1)
 
 
 def test_free_memory_is_measured():
@@ -113,3 +131,43 @@ def test_no_sequence_ever_holds_more_pages_than_its_window_needs(window: int):
         assert len(held) <= window_pages(window, page_size=page_size, max_span=max_span)
         seen = {key // page_size for key in range(max(position - window + 1, 0), position + num_new)}
         assert seen <= set(held)
+
+
+def test_a_model_that_cannot_fit_is_refused_before_anything_is_loaded(checkpoint: Checkpoint, monkeypatch):
+    """It was told that a sequence of 512 tokens needed more cache, whatever the weights alone would take."""
+    monkeypatch.setattr(memory_check, "free_host_bytes", lambda: 700_000)
+    with pytest.raises(
+        ConfigError, match=r"does not fit: it needs .*weights 699 KB.*cache .* has 700 KB free.*--dtype"
+    ):
+        plan(checkpoint, max_num_seqs=1)
+
+
+def test_a_cache_that_was_asked_for_must_fit_beside_the_weights(checkpoint: Checkpoint, monkeypatch):
+    monkeypatch.setattr(memory_check, "free_host_bytes", lambda: 20_000_000)
+    with pytest.raises(ConfigError, match=r"cache 15 MB\), .*20 MB free"):
+        plan(checkpoint, kv_cache_memory=15_000_000, max_num_seqs=32)
+    assert plan(checkpoint, kv_cache_memory=5_000_000, max_num_seqs=32)[0].num_pages[0] > 0
+
+
+def test_programs_that_need_more_than_is_left_are_refused(monkeypatch):
+    program = SimpleNamespace(memory_analysis=lambda: SimpleNamespace(temp_size_in_bytes=9_000_000))
+    monkeypatch.setattr(memory_check, "free_host_bytes", lambda: 10_000_000)
+    device = jax.devices()[0]
+    memory_check.check_temporaries({1: program, 2: object()}, cache_bytes=500_000, device=device)
+    with pytest.raises(ConfigError, match=r"programs need 9 MB while they run, 5 MB is left"):
+        memory_check.check_temporaries({1: program}, cache_bytes=5_000_000, device=device)
+
+
+def test_temporaries_are_what_was_planned_for(loaded: tuple[JaxRunner, list[str]], checkpoint: Checkpoint):
+    found = memory_check.temporaries_of(loaded[0]._programs)
+    planned = memory_check.estimated_temporaries(
+        checkpoint.spec, num_slots=6, max_prefill_tokens=32, block_size=64, num_bytes=4,
+        state_bytes=7 * slot_bytes(1280),
+    )  # fmt: skip
+    assert 0 < found <= planned
+
+
+def test_a_cache_of_half_size_holds_twice_the_tokens(checkpoint: Checkpoint):
+    memory = 3_000_000
+    whole, half = (plan(checkpoint, kv_cache_memory=memory, kv_cache_dtype=kind)[0] for kind in (None, "bfloat16"))
+    assert half.num_pages[0] // 2 == whole.num_pages[0] + 1

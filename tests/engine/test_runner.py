@@ -177,7 +177,7 @@ def test_logits_that_are_not_numbers_end_their_row_alone_and_leave_nothing_in_it
     good, bad = (driver.start(prompt.ids, max_new=24) for prompt in prompts[:2])
     cache = np.array(runner._caches[0])
     cache[bad.pages] = cache[0] = np.nan
-    runner._caches = (jax.device_put(cache, jax.devices()[0]), *runner._caches[1:])
+    runner._caches = (jax.device_put(cache, runner._caches[0].sharding), *runner._caches[1:])
     driver.step([good, bad], tokens=tokens)
     assert (bad.tokens, bad.end) == (prompts[1].greedy[:1], END_ERROR)
     driver.step([good, bad], tokens=tokens)  # as a pipeline does that has not learnt it yet
@@ -194,7 +194,7 @@ def test_a_prompt_whose_logits_are_not_numbers_gets_no_token(runner: JaxRunner, 
     live = driver.start(ids, max_new=4)
     cache = np.array(runner._caches[0])
     cache[live.pages] = np.nan
-    runner._caches = (jax.device_put(cache, jax.devices()[0]), *runner._caches[1:])
+    runner._caches = (jax.device_put(cache, runner._caches[0].sharding), *runner._caches[1:])
     output = runner.dispatch(StepPlan((), (Span(live.slot, ids[-1:], 8, Yields.TOKEN),), (), NO_SLOTS)).fetch()
     assert (output.ids.tolist(), output.ends.tolist()) == ([[-1]], [END_ERROR])
 

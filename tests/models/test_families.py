@@ -127,8 +127,8 @@ def test_both_spellings_of_rope(published: dict, saved: dict, rope: RopeSpec):
         ({"rope_theta": 0}, "rope_theta must be a positive number, found 0"),
         ({"num_key_value_heads": 3}, "4 attention heads .* 3 key-value heads"),
         ({"tie_word_embeddings": "yes"}, "tie_word_embeddings must be true or false"),
-        ({"architectures": ["FalconForCausalLM"]}, "architecture FalconForCausalLM is not supported"),
-        ({"architectures": None, "model_type": "falcon"}, "architecture falcon is not supported"),
+        ({"architectures": ["MambaForCausalLM"]}, "architecture MambaForCausalLM is not supported"),
+        ({"architectures": None, "model_type": "mamba"}, "architecture mamba is not supported"),
         ({"architectures": []}, "architecture none is not supported"),
     ],
 )
@@ -141,7 +141,7 @@ def test_what_cannot_be_served_is_refused_by_name(fields: dict, message: str):
 def test_every_leaf_has_names_in_every_family(family):
     spec = spec_of(family.architecture, attention_bias=True, mlp_bias=True)
     assert {leaf.name for leaf in top_leaves(spec)} <= set(family.top_tensors)
-    assert {leaf.name for leaf in layer_leaves(spec, 0)} <= set(family.layer_tensors(HfConfig({})))
+    assert {leaf.name for leaf in layer_leaves(spec, 0)} <= set(family.layer_tensors(family.reader(BASE)))
     assert find_family({"model_type": family.model_type}) is family
 
 
@@ -165,7 +165,7 @@ NUMBERS = ("rms_norm_eps", "rope_theta", "rope_scaling")
 def test_a_field_of_any_wrong_kind_is_refused_in_a_sentence(name: str, value):
     with pytest.raises(ModelError) as refused:
         spec_of("Qwen2ForCausalLM", use_sliding_window=True, **{name: value})
-    assert len(str(refused.value)) < 300
+    assert len(str(refused.value)) < 400
 
 
 @pytest.mark.parametrize(

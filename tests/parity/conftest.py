@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 
-from golden import golden_folder
+from golden import NUM_DEVICES, golden_folder
 
 from penstock.checkpoint import inspect_checkpoint
 from penstock.engine import EngineOptions
@@ -25,7 +25,10 @@ def load_golden(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoadGolden
 
     @cache
     def load(name: str) -> JaxRunner:
-        options = EngineOptions(max_num_seqs=3, max_prefill_tokens=16, max_model_len=256, compile_cache=folder)
+        options = EngineOptions(
+            max_num_seqs=3, max_prefill_tokens=16, max_model_len=256, compile_cache=folder,
+            tensor_parallel_size=NUM_DEVICES,
+        )  # fmt: skip
         return JaxRunner.load(inspect_checkpoint(golden_folder(name)), options, on_progress=lambda _: None)
 
     yield load

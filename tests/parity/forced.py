@@ -20,6 +20,8 @@ from penstock.models.decoder import empty_caches, forward, logits
 from penstock.weights import load_weights
 
 PAGE = 16
+#: For a program that runs once, of which LLVM's passes are two fifths of the cost.
+QUICK = {"xla_backend_optimization_level": 0}
 ATTENTION = GatherAttention(page_size=PAGE, block_size=32, is_dynamic=True)
 
 
@@ -41,13 +43,13 @@ def forced_logits(checkpoint: Checkpoint, prompts: Sequence[Prompt], *, dtype=np
         jnp.asarray([len(prompt.ids) for prompt in prompts]),
     )
 
-    @jax.jit
+    @partial(jax.jit, compiler_options=QUICK)
     def run(weights, caches, tokens, places):
         hidden, _ = forward(weights, caches, tokens, places, spec=spec, attention=ATTENTION)
         return hidden
 
     hidden = run(weights, caches, tokens, places)
-    head = jax.jit(partial(logits, spec=spec))
+    head = jax.jit(partial(logits, spec=spec), compiler_options=QUICK)
     ends = [np.arange(len(prompt.ids) - 1, len(prompt.ids) + len(prompt.greedy) - 1) for prompt in prompts]
     rows = np.concatenate([np.asarray(hidden[row])[steps] for row, steps in enumerate(ends)])
     after = np.asarray(head(weights, rows), np.float32)

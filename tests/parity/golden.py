@@ -16,9 +16,26 @@ REPOSITORY = Path(__file__).parents[2]
 GOLDEN = Path(os.environ.get("PENSTOCK_GOLDEN", REPOSITORY.parent / "shared" / "golden"))
 BUNDLED = REPOSITORY / "tests" / "data"
 
-#: Always here; the others where PENSTOCK_GOLDEN points to.
+#: Always here, the second kind of make_golden.py; the others where PENSTOCK_GOLDEN points to.
 BUNDLED_NAMES = ("qwen3", "llama_tied")
-NAMES = (*BUNDLED_NAMES, "llama", "mistral", "qwen2")
+MADE_NAMES = tuple(sorted(folder.name for folder in (BUNDLED / "golden").iterdir()))
+SHARED_NAMES = (
+    "cohere2", "deepseek_v3", "falcon", "gemma2", "gemma3_text", "glm4", "gpt2", "gpt_neox", "gpt_oss", "granite",
+    "llama", "mistral", "mixtral", "nemotron", "olmo2", "phi3", "phi3_longrope", "qwen2", "qwen3_moe", "smollm3",
+    "starcoder2",
+)  # fmt: skip
+NAMES = (*BUNDLED_NAMES, *SHARED_NAMES, *MADE_NAMES)
+
+#: Between them every kind of layer: what the everyday run also puts through the engine, in slices and pages.
+ENGINE_NAMES = (
+    "qwen3", "llama_tied", "mistral", "cohere2", "gemma2", "gemma3_text", "gpt2", "glm4", "olmo2", "phi3_longrope",
+    "gpt_oss", "deepseek_v3",
+)  # fmt: skip
+
+IS_WHOLE = "PENSTOCK_TEST_ALL" in os.environ
+
+#: That engines are split over; with JAX_NUM_CPU_DEVICES as many, this suite judges them too (tests/devices).
+NUM_DEVICES = int(os.environ.get("PENSTOCK_TEST_DEVICES", "1"))
 
 #: Of |value| + rms, in float32 on CPU.
 TOLERANCE = 2e-5
@@ -38,6 +55,8 @@ def golden_folder(name: str) -> Path:
     """The folder of a golden checkpoint, or a skip that says where it was looked for."""
     if name in BUNDLED_NAMES:
         return BUNDLED / name
+    if name in MADE_NAMES:
+        return BUNDLED / "golden" / name
     if not (GOLDEN / name).is_dir():
         pytest.skip(f"golden checkpoint {name} is not in {GOLDEN} (PENSTOCK_GOLDEN)")
     return GOLDEN / name

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from driving import Driver
-from golden import NAMES, golden_folder, read_prompts
+from golden import ENGINE_NAMES, IS_WHOLE, NAMES, golden_folder, read_prompts
 
 from penstock.checkpoint import inspect_checkpoint
 from penstock.engine import EngineOptions
@@ -14,30 +14,30 @@ from penstock.engine.platform import PLATFORMS
 from penstock.engine.runner import JaxRunner
 from penstock.generation import SamplingParams
 
-NUM_TOKENS = 24
+CHOSEN = NAMES if IS_WHOLE else ENGINE_NAMES
 SAMPLED = SamplingParams(temperature=0.9, top_k=50, top_p=0.95, min_p=0.01)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CHOSEN)
 def test_alone(name: str, load_golden):
     driver = Driver(load_golden(name))
     for prompt in read_prompts(golden_folder(name)):
-        assert driver.finish([driver.start(prompt.ids, max_new=NUM_TOKENS)]) == [prompt.greedy], prompt.name
+        assert driver.finish([driver.start(prompt.ids, max_new=len(prompt.greedy))]) == [prompt.greedy], prompt.name
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CHOSEN)
 def test_among_sampled_rows_in_odd_spans_over_scattered_pages(name: str, load_golden):
     driver = Driver(load_golden(name), seed=1)
     noise = driver.start(np.arange(3, 30), max_new=60, sampling=SAMPLED)
     for prompt in read_prompts(golden_folder(name)):
-        live = driver.start(prompt.ids, max_new=NUM_TOKENS, spans=(1, 7, 13, 3))
+        live = driver.start(prompt.ids, max_new=len(prompt.greedy), spans=(1, 7, 13, 3))
         while live.end == 0:
             driver.step([noise, live])
         driver.drop(live)
         assert live.tokens == prompt.greedy, prompt.name
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CHOSEN)
 def test_after_others_were_dropped_in_its_slot_and_pages(name: str, load_golden):
     driver = Driver(load_golden(name), seed=2)
     prompts = read_prompts(golden_folder(name))
@@ -46,7 +46,7 @@ def test_after_others_were_dropped_in_its_slot_and_pages(name: str, load_golden)
         driver.step(others)
     for other in others[:2]:
         driver.drop(other)
-    live = driver.start(prompts[0].ids, max_new=NUM_TOKENS, slot=others[0].slot)
+    live = driver.start(prompts[0].ids, max_new=len(prompts[0].greedy), slot=others[0].slot)
     driver.step([live, others[2]])
     driver.drop(others[2])
     assert driver.finish([live]) == [prompts[0].greedy]
@@ -61,7 +61,7 @@ def test_the_accelerators_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     options = EngineOptions(max_num_seqs=1, max_prefill_tokens=16, compile_cache=tmp_path)
     driver = Driver(JaxRunner.load(inspect_checkpoint(golden_folder("qwen3")), options, on_progress=lambda _: None))
     for prompt in read_prompts(golden_folder("qwen3")):
-        assert driver.finish([driver.start(prompt.ids, max_new=NUM_TOKENS)]) == [prompt.greedy], prompt.name
+        assert driver.finish([driver.start(prompt.ids, max_new=len(prompt.greedy))]) == [prompt.greedy], prompt.name
     sampled = [driver.finish([driver.start(prompt.ids, max_new=9, sampling=SAMPLED)]) for _ in range(2)]
     assert sampled[0] == sampled[1] != [prompt.greedy[:9]]
     first = prompt.greedy[0]

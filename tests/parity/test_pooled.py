@@ -1,6 +1,7 @@
 """Embeddings by every pooling equal transformers' states, in spans of 16 tokens. Recorded by `make_pooled.py`."""
 
 import json
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -9,7 +10,6 @@ import pytest
 from driving import NO_SLOTS
 from golden import BUNDLED, TOLERANCE
 
-from conftest import LoadGolden
 from penstock.engine import BlockTableChange, Join, Span, StepPlan, Yields
 from penstock.engine.row_parameters import NEUTRAL_ROW
 from penstock.engine.runner import JaxRunner
@@ -31,7 +31,9 @@ def embed(runner: JaxRunner, ids: list[int], pooling: Pooling) -> np.ndarray:
 
 
 @pytest.mark.parametrize("pooling", Pooling)
-def test_a_prompts_states_are_pooled_as_transformers_has_them(load_golden: LoadGolden, pooling: Pooling) -> None:
+def test_a_prompts_states_are_pooled_as_transformers_has_them(
+    load_golden: Callable[[str], JaxRunner], pooling: Pooling
+) -> None:
     runner = load_golden("qwen3")
     recorded: list[dict[str, Any]] = json.loads((BUNDLED / "pooled.json").read_text())["qwen3"]
     for each in recorded:

@@ -144,6 +144,20 @@ def test_pages_that_fit_no_more_go_from_the_end_of_what_was_unused_longest():
     assert list(reports(scheduler, old[:22])) == [(20, "whole", 20)]
 
 
+def test_the_hub_is_told_why_where_a_request_asks():
+    scheduler, _, hub = make_scheduler()
+    prompt, asks = tokens(16), {"wants_cache_report": True}
+    run(scheduler, replace(make_request(1, [prompt], 1), **asks))
+    run(scheduler, replace(make_request(2, [prompt], 1, n=2), **asks))
+    run(scheduler, replace(make_request(3, [prompt], 1), cache_salt="mine", **asks))
+    run(scheduler, replace(make_request(4, [[*prompt[:9], 21, *prompt[10:]]], 1), **asks))
+    run(scheduler, replace(make_request(5, [prompt], 1, prompt_logprobs=1), **asks))
+    run(scheduler, make_request(6, [prompt], 1))
+    assert {key >> 12: reason for key, reason in hub.cache_exits.items() if not key & 0xFFF} == {
+        1: "new", 2: "whole", 3: "salt", 4: "differs", 5: "off",
+    }  # fmt: skip
+
+
 def reports(scheduler, *prompts, salt=""):
     for prompt in prompts:
         request = make_request(99, [prompt], 1)

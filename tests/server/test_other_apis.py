@@ -4,13 +4,16 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from driver import ask, echo_server, is_idle, play, start, until
 from toy import Toy, server_of
 
 from penstock import PenstockServer, ReturnSample
 from penstock.errors import ApiError, ConfigError
+from penstock.server import conversations
 from penstock.server.response_store import MemoryResponseStore, StoredResponse
+from penstock.server.routes import responses
 
 RESPONSES, MESSAGES = "/v1/responses", "/v1/messages"
 RESPONSE: dict[str, Any] = {"input": "Hello", "max_output_tokens": 4}
@@ -133,3 +136,24 @@ def test_a_store_that_cannot_be_used_stops_the_start(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match=str(tmp_path)):
         play(server, scene)
+
+
+def test_an_answer_that_is_kept_is_not_parsed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be large, and the loop would have parsed it only for its id, which is known."""
+    server = echo_server()
+
+    async def scene() -> None:
+        monkeypatch.setattr(responses, "orjson", None)
+        monkeypatch.setattr(conversations, "orjson", Dumps)
+        made = await ask(server, "POST", RESPONSES, RESPONSE)
+        monkeypatch.undo()
+        kept = await ask(server, "GET", f"{RESPONSES}/{made.json()['id']}")
+        assert kept.body == made.body
+
+    play(server, scene)
+
+
+class Dumps:
+    """Of orjson, what a response that is kept needs."""
+
+    dumps = staticmethod(orjson.dumps)

@@ -102,6 +102,7 @@ class JaxEngine(ScheduledEngine):
         return {
             "name": self._model_name,
             "architecture": self._checkpoint.architecture,
+            "tensor_parallel_size": self._settings.tensor_parallel_size,
             "dtype": runner.dtype if runner is not None else self._settings.dtype,
             "vocab_size": self.prompt.vocab_size,
             "max_model_len": self.max_model_len,
@@ -142,6 +143,7 @@ class JaxEngine(ScheduledEngine):
         settings = self._settings
         return EngineOptions(
             dtype=settings.dtype,
+            kv_cache_dtype=None if settings.kv_cache_dtype == "auto" else settings.kv_cache_dtype,
             max_model_len=settings.max_model_len,
             max_num_seqs=settings.max_num_seqs,
             kv_cache_memory=settings.kv_cache_memory,
@@ -149,6 +151,7 @@ class JaxEngine(ScheduledEngine):
             tokens_per_dispatch=settings.tokens_per_dispatch,
             pipeline_depth=settings.pipeline_depth,
             compile_cache=settings.compile_cache,
+            tensor_parallel_size=settings.tensor_parallel_size,
         )
 
     def _count_compiles(self) -> None:

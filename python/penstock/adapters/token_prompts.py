@@ -141,7 +141,12 @@ def unread_options(request: ChatCompletionRequest, variables: frozenset[str]) ->
     Args:
         variables: the names that the template reads.
     """
-    unread = [name for name, read in _THINKING.items() if getattr(request, name) is not None and not read & variables]
+    given = request.model_fields_set
+    unread = [
+        name
+        for name, read in _THINKING.items()
+        if name in given and getattr(request, name) is not None and not read & variables
+    ]
     if request.documents and "documents" not in variables:
         unread.append("documents")
     if request.chat_template_kwargs and not request.chat_template_kwargs.keys() <= variables:

@@ -27,6 +27,7 @@ class Delivery(Response):
 
     Args:
         engine, outlets: of the stream's model.
+        response_id: what the answer is called.
         is_streamed: an event stream; else one JSON body.
         on_end: called once when the stream has left, or was dropped.
 
@@ -37,10 +38,11 @@ class Delivery(Response):
 
     def __init__(
         self, engine: Engine, outlets: Outlets, stream_key: int, request: Request, *,
-        is_streamed: bool, on_end: Callable[[int], object],
+        response_id: str, is_streamed: bool, on_end: Callable[[int], object],
     ) -> None:  # fmt: skip
         headers = {"cache-control": "no-cache", "x-accel-buffering": "no"} if is_streamed else {}
         super().__init__(headers=headers, media_type="text/event-stream" if is_streamed else "application/json")
+        self.response_id = response_id
         self._warn(request.warnings)
         self._engine = engine
         self._outlets = outlets

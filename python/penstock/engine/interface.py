@@ -28,17 +28,20 @@ class EngineOptions:
     """What an operator can choose; None takes the platform's default.
 
     Attributes:
-        dtype: of weights and cache, "float32" or "bfloat16".
+        dtype: of weights and hidden states, "float32" or "bfloat16".
+        kv_cache_dtype: of the KV cache; None: as `dtype`.
         max_model_len: prompt and new tokens of one sequence together.
         max_num_seqs: slots.
-        kv_cache_memory: bytes for the KV cache.
+        kv_cache_memory: bytes for the KV cache, of each device.
         max_prefill_tokens: longest span of a prompt.
         tokens_per_dispatch: tokens that one decode call can compute when nobody waits to join.
         pipeline_depth: steps in flight.
         compile_cache: folder of compiled programs.
+        tensor_parallel_size: devices that the model is split over.
     """
 
     dtype: str | None = None
+    kv_cache_dtype: str | None = None
     max_model_len: int | None = None
     max_num_seqs: int = 32
     kv_cache_memory: int | None = None
@@ -46,6 +49,7 @@ class EngineOptions:
     tokens_per_dispatch: int | None = None
     pipeline_depth: int | None = None
     compile_cache: Path | None = None
+    tensor_parallel_size: int = 1
 
 
 @dataclass(frozen=True, slots=True)

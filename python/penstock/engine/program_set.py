@@ -21,20 +21,26 @@ class ProgramConfig:
     """What all programs of one engine share. Static: part of every program's identity.
 
     Attributes:
+        spec: of the model, or of a device's shard of it.
+        dtype: of weights and hidden states.
+        kv_dtype: of the KV cache, where a layer names none.
         num_pages: of each page group, with page 0.
         num_slots: without the padding row.
         is_dynamic: trip counts may depend on data (CPU).
         compiler_options: XLA's.
+        num_devices: that run the programs together.
     """
 
     spec: DecoderSpec
     attention: PagedAttention
-    cache_dtype: Any
+    dtype: Any
+    kv_dtype: Any
     num_pages: tuple[int, ...]
     num_slots: int
     pages_per_sequence: int
     is_dynamic: bool
     compiler_options: tuple[tuple[str, str | int], ...] = ()
+    num_devices: int = 1
 
     @property
     def num_page_groups(self) -> int:

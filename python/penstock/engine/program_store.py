@@ -24,6 +24,7 @@ import jax
 from jax.experimental import serialize_executable
 
 import penstock
+from penstock.engine.mesh import devices_for
 from penstock.engine.program_set import ProgramConfig, ProgramKey
 from penstock.engine.programs import program_trees
 from penstock.engine.row_parameters import ROW_PARAMETERS
@@ -35,7 +36,7 @@ MAX_PROGRAMS = 400
 #: Files start with the SHA-256 of what follows.
 _DIGEST_BYTES = 32
 #: The sources that programs are made of: what `engine.programs` imports.
-SOURCES = ("layers", "models", "engine", "generation.py", "errors.py")
+SOURCES = ("layers", "models", "engine", "mxfp4.py", "generation.py", "errors.py")
 
 
 class Access(IntEnum):
@@ -74,7 +75,9 @@ class ProgramStore:
             if hashlib.sha256(payload).digest() != digest:
                 raise ValueError("checksum differs")
             loaded: Callable[..., Any] = serialize_executable.deserialize_and_load(
-                payload, *program_trees(key, self._config, self._weights), execution_devices=jax.devices()[:1]
+                payload,
+                *program_trees(key, self._config, self._weights),
+                execution_devices=devices_for(self._config.num_devices),
             )
         except FileNotFoundError:
             return None

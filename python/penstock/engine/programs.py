@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from penstock.engine.interface import Yields
 from penstock.engine.logit_rules import RowRules, RuleState, empty_rules, put_rules
 from penstock.engine.logprobs import logprob_words
+from penstock.engine.mesh import WHOLE, over_devices
 from penstock.engine.next_token import next_tokens
 from penstock.engine.program_set import (
     SCORE_BLOCK,
@@ -25,15 +26,35 @@ from penstock.engine.program_set import (
     span_layout,
 )
 from penstock.engine.row_parameters import Variant
-from penstock.engine.state import SlotState, change_tables, empty_state, put_join, put_progress, put_start, take_rows
+from penstock.engine.state import (
+    SlotState,
+    change_tables,
+    empty_state,
+    prompt_lengths,
+    put_join,
+    put_progress,
+    put_start,
+    take_rows,
+)
 from penstock.layers.attention import TokenPlaces
 from penstock.models.decoder import Caches, Weights, empty_caches, forward, logits
+from penstock.models.partition import cache_partitions, weight_partitions
 
 
 def program(key: ProgramKey, config: ProgramConfig, weights: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     """The jitted function of a key, and the shapes to lower it with. `weights`: the tree, of arrays or shapes."""
     body, donated, shapes = _bodies(key, config, weights)[key.kind]
-    return jax.jit(body, donate_argnums=donated), shapes
+    return _jitted(body, key, config, donated=donated), shapes
+
+
+def _jitted(
+    body: Callable[..., Any], key: ProgramKey, config: ProgramConfig, *, donated: tuple[int, ...] = ()
+) -> Callable[..., Any]:
+    """`body` for the one device, or for all."""
+    if config.num_devices == 1:
+        return jax.jit(body, donate_argnums=donated)
+    arguments, result = _partitions(key, config)
+    return over_devices(body, num_devices=config.num_devices, arguments=arguments, result=result, donated=donated)
 
 
 def _bodies(
@@ -41,7 +62,7 @@ def _bodies(
 ) -> dict[str, tuple[Callable[..., Any], tuple[int, ...], tuple[Any, ...]]]:
     """For each kind its function, the numbers of its donated arguments and the shapes of all."""
     caches, state, rules = _fresh_shapes(config)
-    hidden, vocab, size, dtype = config.spec.hidden_size, config.spec.vocab_size, key.size, config.cache_dtype
+    hidden, vocab, size, dtype = config.spec.hidden_size, config.spec.vocab_size, key.size, config.dtype
     masks = _shape(size, config.num_mask_words, dtype=jnp.uint32)
     of_decode = _shape(decode_layout(size, config).num_words)
     return {
@@ -79,20 +100,33 @@ def _bodies(
 def program_trees(key: ProgramKey, config: ProgramConfig, weights: Any) -> tuple[Any, Any]:
     """The tree structures of a program's arguments (positional, keyword) and of its result."""
     caches, state, rules = _fresh_shapes(config)
-    columns = 0 if key.variant is Variant.FULL else None
-    states: Any = ((0,) * num_score_blocks(key.size), 0, 0)
-    trees: dict[str, tuple[Any, Any]] = {
-        "fresh": ((), (caches, state, rules)),
-        "rules": ((rules, 0), rules),
-        "score": ((weights, 0, 0), 0),
-        "prefill": ((weights, caches, state, 0), (SpanStates(*states), caches, state)),
-        "head": ((weights, 0), 0),
-        "sample": ((state, rules, 0, 0, 0), (0, columns, state, rules)),
-        "advance": ((weights, caches, state, 0), (0, caches, state)),
-        "decode": ((weights, caches, state, rules, 0, 0), (0, columns, caches, state, rules)),
-    }
-    arguments, result = trees[key.kind]
+    arguments, result = _signature(key, weights=weights, caches=caches, state=state, rules=rules, array=0)
     return jax.tree.structure((arguments, {})), jax.tree.structure(result)
+
+
+def _partitions(key: ProgramKey, config: ProgramConfig) -> tuple[Any, Any]:
+    """How a program's arguments and its result are split over devices."""
+    weights, caches = weight_partitions(config.spec), cache_partitions(config.spec, config.attention)
+    return _signature(key, weights=weights, caches=caches, state=WHOLE, rules=WHOLE, array=WHOLE)
+
+
+def _signature(
+    key: ProgramKey, *, weights: Any, caches: Any, state: Any, rules: Any, array: Any
+) -> tuple[tuple[Any, ...], Any]:
+    """A program's arguments and its result, of what is given for each part of them."""
+    columns = array if key.variant is Variant.FULL else None
+    states = SpanStates((array,) * num_score_blocks(key.size), array, array)
+    signatures: dict[str, tuple[tuple[Any, ...], Any]] = {
+        "fresh": ((), (caches, state, rules)),
+        "rules": ((rules, array), rules),
+        "score": ((weights, array, array), array),
+        "prefill": ((weights, caches, state, array), (states, caches, state)),
+        "head": ((weights, array), array),
+        "sample": ((state, rules, array, array, array), (array, columns, state, rules)),
+        "advance": ((weights, caches, state, array), (array, caches, state)),
+        "decode": ((weights, caches, state, rules, array, array), (array, columns, caches, state, rules)),
+    }
+    return signatures[key.kind]
 
 
 def _shape(*sizes: int, dtype: Any = jnp.int32) -> Any:
@@ -101,14 +135,19 @@ def _shape(*sizes: int, dtype: Any = jnp.int32) -> Any:
 
 @cache
 def _fresh_shapes(config: ProgramConfig) -> tuple[Any, Any, Any]:
-    caches, state, rules = jax.eval_shape(partial(fresh, config=config))
+    caches, state, rules = jax.eval_shape(_jitted(partial(fresh, config=config), ProgramKey("fresh"), config))
     return caches, state, rules
+
+
+def cache_bytes(config: ProgramConfig) -> int:
+    """Of the KV cache that `fresh` makes."""
+    return sum(cache.size * cache.dtype.itemsize for cache in _fresh_shapes(config)[0])
 
 
 def fresh(*, config: ProgramConfig) -> tuple[Caches, SlotState, RuleState]:
     """An empty cache, no active slot and no rules."""
     num_rows = config.num_slots + 1
-    caches = empty_caches(config.spec, config.attention, num_pages=config.num_pages, dtype=config.cache_dtype)
+    caches = empty_caches(config.spec, config.attention, num_pages=config.num_pages, dtype=config.kv_dtype)
     state = empty_state(num_rows, config.pages_per_sequence, num_page_groups=config.num_page_groups)
     return caches, state, empty_rules(num_rows, config.spec.vocab_size)
 
@@ -159,6 +198,7 @@ def prefill(
         positions=(start + offsets)[None],
         block_tables=tuple(state.block_tables[:, slot]),
         is_real=(offsets < num_real)[None],
+        prompt_lengths=prompt_lengths(state.params[slot]),
     )
     tokens = parts["tokens"][None]
     hidden, caches = forward(weights, caches, tokens, places, spec=config.spec, attention=config.attention)
@@ -231,7 +271,8 @@ def sample(
 
 def _scores(weights: Weights, caches: Caches, rows: SlotState, *, config: ProgramConfig) -> tuple[jax.Array, Caches]:
     """Logits, float32 [B, V], after each row's newest token, which is stored."""
-    places = TokenPlaces(rows.position[:, None], tuple(rows.block_tables), rows.is_active[:, None])
+    lengths = prompt_lengths(rows.params)
+    places = TokenPlaces(rows.position[:, None], tuple(rows.block_tables), rows.is_active[:, None], lengths)
     tokens = rows.last_token[:, None]
     hidden, caches = forward(weights, caches, tokens, places, spec=config.spec, attention=config.attention)
     return logits(weights, hidden[:, 0], spec=config.spec), caches

@@ -17,10 +17,12 @@ from penstock.engine.token_rules import RowUse
 from penstock.generation import MAX_STOP_IDS, RowParameter, SamplingParams
 
 #: What travels beside the fields of `SamplingParams`: two words of randomness, which the position is folded into on
-#: the device, the tokens that end the row, the model's own and the request's, filled up with -1, and a `RowUse`.
+#: the device, the tokens that end the row, the model's own and the request's, filled up with -1, the prompt's length,
+#: and a `RowUse`.
 _OF_THE_SEQUENCE = {
     "rng_key": RowParameter("uint32", 0, size=2, is_for_draws=True, is_plain=True),
     "stop_ids": RowParameter("int32", -1, size=MAX_STOP_IDS, is_plain=True),
+    "prompt_length": RowParameter("int32", 0, is_plain=True),
     "uses": RowParameter("int32", RowUse.NOTHING),
 }
 
@@ -53,7 +55,9 @@ _DRAWS = [(place, each.neutral) for place, each in enumerate(_OF_THE_SAMPLING.va
 _NO_STOP_IDS = (-1,) * MAX_STOP_IDS
 
 
-def pack_row(sampling: SamplingParams, *, rng_key: tuple[int, int], stop_ids: tuple[int, ...]) -> np.ndarray:
+def pack_row(
+    sampling: SamplingParams, *, rng_key: tuple[int, int], stop_ids: tuple[int, ...], prompt_length: int = 0
+) -> np.ndarray:
     """A sequence's parameters as its row, int32 [ROW_SIZE], read-only.
 
     `max_tokens` is set, `stop_ids` at most MAX_STOP_IDS.
@@ -66,6 +70,7 @@ def pack_row(sampling: SamplingParams, *, rng_key: tuple[int, int], stop_ids: tu
     words += rng_key
     words += stop_ids
     words += _NO_STOP_IDS[len(stop_ids) :]
+    words.append(prompt_length)
     words.append(RowUse.of(sampling))
     return np.frombuffer(_WORDS.pack(*words), np.int32)
 

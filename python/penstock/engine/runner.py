@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import NamedSharding
 
 from penstock.checkpoint import Checkpoint
 from penstock.engine.compiler import (
@@ -30,6 +31,8 @@ from penstock.engine.interface import (
     Yields,
 )
 from penstock.engine.memory import give_back_free_memory, plan_memory
+from penstock.engine.memory_check import check_temporaries
+from penstock.engine.mesh import WHOLE, devices_for, mesh_of, one_at_a_time
 from penstock.engine.platform import platform_of
 from penstock.engine.program_set import (
     SCORE_BLOCK,
@@ -46,17 +49,19 @@ from penstock.engine.program_set import (
     span_layout,
 )
 from penstock.engine.program_store import ProgramStore
-from penstock.engine.programs import SpanStates
+from penstock.engine.programs import SpanStates, cache_bytes
 from penstock.engine.row_parameters import Variant, row_use, variant_of
 from penstock.engine.token_rules import NUM_COUNTED, NUM_RECENT, RowUse, pack_rules
 from penstock.errors import ConfigError
+from penstock.models.sharding import shard_of
+from penstock.sharded_weights import load_shards
 from penstock.weights import load_weights
 
 log = logging.getLogger("penstock.engine")
 
 
 class JaxRunner:
-    """Weights, cache and slot state of one model on one device: a `Runner` for one thread at a time.
+    """Weights, cache and slot state of one model on its devices: a `Runner` for one thread at a time.
 
     Attributes:
         capacity: what it holds.
@@ -90,24 +95,30 @@ class JaxRunner:
         Raises:
             ConfigError, ModelError: one sentence for the operator.
         """
-        device = jax.devices()[0]
+        devices = devices_for(options.tensor_parallel_size)
         compile_counter()
         disable_jax_cache()
-        capacity, config = plan_engine(checkpoint, options, device=device)
+        capacity, config = plan_engine(checkpoint, options, device=devices[0])
         on_progress("loading weights")
         start = time.monotonic()
-        weights = load_weights(checkpoint, dtype=config.cache_dtype, device=device)
+        if config.num_devices == 1:
+            weights = load_weights(checkpoint, dtype=config.dtype, device=devices[0])
+        else:
+            weights = load_shards(checkpoint, dtype=config.dtype, mesh=mesh_of(config.num_devices))
         log.info("loaded %s (%s) in %.1f s", checkpoint.path, checkpoint.architecture, time.monotonic() - start)
-        store = ProgramStore(options.compile_cache or default_cache_folder(), config, weights, device=device)
+        store = ProgramStore(options.compile_cache or default_cache_folder(), config, weights, device=devices[0])
         keys = program_keys(capacity, config)
         programs = compile_programs(keys, config, weights, store=store, on_progress=on_progress)
+        check_temporaries(programs, cache_bytes=cache_bytes(config), device=devices[0], num_devices=config.num_devices)
+        if config.num_devices > 1 and devices[0].platform == "cpu":
+            programs = {key: one_at_a_time(program) for key, program in programs.items()}
         give_back_free_memory()
         return cls(capacity=capacity, config=config, weights=weights, programs=programs)
 
     @property
     def dtype(self) -> str:
         """Of weights and cache, as "float32"."""
-        return str(self._config.cache_dtype)
+        return str(self._config.dtype)
 
     @property
     def num_compiles_after_ready(self) -> int:
@@ -257,30 +268,35 @@ class JaxRunner:
 
 
 def _no_masks(num_rows: int, config: ProgramConfig) -> jax.Array:
-    """Masks that forbid nothing: they stay on the device for all steps without any."""
+    """Masks that forbid nothing: they stay on the devices for all steps without any."""
     masks = np.full((num_rows, config.num_mask_words), 0xFFFFFFFF, np.uint32)
-    on_device: jax.Array = jax.device_put(masks, jax.devices()[0])
-    return on_device
+    where = jax.devices()[0] if config.num_devices == 1 else NamedSharding(mesh_of(config.num_devices), WHOLE)
+    on_devices: jax.Array = jax.device_put(masks, where)
+    return on_devices
 
 
 def plan_engine(
     checkpoint: Checkpoint, options: EngineOptions, *, device: jax.Device
 ) -> tuple[Capacity, ProgramConfig]:
-    """Resolves the options for a device: what will be held, and what all programs share."""
+    """Resolves the options for a device, or each of several: what will be held, and what all programs share."""
     platform = platform_of(device)
+    spec = shard_of(checkpoint.spec, options.tensor_parallel_size)
     attention = platform.attention
     dtype = options.dtype or platform.dtype
+    kv_dtype = options.kv_cache_dtype or dtype
     max_model_len = options.max_model_len or checkpoint.max_position_embeddings
     if max_model_len > checkpoint.max_position_embeddings:
         raise ConfigError(
             f"--max-model-len {max_model_len} is more than the {checkpoint.max_position_embeddings} positions of "
             f"{checkpoint.path.name}"
         )
-    max_prefill_tokens = options.max_prefill_tokens or platform.max_prefill_tokens
+    max_prefill_tokens = min(options.max_prefill_tokens or platform.max_prefill_tokens, max_model_len)
     tokens_per_dispatch = options.tokens_per_dispatch or platform.tokens_per_dispatch
     plan = plan_memory(
-        checkpoint.spec, options, dtype=dtype, page_size=attention.page_size, max_model_len=max_model_len,
-        max_span=max(max_prefill_tokens + 1, tokens_per_dispatch), device=device,
+        spec, options, model=checkpoint.path.name, dtype=dtype, kv_dtype=kv_dtype,
+        page_size=attention.page_size, block_size=attention.block_size, max_model_len=max_model_len,
+        max_prefill_tokens=max_prefill_tokens, max_span=max(max_prefill_tokens + 1, tokens_per_dispatch),
+        device=device,
     )  # fmt: skip
     max_prefill_tokens = min(max_prefill_tokens, plan.max_model_len)
     capacity = Capacity(
@@ -291,18 +307,20 @@ def plan_engine(
         max_prefill_tokens=max_prefill_tokens,
         tokens_per_dispatch=tokens_per_dispatch,
         pipeline_depth=options.pipeline_depth or platform.pipeline_depth,
-        windows=tuple(group.window for group in checkpoint.spec.page_groups),
+        windows=tuple(group.window for group in spec.page_groups),
         span_sizes=prefill_buckets(max_prefill_tokens),
     )
     config = ProgramConfig(
-        spec=checkpoint.spec,
+        spec=spec,
         attention=attention,
-        cache_dtype=jax.numpy.dtype(dtype),
+        dtype=jax.numpy.dtype(dtype),
+        kv_dtype=jax.numpy.dtype(kv_dtype),
         num_pages=tuple(num + 1 for num in plan.num_pages),
         num_slots=capacity.num_slots,
         pages_per_sequence=-(-plan.max_model_len // attention.block_size)
         * (attention.block_size // attention.page_size),
         is_dynamic=platform.is_dynamic,
         compiler_options=platform.compiler_options,
+        num_devices=options.tensor_parallel_size,
     )
     return capacity, config

@@ -96,6 +96,11 @@ def unpack_rows(params: jax.Array) -> RowParams:
     return unpacked
 
 
+def prompt_lengths(params: jax.Array) -> jax.Array:
+    """int32 [B] of `params` [B, ROW_SIZE]."""
+    return params[:, ROW_LAYOUT.slices["prompt_length"].start]
+
+
 def take_rows(state: SlotState, slots: jax.Array) -> SlotState:
     """The rows of `slots`, int32 [B]."""
     return SlotState(state.progress[slots], state.params[slots], state.block_tables[:, slots])

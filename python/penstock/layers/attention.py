@@ -11,6 +11,7 @@ from typing import Protocol
 import jax
 import jax.numpy as jnp
 
+from penstock.layers.leaf import Axes
 from penstock.layers.spec import CacheSpec, ScoreSpec
 
 
@@ -72,6 +73,9 @@ class PagedAttention(Protocol):
     def cache_shape(self, spec: CacheSpec, *, num_pages: int) -> tuple[int, ...]:
         """Shape of one layer's cache. `num_pages` counts page 0."""
 
+    def cache_axes(self, spec: CacheSpec) -> Axes:
+        """What each axis of a cache counts, as those of a leaf."""
+
     def write(self, cache: jax.Array, k: jax.Array, v: jax.Array, places: PagePlaces) -> jax.Array:
         """Stores k, v [B, T, K, H] of the new tokens; returns the cache."""
 
@@ -87,6 +91,15 @@ class PagedAttention(Protocol):
         """Causal attention of q [B, T, N, H] to all stored positions of its row that its window shows. `sinks` [N] are
         scores of a key without a value: one more term in each head's sum. What a row does not see may be anything,
         not-a-numbers too. Returns [B, T, N, H]."""
+
+    def write_latents(self, cache: jax.Array, latents: jax.Array, places: PagePlaces) -> jax.Array:
+        """Stores latents [B, T, H] of the new tokens, of a layer that keeps one vector of each; returns the cache."""
+
+    def attend_to_latents(
+        self, q: jax.Array, cache: jax.Array, places: PagePlaces, *, scores: ScoreSpec, value_size: int
+    ) -> jax.Array:
+        """`attend` where all heads read one stored vector of a token: whole as the key, its first `value_size` numbers
+        as the value. q [B, T, N, H] → [B, T, N, value_size]."""
 
 
 def page_rows(places: PagePlaces, page_size: int) -> tuple[jax.Array, jax.Array]:

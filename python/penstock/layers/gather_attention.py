@@ -1,26 +1,22 @@
 """Paged attention in plain XLA: gathers pages block by block, with an online softmax.
 
 Cache layout, of one layer: `[pages, page, 2K, H]`, keys at even and values at odd indices of the third axis, as the
-TPU kernel in jax lays it out. The softmax over blocks is that of Milakov and Gimelshein (arXiv 1805.02867).
+TPU kernel in jax lays it out; of a layer that keeps one latent vector of a token, `[pages, page, 1, H]`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from penstock.layers.attention import PagePlaces, page_rows
+from penstock.layers.gather_latent import mix_latents
+from penstock.layers.leaf import Axes
+from penstock.layers.online_softmax import MASKED, Blocks, Mix, online_softmax
 from penstock.layers.spec import CacheSpec, ScoreSpec
-
-#: The blocks that a loop runs over, [first, end), and what weights the values of one with exp(scores).
-Blocks = tuple[jax.Array | int, jax.Array | int]
-Mix = Callable[[jax.Array], jax.Array]
-
-#: Below every score, and finite: a block without a visible key then weighs exp(0) of a sum that is later scaled to 0.
-MASKED = -1e30
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +39,10 @@ class GatherAttention:
     is_dynamic: bool
 
     def cache_shape(self, spec: CacheSpec, *, num_pages: int) -> tuple[int, ...]:
-        return num_pages, self.page_size, 2 * spec.num_heads, spec.head_dim
+        return num_pages, self.page_size, spec.num_vectors, spec.head_dim
+
+    def cache_axes(self, spec: CacheSpec) -> Axes:
+        return None, None, None if spec.is_latent else "kv_heads", None
 
     def write(self, cache: jax.Array, k: jax.Array, v: jax.Array, places: PagePlaces) -> jax.Array:
         rows = jnp.stack([k, v], axis=3).reshape(*k.shape[:2], *cache.shape[2:])  # [B, T, 2K, H]
@@ -69,6 +68,25 @@ class GatherAttention:
         out = attend(grouped, cache, places, scores, sinks)
         return out.reshape(batch, num_new, num_heads, head_dim).astype(q.dtype)
 
+    def write_latents(self, cache: jax.Array, latents: jax.Array, places: PagePlaces) -> jax.Array:
+        pages, offsets = page_rows(places, self.page_size)
+        stored: jax.Array = cache.at[pages, offsets, 0].set(latents.astype(cache.dtype))
+        return stored
+
+    def attend_to_latents(
+        self, q: jax.Array, cache: jax.Array, places: PagePlaces, *, scores: ScoreSpec, value_size: int
+    ) -> jax.Array:
+        def read(index: jax.Array) -> tuple[jax.Array, jax.Array]:
+            latents = cache[self._block_pages(places.block_table, index), :, 0]  # [B, pages, page, H]
+            latents = latents.reshape(q.shape[0], self.block_size, -1).astype(q.dtype)
+            visible = self._visible(places, index, scores.window)
+            is_seen = jnp.any(visible & places.is_real[..., None], axis=1)  # [B, S]
+            return jnp.where(is_seen[..., None], latents, 0), visible
+
+        scaled = (q.astype(jnp.float32) * scores.scale).astype(q.dtype)
+        blocks = self._block_range(places, scores.window)
+        return mix_latents(scaled, read, blocks, value_size=value_size).astype(q.dtype)
+
     def _attend_one(
         self, q: jax.Array, cache: jax.Array, places: PagePlaces, spec: ScoreSpec, sinks: jax.Array | None
     ) -> jax.Array:
@@ -76,7 +94,7 @@ class GatherAttention:
         the transposed keys and values they need (8 rows of 1900 positions on CPU: 95 ms against 190)."""
 
         def score(index: jax.Array) -> tuple[jax.Array, Mix]:
-            keys, values = self._gather(cache, places.block_table, index)  # [B, S, K, H] each
+            keys, values = self._gather(cache, places.block_table, index, q.dtype)  # [B, S, K, H] each
             visible = self._visible(places, index, spec.window)[:, 0, :, None, None]  # [B, S, 1, 1]
             values = jnp.where(visible, values, 0)
             scores = jnp.sum((keys[:, :, :, None] * q).astype(jnp.float32), axis=4)  # [B, S, K, G]
@@ -85,7 +103,7 @@ class GatherAttention:
             )
 
         blocks = self._block_range(places, spec.window)
-        return _online_softmax(score, blocks, (q.shape[0], *q.shape[2:]), axis=1, sinks=sinks)
+        return online_softmax(score, blocks, (q.shape[0], *q.shape[2:]), axis=1, sinks=sinks)
 
     def _attend_many(
         self, q: jax.Array, cache: jax.Array, places: PagePlaces, spec: ScoreSpec, sinks: jax.Array | None
@@ -95,7 +113,7 @@ class GatherAttention:
         queries = q.transpose(0, 2, 3, 1, 4).reshape(batch, num_kv_heads, -1, head_dim)  # [B, K, G * T, H]
 
         def score(index: jax.Array) -> tuple[jax.Array, Mix]:
-            keys, values = self._gather(cache, places.block_table, index)
+            keys, values = self._gather(cache, places.block_table, index, q.dtype)
             visible = self._visible(places, index, spec.window)
             is_seen = jnp.any(visible & places.is_real[..., None], axis=1)  # [B, S]
             values = jnp.where(is_seen[..., None, None], values, 0)
@@ -107,7 +125,7 @@ class GatherAttention:
 
         if sinks is not None:
             sinks = jnp.repeat(sinks, num_new, axis=1)  # [K, G * T]
-        out = _online_softmax(score, self._block_range(places, spec.window), queries.shape, axis=3, sinks=sinks)
+        out = online_softmax(score, self._block_range(places, spec.window), queries.shape, axis=3, sinks=sinks)
         return out.reshape(batch, num_kv_heads, num_groups, num_new, head_dim).transpose(0, 3, 1, 2, 4)
 
     def _block_range(self, places: PagePlaces, window: int | None) -> Blocks:
@@ -121,13 +139,22 @@ class GatherAttention:
         oldest = jnp.min(jnp.where(places.is_real, places.positions, jnp.max(positions)))
         return jnp.maximum(oldest - window + 1, 0) // self.block_size, end
 
-    def _gather(self, cache: jax.Array, block_table: jax.Array, index: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Keys and values of block `index`, [B, S, K, H] each."""
-        num_pages = self.block_size // self.page_size
-        pages = jax.lax.dynamic_slice_in_dim(block_table, index * num_pages, num_pages, axis=1)
+    def _gather(
+        self, cache: jax.Array, block_table: jax.Array, index: jax.Array, dtype: Any
+    ) -> tuple[jax.Array, jax.Array]:
+        """Keys and values of block `index`, [B, S, K, H] each, in the `dtype` of the queries: a cache may be stored in
+        half of it."""
+        pages = self._block_pages(block_table, index)
         pairs = cache.reshape(*cache.shape[:2], -1, 2, cache.shape[3])  # [pages, page, K, 2, H]
         shape = (pages.shape[0], self.block_size, *pairs.shape[2:3], cache.shape[3])
-        return pairs[pages, :, :, 0].reshape(shape), pairs[pages, :, :, 1].reshape(shape)
+        keys, values = pairs[pages, :, :, 0].reshape(shape), pairs[pages, :, :, 1].reshape(shape)
+        return keys.astype(dtype), values.astype(dtype)
+
+    def _block_pages(self, block_table: jax.Array, index: jax.Array) -> jax.Array:
+        """The pages of block `index`, int32 [B, pages of a block]."""
+        num_pages = self.block_size // self.page_size
+        pages: jax.Array = jax.lax.dynamic_slice_in_dim(block_table, index * num_pages, num_pages, axis=1)
+        return pages
 
     def _visible(self, places: PagePlaces, index: jax.Array, window: int | None) -> jax.Array:
         """bool [B, T, S]: key position s with position - window < s <= position."""
@@ -140,36 +167,3 @@ class GatherAttention:
 def _capped(scores: jax.Array, soft_cap: float | None) -> jax.Array:
     """Scores bent into (-soft_cap, soft_cap)."""
     return scores if soft_cap is None else soft_cap * jnp.tanh(scores / soft_cap)
-
-
-def _online_softmax(
-    score: Callable[[jax.Array], tuple[jax.Array, Mix]],
-    blocks: Blocks,
-    shape: tuple[int, ...],
-    *,
-    axis: int,
-    sinks: jax.Array | None = None,
-) -> jax.Array:
-    """The mean of values weighted by exp(score), block by block, float32 of `shape`.
-
-    Args:
-        score: for a block its scores, its keys along `axis`, and a function that weights its values with them.
-        shape: of the result; without its last axis, of the scores without `axis`.
-        sinks: float32 [*shape[1:-1]], scores of a key whose value is 0, seen before all blocks.
-    """
-
-    def add_block(index: jax.Array, carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-        peak, total, mixed = carry
-        scores, mix = score(index)
-        new_peak = jnp.maximum(peak, jnp.max(scores, axis=axis))
-        weights = jnp.exp(scores - jnp.expand_dims(new_peak, axis))
-        decay = jnp.exp(peak - new_peak)
-        return new_peak, total * decay + jnp.sum(weights, axis=axis), mixed * decay[..., None] + mix(weights)
-
-    zeros = jnp.zeros(shape, jnp.float32)
-    peak, total = zeros[..., 0] + MASKED, zeros[..., 0]
-    if sinks is not None:
-        peak, total = total + sinks, total + 1
-    _, total, mixed = jax.lax.fori_loop(*blocks, add_block, (peak, total, zeros))
-    mean: jax.Array = mixed / total[..., None]
-    return mean

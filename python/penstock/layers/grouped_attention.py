@@ -37,7 +37,8 @@ def grouped_attention(
     pages = places.in_group(spec.page_group)
     cache = attention.write(cache, k, v, pages)
     mixed = attention.attend(q, cache, pages, scores=spec.scores, sinks=leaves.get("sinks"))
-    return linear_reduced(mixed.reshape(x.shape[0], -1), leaves["o"], leaves.get("o_bias")), cache
+    mixed = mixed.reshape(x.shape[0], -1)
+    return linear_reduced(mixed, leaves["o"], leaves.get("o_bias"), mesh_axis=spec.mesh_axis), cache
 
 
 def _project(
@@ -65,4 +66,5 @@ def _normed(x: jax.Array, leaves: dict[str, jax.Array], name: str, *, spec: Atte
     assert spec.qk_norm is not None, "a spec without a norm has no leaves for one"
     if spec.qk_norm_over != "all":
         return norm(x, leaves, name, spec=spec.qk_norm)
-    return norm(x.reshape(x.shape[0], -1), leaves, name, spec=spec.qk_norm).reshape(x.shape)
+    flat = x.reshape(x.shape[0], -1)
+    return norm(flat, leaves, name, spec=spec.qk_norm, mesh_axis=spec.mesh_axis).reshape(x.shape)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from penstock.layers.reduce import summed
+
 
 def linear(x: jax.Array, weight: jax.Array, bias: jax.Array | None = None) -> jax.Array:
     """`x weight (+ bias)`: x [R, in], weight [in, ...out], bias [...out] → [R, ...out]."""
@@ -12,12 +14,10 @@ def linear(x: jax.Array, weight: jax.Array, bias: jax.Array | None = None) -> ja
     return out if bias is None else out + bias
 
 
-def linear_reduced(x: jax.Array, weight: jax.Array, bias: jax.Array | None = None) -> jax.Array:
-    """`linear` where the inputs are heads or columns of an MLP, which devices share: each has a part of the sum, which
-    is put together before the bias."""
-    return linear(x, weight, bias)
-
-
-def reduced(parts: jax.Array) -> jax.Array:
-    """The sum over devices of what each has a part of, as of products without `linear_reduced`."""
-    return parts
+def linear_reduced(
+    x: jax.Array, weight: jax.Array, bias: jax.Array | None = None, *, mesh_axis: str | None = None
+) -> jax.Array:
+    """`linear` where the inputs are heads or columns of an MLP, which the devices of `mesh_axis` share: each has a part
+    of the sum, which is put together before the bias."""
+    out = summed(linear(x, weight), mesh_axis)
+    return out if bias is None else out + bias

@@ -28,4 +28,4 @@ def mlp(x: jax.Array, leaves: dict[str, jax.Array], *, spec: MlpSpec) -> jax.Arr
         inner = act(gate_up[:, 0]) * gate_up[:, 1]
     else:
         inner = act(linear(x, leaves["up"], leaves.get("up_bias")))
-    return linear_reduced(inner, leaves["down"], leaves.get("down_bias"))
+    return linear_reduced(inner, leaves["down"], leaves.get("down_bias"), mesh_axis=spec.mesh_axis)

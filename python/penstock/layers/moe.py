@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 
 from penstock.layers.grouped_products import ExpertRows, through_experts
-from penstock.layers.linear import reduced
 from penstock.layers.mlp import ACTIVATIONS, mlp
 from penstock.layers.moe_spec import EXPERTS, SHARED, ClampedGate, MoeSpec, RouterSpec
+from penstock.layers.reduce import summed
 from penstock.layers.row_blocks import in_row_blocks
 
 
@@ -77,17 +77,27 @@ def _through_chosen(
     """[R, D]: the weighted sum of what each row's experts make of it."""
     experts = _named(leaves, EXPERTS)
     down_bias = experts.pop("down_bias", None)
-    rows, place = _by_expert(choice.experts, is_real, num_experts=spec.router.num_experts)
-    made = through_experts(x, experts, rows, gate=partial(_gated, spec=spec))
-    mixed = reduced(_weighted(made[place], choice.weights))
+    own, is_own = choice.experts, is_real[:, None]
+    if spec.mesh_axis is not None:
+        own = own - jax.lax.axis_index(spec.mesh_axis) * spec.num_own_experts
+        is_own &= (own >= 0) & (own < spec.num_own_experts)
+    rows, place = _by_expert(own, is_own, num_experts=spec.num_own_experts)
+    made = through_experts(x, experts, rows, gate=partial(_gated, spec=spec))[place]  # [R, k, D]
+    if spec.mesh_axis is not None:
+        made = jnp.where(is_own[..., None], made, 0)
+    mixed = summed(_weighted(made, choice.weights), spec.mesh_axis)
     if down_bias is not None:
         mixed = mixed + _weighted(down_bias[choice.experts], choice.weights)
     return mixed.astype(x.dtype)
 
 
-def _by_expert(experts: jax.Array, is_real: jax.Array, *, num_experts: int) -> tuple[ExpertRows, jax.Array]:
-    """Rows sorted by their experts [R, k], and where each pair of the two lies among them, [R, k]."""
-    pairs = jnp.where(is_real[:, None], experts, num_experts).reshape(-1)
+def _by_expert(experts: jax.Array, is_own: jax.Array, *, num_experts: int) -> tuple[ExpertRows, jax.Array]:
+    """Rows sorted by their experts [R, k], and where each pair of the two lies among them, [R, k].
+
+    Args:
+        is_own: bool [R, k], or [R, 1]; the other pairs are padding, or other devices'.
+    """
+    pairs = jnp.where(is_own, experts, num_experts).reshape(-1)
     order = jnp.argsort(pairs, stable=True)
     starts = jnp.searchsorted(pairs[order], jnp.arange(num_experts + 1), method="compare_all")
     rows = ExpertRows(order // experts.shape[1], starts.astype(jnp.int32))

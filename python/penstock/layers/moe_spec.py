@@ -7,7 +7,7 @@ from typing import Literal
 
 from penstock.errors import ModelError
 from penstock.layers.leaf import LeafSpec, of_experts, projection, vector
-from penstock.layers.spec import Activation, MlpSpec
+from penstock.layers.spec import Activation, MlpSpec, divided
 
 #: Before the names of an expert's leaves, and of the shared MLP's.
 EXPERTS, SHARED = "experts_", "shared_"
@@ -86,6 +86,8 @@ class MoeSpec:
         has_bias: on the experts' projections.
         shared: an MLP that every token goes through beside its experts.
         has_shared_gate: a sigmoid of the token says how much of the shared MLP it takes.
+        num_shards: parts of the experts, of which these leaves are one; the rest is on the other devices of
+            `mesh_axis`, in order.
     """
 
     size: int
@@ -94,16 +96,34 @@ class MoeSpec:
     has_bias: bool = False
     shared: MlpSpec | None = None
     has_shared_gate: bool = False
+    num_shards: int = 1
+    mesh_axis: str | None = None
+
+    @property
+    def num_own_experts(self) -> int:
+        """Those that a device holds."""
+        return self.router.num_experts // self.num_shards
 
     def leaves(self, hidden_size: int) -> tuple[LeafSpec, ...]:
         """Those of the router, `experts_gate_up` [E, D, 2, F] and `experts_down` [E, F, D], and of the shared MLP:
-        `shared_gate_up`, `shared_down` and, for its gate, `shared_gate` [D, 1]."""
-        num_experts = self.router.num_experts
+        `shared_gate_up`, `shared_down` and, for its gate, `shared_gate` [D, 1]. Of the experts' leaves a device has
+        those of its own, but all of `experts_down_bias` [E, D], which is added after the sum over devices."""
         expert = MlpSpec(self.size, has_bias=self.has_bias).leaves(hidden_size)
         leaves = [*self.router.leaves(hidden_size)]
-        leaves += [of_experts(leaf, num_experts, name=EXPERTS + leaf.name) for leaf in expert]
+        for leaf in expert:
+            if leaf.name == "down_bias":
+                leaves.append(of_experts(leaf, self.router.num_experts, name=EXPERTS + leaf.name))
+            else:
+                leaves.append(of_experts(leaf, self.num_own_experts, name=EXPERTS + leaf.name, axis="experts"))
         if self.shared is not None:
             leaves += [replace(leaf, name=SHARED + leaf.name) for leaf in self.shared.leaves(hidden_size)]
         if self.has_shared_gate:
             leaves.append(projection("shared_gate", hidden_size, 1))
         return tuple(leaves)
+
+    def shard(self, num_devices: int, mesh_axis: str) -> MoeSpec:
+        """What each of `num_devices` computes: its experts, for all tokens. ConfigError where it cannot have as many
+        as the others."""
+        divided("number of experts", self.router.num_experts, num_devices)
+        shared = None if self.shared is None else self.shared.shard(num_devices, mesh_axis)
+        return replace(self, shared=shared, num_shards=num_devices, mesh_axis=mesh_axis)

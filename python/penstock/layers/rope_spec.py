@@ -24,7 +24,8 @@ class RopeSpec:
         short_factors, long_factors, original_max_position: "longrope" (Ding et al., arXiv 2402.13753): each frequency
             has a divisor of its own, one for sequences of up to original_max_position tokens and one for longer ones.
         attention_factor: what cosine and sine are multiplied by.
-        size: how many numbers of a head are rotated, its first; None is all. Frequencies are a series over this size.
+        size: how many numbers of a head are rotated, its first, in whole pairs; None is all. Frequencies are a series
+            over this size.
         is_interleaved: neighbours are rotated against each other, not the two halves.
     """
 
@@ -42,3 +43,7 @@ class RopeSpec:
     attention_factor: float = 1.0
     size: int | None = None
     is_interleaved: bool = False
+
+    def num_pairs(self, head_dim: int) -> int:
+        """How many pairs of a head's numbers are rotated."""
+        return -(-(head_dim if self.size is None else self.size) // 2)

@@ -5,11 +5,11 @@ A spec names its leaves and, where it remembers tokens, its cache; the function 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from penstock.errors import ModelError
-from penstock.layers.leaf import LeafSpec, fused_bias, fused_projection, of_heads, projection, vector
+from penstock.errors import ConfigError, ModelError
+from penstock.layers.leaf import LeafSpec, LogicalAxis, fused_bias, fused_projection, of_heads, projection, vector
 from penstock.layers.rope_spec import RopeSpec
 
 Activation = Literal["silu", "gelu", "gelu_tanh", "quick_gelu", "relu", "relu2"]
@@ -31,10 +31,10 @@ class NormSpec:
     has_bias: bool = False
     plus_one: bool = False
 
-    def leaves(self, name: str, size: int) -> tuple[LeafSpec, ...]:
+    def leaves(self, name: str, size: int, *, axis: LogicalAxis | None = None) -> tuple[LeafSpec, ...]:
         """`name` and `name_bias`."""
-        weight = (vector(name, size),) if self.has_weight else ()
-        return (*weight, vector(name + "_bias", size)) if self.has_bias else weight
+        weight = (vector(name, size, axis=axis),) if self.has_weight else ()
+        return (*weight, vector(name + "_bias", size, axis=axis)) if self.has_bias else weight
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,7 @@ class CacheSpec:
     """What a layer keeps of every token: a key and a value for each head. How they lie is the attention's choice.
 
     Attributes:
+        is_latent: one vector, which is both to all heads: `num_heads` is 1.
         dtype: "float32" or "bfloat16"; None takes the engine's.
         page_group: layers of a group share a block table. `DecoderSpec` sets it, by the layers' windows.
     """
@@ -65,10 +66,16 @@ class CacheSpec:
     head_dim: int
     dtype: str | None = None
     page_group: int = 0
+    is_latent: bool = False
+
+    @property
+    def num_vectors(self) -> int:
+        """Of `head_dim` numbers each."""
+        return 1 if self.is_latent else 2 * self.num_heads
 
     @property
     def numbers_per_token(self) -> int:
-        return 2 * self.num_heads * self.head_dim
+        return self.num_vectors * self.head_dim
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +94,7 @@ class AttentionSpec:
             of a token together.
         qkv_limit: bounds q, k and v, both ways, as they are projected.
         cache_dtype, page_group: of the layer's cache.
+        mesh_axis: of the devices that share the heads, of which these are one's own.
     """
 
     num_heads: int
@@ -104,6 +112,7 @@ class AttentionSpec:
     qkv_limit: float | None = None
     cache_dtype: str | None = None
     page_group: int = 0
+    mesh_axis: str | None = None
 
     def __post_init__(self) -> None:
         if self.num_heads % self.num_kv_heads:
@@ -111,8 +120,8 @@ class AttentionSpec:
                 f"config.json: {self.num_heads} attention heads over {self.num_kv_heads} key-value heads: expected a "
                 "whole number of heads per key-value head"
             )
-        if self.rope is not None and (self.rope.size or self.head_dim) % 2:
-            raise ModelError(f"config.json: rotary positions of {self.rope.size or self.head_dim} numbers of a head")
+        if self.rope is not None and 2 * self.rope.num_pairs(self.head_dim) > self.head_dim:
+            raise ModelError(f"config.json: expected an even head size for rotary positions, found {self.head_dim}")
 
     @property
     def scores(self) -> ScoreSpec:
@@ -133,25 +142,35 @@ class AttentionSpec:
         parts = (self.num_groups * self.head_dim, self.head_dim, self.head_dim)
         out = (self.num_kv_heads, sum(parts))
         leaves = [
-            fused_projection("qkv", hidden_size, out, axis=1, parts=parts),
-            projection("o", self.num_heads * self.head_dim, hidden_size),
+            fused_projection("qkv", hidden_size, out, axis=1, parts=parts, axes=("kv_heads", None)),
+            projection("o", self.num_heads * self.head_dim, hidden_size, axes=("heads", None)),
         ]
         if self.has_qkv_bias:
-            leaves.append(fused_bias("qkv_bias", out, axis=1, parts=parts))
+            leaves.append(fused_bias("qkv_bias", out, axis=1, parts=parts, axes=("kv_heads", None)))
         if self.has_o_bias:
             leaves.append(vector("o_bias", hidden_size))
         if self.has_sinks:
-            leaves.append(vector("sinks", self.num_heads))
+            leaves.append(vector("sinks", self.num_heads, axis="heads"))
         return (*leaves, *self._norm_leaves())
 
     def _norm_leaves(self) -> tuple[LeafSpec, ...]:
         if self.qk_norm is None:
             return ()
-        heads = {"q_norm": self.num_heads, "k_norm": self.num_kv_heads}
         if self.qk_norm_over == "own":
-            return tuple(of_heads(name, size, self.head_dim) for name, size in heads.items())
-        sizes = {name: self.head_dim * (size if self.qk_norm_over == "all" else 1) for name, size in heads.items()}
-        return tuple(leaf for name, size in sizes.items() for leaf in self.qk_norm.leaves(name, size))
+            q_norm = of_heads("q_norm", self.num_heads, self.head_dim, axis="heads")
+            return q_norm, of_heads("k_norm", self.num_kv_heads, self.head_dim, axis="kv_heads")
+        if self.qk_norm_over == "head":
+            return self.qk_norm.leaves("q_norm", self.head_dim) + self.qk_norm.leaves("k_norm", self.head_dim)
+        q = self.qk_norm.leaves("q_norm", self.num_heads * self.head_dim, axis="heads")
+        return q + self.qk_norm.leaves("k_norm", self.num_kv_heads * self.head_dim, axis="kv_heads")
+
+    def shard(self, num_devices: int, mesh_axis: str) -> AttentionSpec:
+        """What each of `num_devices` computes. Where there are fewer key-value heads, neighbours share one, each with
+        its own of the queries that it serves. ConfigError where that does not come out even."""
+        num_heads = divided("num_attention_heads", self.num_heads, num_devices)
+        is_shared = num_devices % self.num_kv_heads == 0
+        num_kv_heads = 1 if is_shared else divided("num_key_value_heads", self.num_kv_heads, num_devices)
+        return replace(self, num_heads=num_heads, num_kv_heads=num_kv_heads, mesh_axis=mesh_axis)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,21 +180,36 @@ class MlpSpec:
     Attributes:
         size: F, of gate and up each.
         has_bias: on all projections.
+        mesh_axis: of the devices that share the columns, of which these are one's own.
     """
 
     size: int
     activation: Activation = "silu"
     has_bias: bool = False
     is_gated: bool = True
+    mesh_axis: str | None = None
 
     def leaves(self, hidden_size: int) -> tuple[LeafSpec, ...]:
         """`gate_up` [D, 2, F] or `up` [D, F], and `down` [F, D]."""
-        down = projection("down", self.size, hidden_size)
+        down = projection("down", self.size, hidden_size, axes=("mlp", None))
         biases = (vector("down_bias", hidden_size),) if self.has_bias else ()
         if not self.is_gated:
-            up_bias = (vector("up_bias", self.size),) if self.has_bias else ()
-            return projection("up", hidden_size, self.size), down, *up_bias, *biases
+            up_bias = (vector("up_bias", self.size, axis="mlp"),) if self.has_bias else ()
+            return projection("up", hidden_size, self.size, axes=(None, "mlp")), down, *up_bias, *biases
         out, parts = (2, self.size), (1, 1)
-        fused = fused_projection("gate_up", hidden_size, out, axis=0, parts=parts)
-        fused_biases = (fused_bias("gate_up_bias", out, axis=0, parts=parts),) if self.has_bias else ()
+        fused = fused_projection("gate_up", hidden_size, out, axis=0, parts=parts, axes=(None, "mlp"))
+        fused_biases = (
+            (fused_bias("gate_up_bias", out, axis=0, parts=parts, axes=(None, "mlp")),) if self.has_bias else ()
+        )
         return fused, down, *fused_biases, *biases
+
+    def shard(self, num_devices: int, mesh_axis: str) -> MlpSpec:
+        """What each of `num_devices` computes. ConfigError where they cannot divide the columns."""
+        return replace(self, size=divided("intermediate_size", self.size, num_devices), mesh_axis=mesh_axis)
+
+
+def divided(name: str, size: int, num_devices: int) -> int:
+    """A device's part of a size of the model, which is called `name` in its config."""
+    if size % num_devices:
+        raise ConfigError(f"--tensor-parallel-size {num_devices} should divide the model's {name}, {size}.")
+    return size // num_devices

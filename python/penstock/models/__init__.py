@@ -17,6 +17,8 @@ own. What is added where:
   each gets.
 - **A fused matrix that can be split over devices**: `fused_projection` of `penstock.layers.leaf`, its parts beside each
   other for every head (`qkv [D, K, (G + 2) * H]`, split along K) or for every column (`gate_up [D, 2, F]`, along F).
+  What each axis counts is said with the leaf (`axes`), what each device gets by the spec's `shard`, and sums over heads
+  or columns that devices share go through `linear_reduced` (`penstock.models.sharding`).
 
-`spec`, `tree`, `hf_config` and `registry` import no jax.
+`spec`, `tree`, `sharding`, `hf_config` and `registry` import no jax.
 """

@@ -14,11 +14,14 @@ import jax.numpy as jnp
 
 from penstock.layers.attention import PagedAttention, TokenPlaces
 from penstock.layers.grouped_attention import grouped_attention
+from penstock.layers.latent_attention import latent_attention
+from penstock.layers.latent_spec import LatentAttentionSpec
 from penstock.layers.mlp import mlp
 from penstock.layers.moe import mixture
 from penstock.layers.moe_spec import MoeSpec
 from penstock.layers.norm import norm
 from penstock.layers.spec import AttentionSpec, MlpSpec
+from penstock.layers.vocabulary import embed, whole_logits
 from penstock.models.spec import DecoderSpec, LayerSpec
 from penstock.models.tree import layers_of
 
@@ -27,7 +30,10 @@ Caches = tuple[jax.Array, ...]
 
 #: What computes each kind of half: (x, leaves, cache, places, spec=, attention=) → (x, cache), and (x, leaves, is_real,
 #: spec=) → x.
-ATTENTIONS: dict[type, Callable[..., tuple[jax.Array, jax.Array]]] = {AttentionSpec: grouped_attention}
+ATTENTIONS: dict[type, Callable[..., tuple[jax.Array, jax.Array]]] = {
+    AttentionSpec: grouped_attention,
+    LatentAttentionSpec: latent_attention,
+}
 FEED_FORWARDS: dict[type, Callable[..., jax.Array]] = {
     MlpSpec: lambda x, leaves, _, *, spec: mlp(x, leaves, spec=spec),
     MoeSpec: mixture,
@@ -82,6 +88,7 @@ def logits(weights: Weights, hidden: jax.Array, *, spec: DecoderSpec) -> jax.Arr
         out = jnp.einsum(f"bd,{letters}->bv", hidden, head, preferred_element_type=jnp.float32)
         if spec.has_head_bias:
             out = out + weights["lm_head_bias"]
+        out = whole_logits(out, mesh_axis=spec.vocab_axis)
         if spec.logit_scale != 1:
             out = out * spec.logit_scale
         cap = spec.logit_soft_cap
@@ -91,7 +98,7 @@ def logits(weights: Weights, hidden: jax.Array, *, spec: DecoderSpec) -> jax.Arr
 def _embed(weights: Weights, tokens: jax.Array, places: TokenPlaces, *, spec: DecoderSpec) -> jax.Array:
     """[R, D] of tokens [B, T]."""
     with jax.named_scope("embed"):
-        x: jax.Array = weights["embed"][tokens.reshape(-1)]
+        x = embed(weights["embed"], tokens.reshape(-1), mesh_axis=spec.vocab_axis)
         if spec.embed_scale != 1:
             x = x * jnp.asarray(spec.embed_scale, x.dtype)
         if spec.num_learned_positions:

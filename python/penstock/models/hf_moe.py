@@ -33,8 +33,11 @@ def experts_of_each(
 
 def shared_mlp(prefix: str) -> TensorNames:
     """Tensors of the MLP that every token goes through."""
+    kinds = {"": "weight", "_bias": "bias"}
     return {
-        "shared_" + leaf: tuple(f"{prefix}{name}.weight" for name in names) for leaf, names in SHARED_LEAVES.items()
+        f"shared_{leaf}{ending}": tuple(f"{prefix}{name}.{kind}" for name in names)
+        for leaf, names in SHARED_LEAVES.items()
+        for ending, kind in kinds.items()
     }
 
 

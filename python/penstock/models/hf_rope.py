@@ -138,7 +138,7 @@ def yarn_mscale(factor: float, mscale: float = 1.0) -> float:
 
 
 def _longrope(config: HfConfig, table: Mapping[str, Any], rope: RopeSpec, *, head_dim: int) -> RopeSpec:
-    num_pairs = -(-(rope.size or head_dim) // 2)
+    num_pairs = rope.num_pairs(head_dim)
     short, long = (config.numbers(f"{length}_factor", num_pairs, within=table) for length in ("short", "long"))
     ratio = config.integer("max_position_embeddings", default=2048) / rope.original_max_position
     factor = config.number("factor", default=ratio, within=table)

@@ -10,6 +10,7 @@ from penstock.errors import ModelError
 from penstock.layers.leaf import TensorNames
 from penstock.models.families import (
     cohere,
+    deepseek,
     exaone4,
     falcon,
     gemma,
@@ -100,6 +101,8 @@ FAMILIES = (
     Family("Qwen3MoeForCausalLM", "qwen3_moe", qwen3_moe.spec, llama.TOP_TENSORS,
            qwen3_moe.LAYER_TENSORS, qwen3_moe.ALIASES),
     Family("Glm4MoeForCausalLM", "glm4_moe", glm4_moe.spec, llama.TOP_TENSORS, glm4_moe.LAYER_TENSORS),
+    Family("DeepseekV2ForCausalLM", "deepseek_v2", deepseek.v2_spec, llama.TOP_TENSORS, deepseek.layer_tensors),
+    Family("DeepseekV3ForCausalLM", "deepseek_v3", deepseek.spec, llama.TOP_TENSORS, deepseek.layer_tensors),
     Family("GptOssForCausalLM", "gpt_oss", gpt_oss.spec, llama.TOP_TENSORS, gpt_oss.LAYER_TENSORS,
            encodings=("mxfp4",)),
 )  # fmt: skip
@@ -114,5 +117,7 @@ def find_family(config: Mapping[str, Any]) -> Family:
         if family.architecture in named or (not named and config.get("model_type") == family.model_type):
             return family
     found = ", ".join(map(str, named)) or config.get("model_type") or "none"
-    supported = ", ".join(family.architecture for family in FAMILIES)
-    raise ModelError(f"config.json: architecture {found} is not supported, expected one of {supported}")
+    supported = ", ".join(family.model_type for family in FAMILIES)
+    raise ModelError(
+        f"config.json: architecture {found[:60]} is not supported, expected one of the families {supported}"
+    )

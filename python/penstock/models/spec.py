@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
+from penstock.layers.latent_spec import LatentAttentionSpec
 from penstock.layers.leaf import LeafSpec
 from penstock.layers.moe_spec import MoeSpec
 from penstock.layers.spec import AttentionSpec, CacheSpec, MlpSpec, NormSpec
 
 #: What a layer may be made of. `models.decoder` chooses the function by type.
-Attention = AttentionSpec
+Attention = AttentionSpec | LatentAttentionSpec
 FeedForward = MlpSpec | MoeSpec
 
 
@@ -45,6 +46,11 @@ class LayerSpec:
         """Of the norms and of both halves."""
         norms = (leaf for name in self.norm_names for leaf in self.norm.leaves(name, hidden_size))
         return (*norms, *self.attention.leaves(hidden_size), *self.feed_forward.leaves(hidden_size))
+
+    def shard(self, num_devices: int, mesh_axis: str) -> LayerSpec:
+        """What each of `num_devices` computes: its part of both halves, and the whole of all else."""
+        attention = self.attention.shard(num_devices, mesh_axis)
+        return replace(self, attention=attention, feed_forward=self.feed_forward.shard(num_devices, mesh_axis))
 
     @property
     def norm_names(self) -> tuple[str, ...]:
@@ -78,6 +84,8 @@ class DecoderSpec:
         num_learned_positions: entries of a table that is added to the embedding by position; 0 is none.
         embed_scale, logit_scale: what embedding and logits are multiplied by.
         logit_soft_cap: bends the logits into (-logit_soft_cap, logit_soft_cap), after the scale.
+        num_vocab_shards: parts of the vocabulary, of which embedding and output head are one; the rest is on the other
+            devices of `mesh_axis`.
     """
 
     vocab_size: int
@@ -90,6 +98,8 @@ class DecoderSpec:
     embed_scale: float = 1.0
     logit_scale: float = 1.0
     logit_soft_cap: float | None = None
+    num_vocab_shards: int = 1
+    mesh_axis: str | None = None
 
     def __post_init__(self) -> None:
         kinds: dict[LayerSpec, LayerSpec] = {}
@@ -106,6 +116,11 @@ class DecoderSpec:
     @property
     def num_layers(self) -> int:
         return len(self.layers)
+
+    @property
+    def vocab_axis(self) -> str | None:
+        """The mesh axis along which the vocabulary is split; None where it is whole."""
+        return self.mesh_axis if self.num_vocab_shards > 1 else None
 
     @property
     def page_groups(self) -> tuple[PageGroup, ...]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from penstock.layers.leaf import LeafSpec, projection, vector
+from penstock.layers.leaf import Axes, LeafSpec, LogicalAxis, projection, vector
 from penstock.models.spec import DecoderSpec
 
 
@@ -32,18 +32,24 @@ class StackSpec:
     def shape(self) -> tuple[int, ...]:
         return len(self.layers), *self.leaf.shape
 
+    @property
+    def axes(self) -> Axes:
+        """As those of its leaf."""
+        return None, *self.leaf.axes
+
 
 def top_leaves(spec: DecoderSpec) -> tuple[LeafSpec, ...]:
     """The leaves outside the layers."""
-    hidden = spec.hidden_size
-    embed = LeafSpec("embed", (spec.vocab_size, hidden), 1, (hidden,))
+    hidden, vocab = spec.hidden_size, spec.vocab_size // spec.num_vocab_shards
+    axis: LogicalAxis | None = "vocab" if spec.num_vocab_shards > 1 else None
+    embed = LeafSpec("embed", (vocab, hidden), 1, (hidden,), axes=(axis, None))
     leaves = [embed, *spec.final_norm.leaves("final_norm", hidden)]
     if spec.num_learned_positions:
         leaves.append(LeafSpec("positions", (spec.num_learned_positions, hidden), 1, (hidden,)))
     if not spec.is_tied:
-        leaves.append(projection("lm_head", hidden, spec.vocab_size))
+        leaves.append(projection("lm_head", hidden, vocab, axes=(None, axis)))
     if spec.has_head_bias:
-        leaves.append(vector("lm_head_bias", spec.vocab_size))
+        leaves.append(vector("lm_head_bias", vocab, axis=axis))
     return tuple(leaves)
 
 

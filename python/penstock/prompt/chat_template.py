@@ -205,8 +205,11 @@ def _read_sources(folder: Path, configured: Any) -> dict[str, str]:
 
 def _run(template: jinja2.Template, variables: Mapping[str, Any]) -> str:
     pieces, num_chars = [], 0
+    # As `template.generate(variables)`, which makes the context in three calls, and passes each piece on once more.
+    names = {**template.globals, **variables}
+    context = _ENVIRONMENT.context_class(_ENVIRONMENT, names, template.name, template.blocks)
     try:
-        for piece in template.generate(variables):
+        for piece in template.root_render_func(context):
             pieces.append(piece)
             num_chars += len(piece)
             if num_chars > _MAX_RENDERED_CHARS:

@@ -91,7 +91,7 @@ class ChatCompletionRequest(GenerationFields):
             raise invalid("top_logprobs", "needs 'logprobs' to be true")
         if self.tools or self.tool_choice or self.functions or self.function_call:
             _ = self.tool_use  # read now, so that what is wrong is refused
-        self.messages = template_messages(self.messages, limits.content_parts)
+        template_messages(self.messages, limits.content_parts)
         return Parsed(self, warnings)
 
     @property
@@ -131,7 +131,7 @@ class ChatCompletionRequest(GenerationFields):
             return read_function_use(self.functions or [], self.function_call)
         return read_tool_use(self.tools, self.tool_choice, parallel=self.parallel_tool_calls)
 
-    @cached_property
+    @property
     def template_kwargs(self) -> dict[str, Any]:
         """Variables for the chat template, beside those that every template gets."""
         kwargs: dict[str, Any] = {}

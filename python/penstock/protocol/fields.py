@@ -98,6 +98,7 @@ BY_ABILITY: dict[str, dict[str, tuple[Any, ...]]] = {
         "structural_tag": (),
     },
     "reasoning": {"thinking_token_budget": ()},
+    "scheduling": {"priority": (0,), "cache_salt": (), "return_cache_report": (False,)},
     "tools": {
         "tools": ([],),
         "tool_choice": ("none", "auto"),
@@ -145,7 +146,8 @@ def check_fields(request: GenerationFields, not_built: dict[str, tuple[Any, ...]
     built, that the model's engine does not act on, or, where `limits` are strict, that would be named."""
     extra = request.model_extra or {}
     dependent = _DEPENDENT_NAMES & request.model_fields_set
-    if not extra and not dependent and request.stream_options is None:  # most requests
+    options = request.stream_options
+    if not extra and not dependent and (options is None or not options.model_extra):  # most requests
         return []
     engine_reads = limits.engine_reads(request.model) if extra or dependent else frozenset()
     _check_dependent(request, dependent - engine_reads)

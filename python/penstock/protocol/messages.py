@@ -116,6 +116,11 @@ _THOUGHT_PARTS = {"thinking": ("thinking", "text"), "reasoning": ("reasoning", "
 _IMAGE_PARTS = ("image_url", "input_image", "image")
 
 
+#: A message with a role of these, a text as its content and no more keys is ready as it came.
+_PLAIN_ROLES = frozenset({"system", "user", "assistant"})
+_NUM_PLAIN_KEYS = 2
+
+
 def template_messages(messages: list[ChatMessage], content_parts: frozenset[str] = frozenset()) -> list[ChatMessage]:
     """The messages as templates know them: `developer` is `system`, `function` is `tool`, calls are of functions, their
     arguments are objects, thoughts are `reasoning_content`, nulls are gone.
@@ -130,6 +135,8 @@ def template_messages(messages: list[ChatMessage], content_parts: frozenset[str]
     """
     call_ids: dict[str, str] = {}  # of the older function calls, which have none, by the function's name
     for i, message in enumerate(messages):
+        if len(message) == _NUM_PLAIN_KEYS and message["role"] in _PLAIN_ROLES and type(message.get("content")) is str:
+            continue  # nearly all
         at = f"messages[{i}]"
         if "function_call" in message or message["role"] == "function":
             _make_modern(message, call_ids, at=at, position=i)

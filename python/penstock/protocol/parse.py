@@ -52,7 +52,7 @@ def check_generation(request: GenerationFields, limits: Limits, *, num_prompts: 
         _check_stop(request.stop_strings, limits)
     if request.stop_token_ids:
         check_ids(request.stop_token_ids, param="stop_token_ids")
-    if (request.min_tokens or 0) > (limit := request.new_token_limit or INT32_MAX):
+    if request.min_tokens and request.min_tokens > (limit := request.new_token_limit or INT32_MAX):
         raise invalid("min_tokens", f"must be at most 'max_tokens', {limit}")
     if request.prompt_logprobs is not None:
         _check_prompt_logprobs(request)

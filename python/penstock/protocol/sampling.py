@@ -32,12 +32,13 @@ def sampling_params(
         if (value := values[name]) is not None:
             params[name] = value
     params["max_tokens"] = request.new_token_limit
-    params["stop"] = request.stop_strings
+    if "stop" in params:
+        params["stop"] = request.stop_strings
     params["top_k"] = max(params["top_k"], 0)
     if params["top_p"] == 0:  # the smallest nucleus is the likeliest token
         params |= {"top_p": 1.0, "top_k": 1}
-    if request.seed is not None:
-        params["seed"] = request.seed & _SEED_MASK
+    if "seed" in params:
+        params["seed"] &= _SEED_MASK
     if (num_logprobs := request.num_logprobs) is not None:
         params["logprobs"] = num_logprobs
         if request.is_echoed:

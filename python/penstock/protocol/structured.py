@@ -20,6 +20,7 @@ from penstock.protocol.refusal import describe
 
 #: The fields that ask for a form.
 STRUCTURED_FIELDS = BY_ABILITY["json"]
+_FIELD_NAMES = frozenset(STRUCTURED_FIELDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,9 @@ class StructuredOutput:
 
 def structured_output(request: GenerationFields) -> StructuredOutput | None:
     """The form that a request asks for, None for none. Raises as `read_structured_output`."""
-    given = (request.model_fields_set | (request.model_extra or {}).keys()) & STRUCTURED_FIELDS.keys()
+    given = _FIELD_NAMES & request.model_fields_set
+    if request.model_extra:
+        given |= _FIELD_NAMES & request.model_extra.keys()
     if not given:  # most requests
         return None
     return read_structured_output({name: getattr(request, name) for name in STRUCTURED_FIELDS if name in given})

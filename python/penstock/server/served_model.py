@@ -66,11 +66,12 @@ class ServedModel:
         assert self.engine.outlets is not None, "the server has been started"
         return self.engine.outlets
 
-    def deliver(self, stream_key: int, request: Request, *, is_streamed: bool) -> Delivery:
+    def deliver(self, stream_key: int, request: Request, *, response_id: str, is_streamed: bool) -> Delivery:
         """The answer to `request`: what comes of a stream that the engine works for."""
         delivery = Delivery(
-            self.engine, self.outlets, stream_key, request, is_streamed=is_streamed, on_end=self._forget
-        )
+            self.engine, self.outlets, stream_key, request,
+            response_id=response_id, is_streamed=is_streamed, on_end=self._forget,
+        )  # fmt: skip
         self.deliveries[stream_key] = delivery
         return delivery
 

@@ -46,8 +46,8 @@ def spec(config: HfConfig) -> DecoderSpec:
 def cohere2_spec(config: HfConfig) -> DecoderSpec:
     """Cohere2Config of transformers: three layers with a window to one without, and rope only where there is one."""
     norm = build.layer_norm(config, has_bias=False)
-    sliding = layer(config, attention(config, theta=1e4), norm)
-    full = replace(sliding, attention=replace(sliding.attention, rope=None))
+    heads = attention(config, theta=1e4)
+    sliding, full = (layer(config, each, norm) for each in (heads, replace(heads, rope=None)))
     every = config.integer("sliding_window_pattern", default=4)
     windows = config.windows(config.sliding_window(), full_every=every)
     return decoder(config, windowed(full, windows, sliding), norm)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from penstock.layers.leaf import TensorNames
 from penstock.layers.moe_spec import MoeSpec, RouterSpec
-from penstock.layers.spec import MlpSpec, NormSpec
-from penstock.models.families import llama, qwen3
+from penstock.layers.spec import MlpSpec
+from penstock.models.families import build, llama, qwen3
 from penstock.models.hf_config import HfConfig
 from penstock.models.hf_moe import dense_mlp, experts_of_each, layers_from, shared_mlp, with_dense_layers
 from penstock.models.hf_rope import read_rope
@@ -25,7 +23,13 @@ LAYER_TENSORS: TensorNames = {**qwen3.LAYER_TENSORS, **MOE_TENSORS}
 
 
 def experts(
-    config: HfConfig, *, num_experts: int = 128, num_groups: int = 1, num_chosen_groups: int = 1, scale: float = 1.0
+    config: HfConfig,
+    *,
+    num_experts: int = 128,
+    size: int = 1408,
+    num_groups: int = 1,
+    num_chosen_groups: int = 1,
+    scale: float = 1.0,
 ) -> MoeSpec:
     """Of Glm4MoeConfig and DeepseekV3Config. The arguments: where the config names none."""
     router = RouterSpec(
@@ -39,19 +43,19 @@ def experts(
         num_chosen_groups=config.integer("topk_group", default=num_chosen_groups),
         group_score_size=2,
     )
-    size = config.integer("moe_intermediate_size")
+    size = config.integer("moe_intermediate_size", default=size)
     shared = MlpSpec(size * config.integer("n_shared_experts", default=1), config.activation())
     return MoeSpec(size, router, config.activation(), shared=shared)
 
 
 def spec(config: HfConfig) -> DecoderSpec:
     """Glm4MoeConfig of transformers."""
-    attention = llama.attention(config)
-    norm = NormSpec(config.number("rms_norm_eps", default=1e-5))
-    attention = replace(
-        attention,
-        rope=read_rope(config, head_dim=attention.head_dim, share=0.5),
-        has_o_bias=False,
+    norm = build.rms_norm(config, eps=1e-5)
+    attention = build.attention(
+        config,
+        read_rope(config, head_dim=build.head_size(config), share=0.5),
+        num_kv_heads=8,
+        has_qkv_bias=config.flag("attention_bias"),
         qk_norm=norm if config.flag("use_qk_norm") else None,
     )
     decoder = llama.decoder(config, attention, experts(config), windows=config.windows(None))

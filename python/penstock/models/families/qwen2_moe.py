@@ -37,6 +37,8 @@ def spec(config: HfConfig) -> DecoderSpec:
     """Qwen2MoeConfig of transformers."""
     attention = replace(llama.attention(config), has_qkv_bias=config.flag("qkv_bias", default=True), has_o_bias=False)
     shared = MlpSpec(config.integer("shared_expert_intermediate_size", default=5632), config.activation())
-    experts = replace(qwen3_moe.experts(config, num_experts=60, num_chosen=4), shared=shared, has_shared_gate=True)
+    experts = replace(
+        qwen3_moe.experts(config, num_experts=60, num_chosen=4, size=1408), shared=shared, has_shared_gate=True
+    )
     decoder = llama.decoder(config, attention, experts, windows=windows(config))
     return with_dense_layers(decoder, sparse_layers(config), dense_mlp(config))

@@ -20,14 +20,14 @@ LAYER_TENSORS: TensorNames = {**qwen3.LAYER_TENSORS, "router": (_MLP + "gate.wei
 ALIASES = {"num_experts": "num_local_experts"}
 
 
-def experts(config: HfConfig, *, num_experts: int, num_chosen: int) -> MoeSpec:
-    """Of Qwen3MoeConfig and its kin. `num_experts`, `num_chosen`: where the config names none."""
+def experts(config: HfConfig, *, num_experts: int, num_chosen: int, size: int) -> MoeSpec:
+    """Of Qwen3MoeConfig and its kin. The arguments: where the config names none."""
     router = RouterSpec(
         config.integer("num_experts", default=num_experts),
         config.integer("num_experts_per_tok", default=num_chosen),
         is_renormalised=config.flag("norm_topk_prob"),
     )
-    return MoeSpec(config.integer("moe_intermediate_size"), router, config.activation())
+    return MoeSpec(config.integer("moe_intermediate_size", default=size), router, config.activation())
 
 
 def spec(config: HfConfig) -> DecoderSpec:
@@ -36,5 +36,6 @@ def spec(config: HfConfig) -> DecoderSpec:
     attention = replace(llama.attention(config), qk_norm=norm)
     window = config.sliding_window() if config.flag("use_sliding_window") else None
     windows = (window,) * config.num_layers
-    decoder = llama.decoder(config, attention, experts(config, num_experts=128, num_chosen=8), windows=windows)
+    mixture = experts(config, num_experts=128, num_chosen=8, size=768)
+    decoder = llama.decoder(config, attention, mixture, windows=windows)
     return with_dense_layers(decoder, sparse_layers(config), dense_mlp(config))

@@ -34,7 +34,8 @@ async def constraint(
     """
     form, budget, is_enforced = structured_output(request), None, False
     if isinstance(request, ChatCompletionRequest):
-        budget, is_enforced = request.thinking_token_budget, request.tool_use.is_enforced
+        budget = request.thinking_token_budget
+        is_enforced = request.has_tools and request.tool_use.is_enforced
     if (form is None and budget is None and not is_enforced) or engine.reads_extra:
         return None
     if not engine.abilities.json:

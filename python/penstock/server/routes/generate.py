@@ -52,12 +52,13 @@ async def generate(
         reasoning_field=reasoning_field, is_thinking=prompts[0].is_thinking,
         system_fingerprint=model.system_fingerprint,
     )  # fmt: skip
-    is_streamed = bool(request.stream)
+    is_streamed, response_id = bool(request.stream), _core.mint_id(request.response_id_prefix)
     key = open_stream(
         engine, prompts, sampling,
-        dialect=request.dialect, response_id=_core.mint_id(request.response_id_prefix), model_name=model.name,
+        dialect=request.dialect, response_id=response_id, model_name=model.name,
         request_id=raw_request.request_id, arrival=raw_request.arrival, is_streamed=is_streamed,
         include_usage=request.include_usage, keep_alive_s=raw_request.keep_alive_s(model.keep_alive_s),
-        tenant=raw_request.api_key_id, output=output, grammar=grammar,
+        tenant=raw_request.api_key_id, priority=request.priority or 0, cache_salt=request.cache_salt or "",
+        output=output, grammar=grammar,
     )  # fmt: skip
-    return model.deliver(key, raw_request, is_streamed=is_streamed)
+    return model.deliver(key, raw_request, response_id=response_id, is_streamed=is_streamed)

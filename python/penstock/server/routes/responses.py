@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any
 
 import orjson
 
@@ -56,7 +55,7 @@ class Responses:
         raw_request.warnings += parsed.warnings
         delivery = await self._generate(parsed.request, raw_request)
         if request.keeps:
-            delivery.keep = partial(self._keep, owner, previous_id, items)
+            delivery.keep = partial(self._conversations.put, delivery.response_id, owner, previous_id, items=items)
         return delivery
 
     async def get(self, response_id: str, raw_request: Request, *, stream: bool) -> JSONResponse:
@@ -96,10 +95,6 @@ class Responses:
         if not history and (raw_request.head.content_length or 0) < _CONVERT_ON_LOOP_BYTES:
             return request.to_chat(history, items, self._limits)
         return await self._pool.run(request.to_chat, history, items, self._limits)
-
-    async def _keep(self, owner: str, previous_id: str | None, items: Sequence[Item], body: bytes) -> None:
-        response_id: Any = orjson.loads(body)["id"]
-        await self._conversations.put(response_id, owner, previous_id, body, items)
 
 
 def owner_of(request: Request) -> str:
