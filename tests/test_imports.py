@@ -22,7 +22,7 @@ FLOORS = (
     ("protocol", "prompt", "layers", "safetensors_header", "generation_config", "pooling_config", "mxfp4"),
     ("http",),
     ("life",),
-    ("models", "weights", "sharded_weights", "checkpoint"),
+    ("models", "weights", "sharded_weights", "checkpoint", "unread_tensors"),
     ("engine",),
     ("scheduler",),
     ("adapters",),

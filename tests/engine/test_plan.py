@@ -87,50 +87,12 @@ def test_each_of_several_devices_holds_its_part_of_the_cache(checkpoint: Checkpo
     page_bytes = 16 * 2 * 2 * 24 * 3 * 4
     one, _ = plan(checkpoint, kv_cache_memory=10 * page_bytes)
     two, config = plan(checkpoint, kv_cache_memory=10 * page_bytes, tensor_parallel_size=2)
-    assert (one.num_pages, two.num_pages) == (9, 19)
+    assert (one.num_pages, two.num_pages) == ((9,), (19,))
     assert (config.num_devices, config.spec.layers[0].cache.num_heads) == (2, 1)
 
 
 def test_free_memory_is_measured():
     assert 1 << 20 < free_host_bytes() < 1 << 50
-
-
-def test_a_page_group_with_a_window_gets_what_its_window_needs():
-    """Three windows of 100 positions and spans of 40: 7 pages of the window, 3 of a span, 1 where they begin."""
-    needs = PageNeeds((10, 30), (None, window_pages(100, page_size=16, max_span=40)))
-    assert needs.max_pages == (None, 11)
-    longest = needs.of_sequence(64)
-    assert longest == (64, 11)
-    assert needs.shares(10**9, of_longest=longest, num_slots=3) == (3 * 64, 3 * 11)
-    assert needs.shares(20, of_longest=longest, num_slots=3) == (64, 20)
-
-
-def test_the_most_pages_that_fit_are_found():
-    rng = random.Random(3)
-    for _ in range(200):
-        groups = [(rng.randint(1, 50), rng.choice([None, rng.randint(1, 9)])) for _ in range(rng.randint(1, 3))]
-        needs = PageNeeds(*zip(*groups, strict=True))
-        num_slots, of_longest = rng.randint(1, 5), needs.of_sequence(rng.randint(1, 12))
-        budget = rng.randint(0, 4000)
-        sizes = [
-            needs.num_bytes(needs.shares(num, of_longest=of_longest, num_slots=num_slots))
-            for num in range(num_slots * max(of_longest) + 1)
-        ]
-        want = max((num for num, size in enumerate(sizes) if size <= budget), default=-1)
-        assert needs.most_within(budget, of_longest=of_longest, num_slots=num_slots) == want
-        lengths = [needs.num_bytes(needs.of_sequence(num)) for num in range(20)]
-        assert needs.longest_within(budget, limit=19) == sum(size <= budget for size in lengths) - 1
-
-
-@pytest.mark.parametrize("window", [1, 2, 5, 16, 17, 40])
-def test_no_sequence_ever_holds_more_pages_than_its_window_needs(window: int):
-    """Every place where a step may begin, and every length that it may have, counted page by page."""
-    page_size, max_span = 4, 9
-    for position, num_new in itertools.product(range(80), range(1, max_span + 1)):
-        held = range(first_page_seen(position, window, page_size), (position + num_new - 1) // page_size + 1)
-        assert len(held) <= window_pages(window, page_size=page_size, max_span=max_span)
-        seen = {key // page_size for key in range(max(position - window + 1, 0), position + num_new)}
-        assert seen <= set(held)
 
 
 def test_a_model_that_cannot_fit_is_refused_before_anything_is_loaded(checkpoint: Checkpoint, monkeypatch):
@@ -171,3 +133,41 @@ def test_a_cache_of_half_size_holds_twice_the_tokens(checkpoint: Checkpoint):
     memory = 3_000_000
     whole, half = (plan(checkpoint, kv_cache_memory=memory, kv_cache_dtype=kind)[0] for kind in (None, "bfloat16"))
     assert half.num_pages[0] // 2 == whole.num_pages[0] + 1
+
+
+def test_a_page_group_with_a_window_gets_what_its_window_needs():
+    """Three windows of 100 positions and spans of 40: 7 pages of the window, 3 of a span, 1 where they begin."""
+    needs = PageNeeds((10, 30), (None, window_pages(100, page_size=16, max_span=40)))
+    assert needs.max_pages == (None, 11)
+    longest = needs.of_sequence(64)
+    assert longest == (64, 11)
+    assert needs.shares(10**9, of_longest=longest, num_slots=3) == (3 * 64, 3 * 11)
+    assert needs.shares(20, of_longest=longest, num_slots=3) == (64, 20)
+
+
+def test_the_most_pages_that_fit_are_found():
+    rng = random.Random(3)
+    for _ in range(200):
+        groups = [(rng.randint(1, 50), rng.choice([None, rng.randint(1, 9)])) for _ in range(rng.randint(1, 3))]
+        needs = PageNeeds(*zip(*groups, strict=True))
+        num_slots, of_longest = rng.randint(1, 5), needs.of_sequence(rng.randint(1, 12))
+        budget = rng.randint(0, 4000)
+        sizes = [
+            needs.num_bytes(needs.shares(num, of_longest=of_longest, num_slots=num_slots))
+            for num in range(num_slots * max(of_longest) + 1)
+        ]
+        want = max((num for num, size in enumerate(sizes) if size <= budget), default=-1)
+        assert needs.most_within(budget, of_longest=of_longest, num_slots=num_slots) == want
+        lengths = [needs.num_bytes(needs.of_sequence(num)) for num in range(20)]
+        assert needs.longest_within(budget, limit=19) == sum(size <= budget for size in lengths) - 1
+
+
+@pytest.mark.parametrize("window", [1, 2, 5, 16, 17, 40])
+def test_no_sequence_ever_holds_more_pages_than_its_window_needs(window: int):
+    """Every place where a step may begin, and every length that it may have, counted page by page."""
+    page_size, max_span = 4, 9
+    for position, num_new in itertools.product(range(80), range(1, max_span + 1)):
+        held = range(first_page_seen(position, window, page_size), (position + num_new - 1) // page_size + 1)
+        assert len(held) <= window_pages(window, page_size=page_size, max_span=max_span)
+        seen = {key // page_size for key in range(max(position - window + 1, 0), position + num_new)}
+        assert seen <= set(held)

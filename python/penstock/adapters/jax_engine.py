@@ -15,7 +15,8 @@ from penstock.adapters.scheduled_engine import ScheduledEngine
 from penstock.checkpoint import Checkpoint, inspect_checkpoint
 from penstock.config import Settings, load_settings
 from penstock.engine.interface import EngineOptions
-from penstock.errors import ConfigError
+from penstock.errors import ApiError, ConfigError
+from penstock.generation import SamplingParams
 from penstock.prompt import PromptEncoder, choose_formats
 from penstock.scheduler.scheduler import Scheduler
 
@@ -55,7 +56,15 @@ class JaxEngine(ScheduledEngine):
 
     @cached_property
     def abilities(self) -> Abilities:  # type: ignore[override]  # as the base has it
-        return replace(super().abilities, logprobs=True, penalties=True, logit_bias=True, embeddings=True)
+        base = super().abilities
+        chat = base.chat and self._checkpoint.has_head
+        return replace(base, chat=chat, logprobs=True, penalties=True, logit_bias=True, embeddings=True)
+
+    def check_sampling(self, sampling: SamplingParams) -> None:
+        if not self._checkpoint.has_head:
+            problem = "This model has no output head: it makes embeddings alone; use /v1/embeddings."
+            raise ApiError("invalid_request", problem, param="model")
+        super().check_sampling(sampling)
 
     @classmethod
     def load(cls, folder: str | Path, *, metrics: Metrics | None = None, **settings: Any) -> Self:

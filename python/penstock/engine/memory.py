@@ -55,14 +55,11 @@ def plan_memory(
         model: its name, for errors.
         max_span: tokens that one step stores of a sequence at most.
 
-    Args:
-        max_span: tokens that one step stores of a sequence at most.
-
     Raises:
         ConfigError: when the model does not fit, or not even one sequence of the length that was asked for does.
     """
     weight_bytes = num_parameters(spec) * _num_bytes(dtype)
-    needs = page_needs(spec, dtype=kv_dtype, page_size=page_size, max_span=max_span)
+    needs = page_needs(spec, kv_dtype=kv_dtype, page_size=page_size, max_span=max_span)
     pages_per_sequence = -(-max_model_len // page_size)
     state_bytes = (options.max_num_seqs + 1) * slot_bytes(spec.vocab_size)
     num_devices = options.tensor_parallel_size
@@ -71,9 +68,9 @@ def plan_memory(
         num_bytes=_num_bytes(dtype), state_bytes=state_bytes,
     )  # fmt: skip
     available = available_bytes(device, num_devices=num_devices)
-    shortest = needs.num_bytes(needs.of_sequence(pages_per_sequence if options.max_model_len else 1))
-    least = options.kv_cache_memory or shortest
-    check_fits(Needs(weight_bytes, state_bytes, temporary_bytes, least), available, model=model, device=device)
+    least = needs.num_bytes(needs.of_sequence(pages_per_sequence if options.max_model_len else 1))
+    of_all = Needs(weight_bytes, state_bytes, temporary_bytes, options.kv_cache_memory or least)
+    check_fits(of_all, available, model=model, device=device)
     budget = options.kv_cache_memory or _share_for_cache(
         device, available - weight_bytes - state_bytes - temporary_bytes
     )
@@ -100,18 +97,20 @@ def plan_memory(
         "memory on %s%s, %s free: weights %s (%s), slots %s, programs %s, KV cache %s (%s) = %s pages of %d tokens, "
         "%d sequences of %d at once",
         device, others, shown_size(available), shown_size(weight_bytes), dtype, shown_size(state_bytes),
-        shown_size(temporary_bytes), shown_size(plan.cache_bytes), kv_dtype, " + ".join(map(str, num_pages)), page_size,
+        shown_size(temporary_bytes), shown_size(cache_bytes), kv_dtype, " + ".join(map(str, num_pages)), page_size,
         min(num // one for num, one in zip(num_pages, of_longest, strict=True)), max_model_len,
     )  # fmt: skip
     return plan
 
 
-def page_needs(spec: DecoderSpec, *, dtype: str, page_size: int, max_span: int) -> PageNeeds:
+def page_needs(spec: DecoderSpec, *, kv_dtype: str, page_size: int, max_span: int) -> PageNeeds:
     """What the page groups of a model need."""
     page_bytes, max_pages = [], []
     for group in spec.page_groups:
         caches = [spec.layers[number].cache for number in group.layers]
-        page_bytes.append(page_size * sum(each.numbers_per_token * _num_bytes(each.dtype or dtype) for each in caches))
+        page_bytes.append(
+            page_size * sum(each.numbers_per_token * _num_bytes(each.dtype or kv_dtype) for each in caches)
+        )
         window = group.window
         max_pages.append(None if window is None else window_pages(window, page_size=page_size, max_span=max_span))
     return PageNeeds(tuple(page_bytes), tuple(max_pages))
