@@ -3,6 +3,7 @@
 #
 #   make serve [MODEL=folder] [PORT=11556] [ARGS="--api-key K"]
 #   make test | lint | fmt | bench | wheel | clean
+#   make families [GOLDEN=folder]
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -26,7 +27,7 @@ INSTALLED := $(VENV)/.installed
 DEV := $(VENV)/.dev
 WHEEL := dist/.built
 
-.PHONY: serve test lint lint-python lint-rust test-rust test-python fmt bench wheel clean
+.PHONY: serve test lint lint-python lint-rust test-rust test-python fmt bench families wheel clean
 .DEFAULT_GOAL := serve
 
 define HELLO
@@ -80,6 +81,10 @@ fmt: $(DEV)
 bench: $(DEV) $(INSTALLED) $(WHEEL) $(VENV)/.bench
 	for bench in front_end engine constrained step life; do $(BIN)/python benches/$$bench.py; done
 	cargo bench --locked
+
+# How near every family comes to transformers (tests/parity); GOLDEN: a folder of other golden checkpoints.
+families: $(DEV) $(INSTALLED)
+	$(BIN)/python tests/parity/families.py $(if $(GOLDEN),--golden $(GOLDEN))
 
 wheel: $(WHEEL)
 	@ls -lh dist/*.whl

@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod one_call;
 pub mod opening;
 pub mod output_options;
+pub mod page_hash;
 pub mod reasoning;
 pub mod request_head;
 pub mod request_id;

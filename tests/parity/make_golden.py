@@ -35,7 +35,7 @@ def main() -> None:
     torch.manual_seed(0)
     for name in sys.argv[1:] or MODELS:
         for seed in range(100):
-            model = make_model(name, seed)
+            model = make_model(*fields_of(name), seed)
             prompts = [record(model, length) for length in LENGTHS]
             if min(prompt.pop("margin") for prompt in prompts) >= MARGIN:
                 break
@@ -45,9 +45,8 @@ def main() -> None:
         print(name, seed, sum(file.stat().st_size for file in (FOLDER / name).iterdir()))
 
 
-def make_model(name: str, seed: int) -> Any:
-    """Random weights that make every part of the model matter, each number one of bfloat16's."""
-    kind, fields = fields_of(name)
+def make_model(kind: str, fields: dict[str, Any], seed: int) -> Any:
+    """Random weights that make every part of the model matter, each number one of bfloat16's. `kind`: of config."""
     config = getattr(transformers, kind)(**fields)
     config._attn_implementation = "eager"
     config._experts_implementation = "eager"
@@ -70,12 +69,12 @@ def randomise(model: Any, seed: int) -> None:
                 buffer.copy_((torch.randn(buffer.shape, generator=generator) * 0.2).bfloat16().float())
 
 
-def record(model: Any, length: int) -> dict[str, Any]:
+def record(model: Any, length: int, *, num_tokens: int = NUM_TOKENS) -> dict[str, Any]:
     """A prompt of random ids, and what the model makes of it."""
     generator = torch.Generator().manual_seed(length)
     ids = torch.randint(3, model.config.vocab_size, (length,), generator=generator).tolist()
     last, new, margin = None, [], float("inf")
-    for _ in range(NUM_TOKENS):
+    for _ in range(num_tokens):
         with torch.no_grad():
             logits = model(input_ids=torch.tensor([ids + new]), use_cache=False).logits[0, -1]
         last = logits if last is None else last

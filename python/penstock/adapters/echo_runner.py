@@ -34,7 +34,7 @@ def echo_capacity(
     """Of a runner that stores nothing and to which a prompt costs nothing: a page holds a whole sequence."""
     return Capacity(
         num_slots=num_slots,
-        num_pages=num_slots,
+        num_pages=(num_slots,),
         page_size=max_model_len,
         max_model_len=max_model_len,
         max_prefill_tokens=max_model_len,

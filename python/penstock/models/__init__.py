@@ -12,9 +12,9 @@ own. What is added where:
   tensor for each expert, `LeafSpec.stored_shapes` and `penstock.weights.assemble` learn that axis.
 - **Another kind of attention**, as latent attention: the same beside `AttentionSpec`; its `cache` says what is kept of
   a token, an implementation of `PagedAttention` how that lies in pages.
-- **A group of pages of its own**, as for windowed layers: `page_group` of their `AttentionSpec`.
-  `DecoderSpec.page_groups` tells how many block tables a sequence has and what each group still reads; the memory plan
-  sums over layers.
+- **A group of pages of its own** comes with a window: layers of the same window share a block table and pages.
+  `DecoderSpec.page_groups` tells which there are and what each still reads; `penstock.engine.page_plan` how many pages
+  each gets.
 - **A fused matrix that can be split over devices**: `fused_projection` of `penstock.layers.leaf`, its parts beside each
   other for every head (`qkv [D, K, (G + 2) * H]`, split along K) or for every column (`gate_up [D, 2, F]`, along F).
   What each axis counts is said with the leaf (`axes`), what each device gets by the spec's `shard`, and sums over heads
