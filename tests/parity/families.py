@@ -37,14 +37,12 @@ def main() -> int:
     parser.add_argument("--no-engine", action="store_true")
     given = parser.parse_args()
     print(f"{'checkpoint':20} {'logits':>8} {'forced':>8} {'engine':>8}  layers", flush=True)
-    folders = bundled(given.names)
-    if given.golden:
-        folders = [given.golden / name for name in given.names or names_in(given.golden)]
+    folders = folders_in(given.golden, given.names) if given.golden else bundled(given.names)
     return sum(not run(folder, has_engine=not given.no_engine) for folder in folders)
 
 
-def names_in(folder: Path) -> list[str]:
-    return sorted(entry.name for entry in folder.iterdir() if (entry / "golden.json").is_file())
+def folders_in(folder: Path, names: list[str]) -> list[Path]:
+    return [entry for entry in sorted(folder.iterdir()) if not names or entry.name in names]
 
 
 def bundled(names: list[str]) -> list[Path]:

@@ -43,6 +43,7 @@ class Stored:
         has_inputs_first: matrices lie as [in, out].
         is_woven: the outputs of the one tensor lie as the leaf's do: parts beside each other for every head.
         is_alternating: the outputs of the one tensor take turns: the first of every part, the second of every part.
+        is_part_each: each part has a tensor, even where there is one part.
         encoding: "mxfp4" is a pair of tensors, blocks and scales, for a matrix (`penstock.mxfp4`).
         head_part: the leaf, one of `head_matrices`, is a part of the tensor.
         or_else: another way, where the first of these tensors is not there.
@@ -52,6 +53,7 @@ class Stored:
     has_inputs_first: bool = False
     is_woven: bool = False
     is_alternating: bool = False
+    is_part_each: bool = False
     encoding: Literal["plain", "mxfp4"] = "plain"
     head_part: HeadPart | None = None
     or_else: Stored | None = None
@@ -141,7 +143,7 @@ class LeafSpec:
         if self.is_projection:
             shapes = tuple((size // self.shape[0], self.shape[0]) for size in sizes)
             return tuple(shape[::-1] for shape in shapes) if stored.has_inputs_first else shapes
-        if len(stored.names) > 1 or self.is_bias:
+        if len(stored.names) > 1 or stored.is_part_each or self.is_bias:
             return tuple((size,) for size in sizes)
         return (self.shape,)
 

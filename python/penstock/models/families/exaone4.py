@@ -20,7 +20,9 @@ def spec(config: HfConfig) -> DecoderSpec:
 
 
 def _windows(config: HfConfig, window: int | None) -> tuple[int | None, ...]:
-    """Published configs spell the pattern out: "LLLG"."""
+    """Published configs spell the pattern out: "LLLG". Without a window it says nothing."""
+    if window is None:
+        return config.windows(None)
     pattern = config.get("sliding_window_pattern", 4)
     every = len(pattern) if isinstance(pattern, str) else config.integer("sliding_window_pattern", default=4)
     return config.windows(window, full_every=every)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from penstock.layers.leaf import TensorNames
+from penstock.layers.leaf import Stored, TensorNames
 from penstock.models.families import build, llama, nemotron
 from penstock.models.hf_config import HfConfig
 from penstock.models.hf_rope import read_rope
@@ -18,7 +18,9 @@ def layer_tensors(config: HfConfig) -> TensorNames:
     num_heads = config.integer("num_attention_heads")
     heads = {"q": num_heads, "k": config.integer("num_key_value_heads", default=32)}
     return nemotron.LAYER_TENSORS | {
-        f"{part}_norm": tuple(f"{_ATTENTION}{part}_layernorm.norms.{head}.weight" for head in range(size))
+        f"{part}_norm": Stored(
+            tuple(f"{_ATTENTION}{part}_layernorm.norms.{head}.weight" for head in range(size)), is_part_each=True
+        )
         for part, size in heads.items()
     }
 
