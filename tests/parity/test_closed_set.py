@@ -33,7 +33,7 @@ ASKED: list[dict[str, Any]] = [
     {"logit_bias": {5: 4.0, 9: -100.0}},
     {"allowed_token_ids": (3, 4, 5, 6, 70)},
     {"bad_word_ids": ((5, 6), (9,))},
-    {"min_tokens": 3, "stop_token_ids": (4,)},
+    {"min_tokens": 1, "stop_token_ids": (4,)},
     {"ignore_eos": True},
     {"n": 3},
 ]
