@@ -209,8 +209,8 @@ class FakeRunner:
 
     def _pool(self, slot: FakeSlot, span: Span) -> PooledColumns:
         """A token's state is the token, and where it stands."""
-        table = [page for _, page in sorted(slot.pages.items())]
-        stored = self.cache[table].ravel()[span.start : slot.num_cached].astype(np.float32)
+        history = self.histories[self._history(slot, windows=list(self.capacity.windows))][2]
+        stored = np.array(history[span.start :], np.float32)
         states = np.stack([stored, np.arange(span.start, slot.num_cached, dtype=np.float32)], axis=1)
         if self.broken_tokens.intersection(stored.tolist()):
             states[:] = np.nan
