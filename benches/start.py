@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import resource
 import struct
 import subprocess
@@ -14,8 +15,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
 import table
 
 #: The shape of Llama 3.2 1B.
@@ -63,26 +66,48 @@ def write_checkpoint(folder: Path) -> None:
             end -= len(block)
 
 
+class Told(logging.Handler):
+    """Keeps the engine's own lines."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+    def seconds_of(self, words: str) -> float:
+        line = next(line for line in self.lines if words in line)
+        return float(line.removesuffix(" s").rpartition(" ")[2])
+
+
 def start(folder: Path, cache: Path) -> None:
-    """Loads an engine, and prints seconds: in all, for weights, for programs; CPU for all; and how many programs."""
+    """Loads an engine, and prints what it took in seconds."""
     from penstock.checkpoint import inspect_checkpoint
     from penstock.engine import EngineOptions
     from penstock.engine.runner import JaxRunner
 
-    told: list[tuple[float, str]] = []
+    told = Told()
+    logging.getLogger("penstock.engine").setLevel(logging.INFO)
+    logging.getLogger("penstock.engine").addHandler(told)
     options = EngineOptions(max_num_seqs=16, kv_cache_memory=1 << 30, compile_cache=cache)
     begun = time.perf_counter()
-    runner = JaxRunner.load(
-        inspect_checkpoint(folder), options, on_progress=lambda text: told.append((time.perf_counter(), text))
-    )
-    end = time.perf_counter()
-    # The first program's end is told; those of a second start are all read before it matters when each was.
-    log_begun = next((at for at, text in told if text == "loading weights"), begun)
+    runner = JaxRunner.load(inspect_checkpoint(folder), options, on_progress=lambda _: None)
+    total_s = time.perf_counter() - begun
     used = resource.getrusage(resource.RUSAGE_SELF)
     print(json.dumps({
-        "total_s": end - begun, "weights_begun_s": log_begun - begun, "programs_s": runner.programs_s,
-        "cpu_s": used.ru_utime + used.ru_stime, "num_programs": len(runner._programs),
+        "total_s": total_s, "weights_s": told.seconds_of("loaded "), "programs_s": told.seconds_of("programs ready in"),
+        "cpu_s": used.ru_utime + used.ru_stime, "num_compiles": sum(", compiled in" in line for line in told.lines),
+        "num_programs": len(runner._programs), "memory": next(line for line in told.lines if "memory on" in line),
+        "temporaries": next(line for line in told.lines if "while they run" in line),
     }))  # fmt: skip
+
+
+def measure(folder: Path, cache: Path) -> dict[str, Any]:
+    command = [sys.executable, __file__, "--start", str(folder), str(cache)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return told
 
 
 def main() -> None:
@@ -92,3 +117,27 @@ def main() -> None:
     if args.start:
         start(*args.start)
         return
+    with tempfile.TemporaryDirectory() as folder:
+        write_checkpoint(Path(folder))
+        starts = {name: measure(Path(folder), Path(folder) / "cache") for name in ("first", "second")}
+    names = ("programs_s", "weights_s", "total_s", "cpu_s")
+    rows = [
+        [name, f"{told['num_compiles']} of {told['num_programs']}", *(f"{told[each]:.1f}" for each in names)]
+        for name, told in starts.items()
+    ]
+    first, second = starts.values()
+    intro = (
+        f"# First and second start of a 1B model\n\n{table.machine(['penstock', 'jax', 'jaxlib'])}\n\nThe shape of "
+        "Llama 3.2 1B with random weights, stored in bfloat16 and computed in float32; up to 16 sequences. Each start "
+        "is a process, seconds.\nCommand: `python benches/start.py`"
+    )
+    outro = (
+        f"Programs are ready {first['programs_s'] / second['programs_s']:.0f} times sooner.\n\n"
+        f"The memory plan: {first['memory']}. In fact {first['temporaries']}."
+    )
+    head = ["start", "compiled", "programs, s", "weights, s", "in all, s", "CPU, s"]
+    table.write("start", intro, table.markdown(head, rows), outro)
+
+
+if __name__ == "__main__":
+    main()
