@@ -95,7 +95,7 @@ def allowed(number: int) -> list[int]:
 
 def masked_tokens(runner: JaxRunner, ids: np.ndarray) -> list[int]:
     def mask(number: int) -> np.ndarray:
-        return token_bits(allowed(number), 1280)[None]
+        return token_bits(allowed(number), 1280).view(np.uint32)[None]
 
     runner.reset()
     slots, tokens = np.zeros(1, np.int32), []
@@ -117,8 +117,8 @@ def masked_tokens(runner: JaxRunner, ids: np.ndarray) -> list[int]:
 
 def assert_alike(first: LogprobColumns, second: LogprobColumns) -> None:
     """Neighbours whose logprobs differ by less than rounding may stand the other way round."""
-    assert np.mean(first.top_ids != second.top_ids) < 0.02
-    assert np.abs(first.ranks - second.ranks).max() <= 1
+    assert np.sum(first.top_ids != second.top_ids) <= 0.02 * first.top_ids.size
+    assert np.all(np.abs(first.ranks - second.ranks) <= 1)
     np.testing.assert_allclose(first.sampled, second.sampled, atol=TOLERANCE)
     np.testing.assert_allclose(first.top, second.top, atol=TOLERANCE)
 

@@ -4,21 +4,12 @@ import random
 
 import numpy as np
 import pytest
-from fakes import FakeHub, FakeRunner, make_request, naive_tokens, small_capacity
+from fakes import FakeHub, FakeRunner, make_request, naive_pooled, naive_tokens, pooled_request, small_capacity
 
-from penstock.generation import GenerationRequest, Prompt, SamplingParams
-from penstock.pooling import PooledVectors, Pooling, PoolingConfig
+from penstock.pooling import Pooling
 from penstock.scheduler.scheduler import Scheduler
 
 LENGTH = 2
-
-
-def pooled_request(key: int, prompts: list[list[int]], pooling: Pooling, *, normalized: bool = False):
-    config = PoolingConfig(2, pooling, normalized)
-    vectors = PooledVectors([len(each) for each in prompts], config)
-    tokens = tuple(Prompt.of_ids(each) for each in prompts)
-    sampling = SamplingParams(max_tokens=0, temperature=0.0)
-    return GenerationRequest(key << 12, tokens, sampling, f"req_{key}", vectors=vectors), config
 
 
 def run(scheduler: Scheduler) -> None:
@@ -28,11 +19,6 @@ def run(scheduler: Scheduler) -> None:
         scheduler.step()
         scheduler.check_integrity()
     raise AssertionError("the scheduler never became idle")
-
-
-def expected(ids: list[int], pooling: Pooling) -> list[float]:
-    states = np.stack([ids, np.arange(len(ids))], axis=1).astype(float)
-    return {Pooling.LAST: states[-1], Pooling.CLS: states[0], Pooling.MEAN: states.mean(axis=0)}[pooling].tolist()
 
 
 @pytest.mark.parametrize("depth", [1, 2])
@@ -47,7 +33,7 @@ def test_every_prompt_is_pooled_in_any_spans_and_company(pooling: Pooling, depth
         scheduler.submit(each)
     run(scheduler)
     got = request.vectors.embeddings(config)
-    np.testing.assert_allclose(got, [expected(ids, pooling) for ids in prompts], rtol=1e-6)
+    np.testing.assert_allclose(got, [naive_pooled(ids, pooling) for ids in prompts], rtol=1e-6)
     assert [hub.ends[request.stream_key | index] for index in range(5)] == [LENGTH] * 5
     assert all(hub.tokens[request.stream_key | index] == [] for index in range(5))
     for other in others:
