@@ -27,6 +27,7 @@ from penstock.engine.interface import (
 )
 from penstock.engine.row_parameters import ROW_LAYOUT, ROW_PARAMETERS
 from penstock.generation import GenerationRequest, Prompt, SamplingParams
+from penstock.pooling import PooledVectors, Pooling, PoolingConfig
 from penstock.scheduler.sequence import rng_key
 
 VOCAB_SIZE = 23
@@ -84,6 +85,19 @@ def make_request(
     return GenerationRequest(
         stream << 12, prompts_of_ids, sampling, request_id=f"req_{stream}", tenant=tenant, priority=priority
     )
+
+
+def pooled_request(key: int, prompts: list[list[int]], pooling: Pooling, *, normalized: bool = False):
+    config = PoolingConfig(2, pooling, normalized)
+    vectors = PooledVectors([len(each) for each in prompts], config)
+    tokens = tuple(Prompt.of_ids(each) for each in prompts)
+    sampling = SamplingParams(max_tokens=0, temperature=0.0)
+    return GenerationRequest(key << 12, tokens, sampling, f"req_{key}", vectors=vectors), config
+
+
+def naive_pooled(ids: list[int], pooling: Pooling) -> list[float]:
+    states = np.stack([ids, np.arange(len(ids))], axis=1).astype(float)
+    return {Pooling.LAST: states[-1], Pooling.CLS: states[0], Pooling.MEAN: states.mean(axis=0)}[pooling].tolist()
 
 
 def tokens_of_mask(mask: np.ndarray) -> set[int]:
@@ -209,8 +223,8 @@ class FakeRunner:
 
     def _pool(self, slot: FakeSlot, span: Span) -> PooledColumns:
         """A token's state is the token, and where it stands."""
-        table = [page for _, page in sorted(slot.pages.items())]
-        stored = self.cache[table].ravel()[span.start : slot.num_cached].astype(np.float32)
+        history = self.histories[self._history(slot, windows=list(self.capacity.windows))][2]
+        stored = np.array(history[span.start :], np.float32)
         states = np.stack([stored, np.arange(span.start, slot.num_cached, dtype=np.float32)], axis=1)
         if self.broken_tokens.intersection(stored.tolist()):
             states[:] = np.nan
@@ -288,12 +302,20 @@ class FakeHub:
     text_ends: dict[int, int] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
     scheduled: dict[int, int] = field(default_factory=dict)  # row keys, and how many tokens the cache had
+    cache_exits: dict[int, str] = field(default_factory=dict)  # of the row keys that asked
+    num_preemptions: int = 0
     gauges: tuple[int, int, int] = (0, 0, 0)
     num_pushes: int = 0
 
-    def mark_scheduled(self, row_key: int, *, num_cached_tokens: int = 0) -> None:
+    def mark_scheduled(self, row_key, *, num_cached_tokens=0, num_queried_tokens=0, cache_exit=None):
         assert row_key not in self.scheduled, "scheduled twice"
         self.scheduled[row_key] = num_cached_tokens
+        assert 0 <= num_cached_tokens <= num_queried_tokens
+        if cache_exit is not None:
+            self.cache_exits[row_key] = cache_exit
+
+    def count_preemption(self) -> None:
+        self.num_preemptions += 1
 
     def push_step(self, keys, output, *, num_running, num_waiting, num_pages_in_use):
         ids, ends = output.ids, output.ends

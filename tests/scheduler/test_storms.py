@@ -8,12 +8,25 @@ import contextlib
 import itertools
 import random
 from dataclasses import dataclass, field, replace
+from typing import Any
 
+import numpy as np
 import pytest
-from fakes import LENGTH, STOP, FakeHub, FakeRunner, make_request, naive_tokens, small_capacity
+from fakes import (
+    LENGTH,
+    STOP,
+    FakeHub,
+    FakeRunner,
+    make_request,
+    naive_pooled,
+    naive_tokens,
+    pooled_request,
+    small_capacity,
+)
 from test_constrained import EOS, held_to, naive_constrained, words
 
 from penstock.errors import ApiError
+from penstock.pooling import Pooling
 from penstock.scheduler.scheduler import Scheduler
 
 #: Windows of the page groups, and pages of each that hold little more than one sequence at its longest.
@@ -41,7 +54,8 @@ class Storm:
     prefix_caching: bool = True
     expected: dict[int, tuple[list[int], int]] = field(default_factory=dict)
     cancelled: set[int] = field(default_factory=set)
-    num_prompt: dict[int, int] = field(default_factory=dict)
+    pooled: dict[int, Any] = field(default_factory=dict)
+    submitted: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.rng = rng = random.Random(self.seed)
@@ -62,20 +76,23 @@ class Storm:
         self.beginnings = [[rng.randrange(20) for _ in range(24)] for _ in range(3)]
 
     def submit(self) -> None:
-        rng, stream = self.rng, len(self.num_prompt) + 1
+        rng, stream = self.rng, len(self.submitted) + 1
         prompts = [self._prompt() for _ in range(rng.choice([1, 1, 1, 2]))]
         request = make_request(
             stream, prompts, rng.choice([1, 4, 12, 20, 20]),
             n=rng.choice([1, 1, 2, 3]), seed=rng.randrange(1 << 60), temperature=rng.choice([0.0, 1.0]),
             min_tokens=rng.choice([0, 0, 1]), prompt_logprobs=rng.choice([None, None, None, 1]),
         )  # fmt: skip
+        if rng.random() < 0.1:
+            self._submit_pooled(stream, prompts)
+            return
         request = replace(request, priority=rng.choice([0, 0, 0, -1, 5]), cache_salt=rng.choice(["", "", "mine"]))
         choices = words(rng) if rng.random() < 0.25 else None
         if choices is not None:
             request = replace(request, grammar=held_to(request, choices).grammar)
         with contextlib.suppress(ApiError):  # a full queue
             self.scheduler.submit(request)
-            self.num_prompt[request.stream_key] = 0
+            self.submitted.append(request.stream_key)
             for index in range(request.num_choices):
                 key = request.stream_key | index
                 self.expected[key] = (
@@ -86,6 +103,13 @@ class Storm:
                 if rng.random() < 0.1:
                     self.hub.text_ends[key] = rng.randint(1, 12)
 
+    def _submit_pooled(self, stream: int, prompts: list[list[int]]) -> None:
+        request, config = pooled_request(stream, prompts, self.rng.choice(list(Pooling)))
+        with contextlib.suppress(ApiError):
+            self.scheduler.submit(request)
+            self.submitted.append(request.stream_key)
+            self.pooled[request.stream_key] = request, config, prompts
+
     def _prompt(self) -> list[int]:
         """Often one that begins like others."""
         rng = self.rng
@@ -93,7 +117,7 @@ class Storm:
         return rng.choice(self.beginnings)[: rng.choice([0, 4, 8, 15, 19])] + own
 
     def cancel(self) -> None:
-        stream_key = self.rng.choice([*self.num_prompt, 999 << 12])
+        stream_key = self.rng.choice([*self.submitted, 999 << 12])
         self.cancelled.add(stream_key)
         self.scheduler.cancel(stream_key)
 
@@ -120,6 +144,10 @@ class Storm:
                 assert (len(got), self.hub.ends[key]) == (self.hub.text_ends[key], -1)
             else:
                 assert (got, self.hub.ends[key]) == (ids, end)
+        for stream_key, (request, config, prompts) in self.pooled.items():
+            if stream_key not in self.hub.failed and stream_key not in self.cancelled:
+                want = [naive_pooled(ids, config.pooling) for ids in prompts]
+                np.testing.assert_allclose(request.vectors.embeddings(config), want, rtol=1e-6)
 
 
 def run_storm(storm: Storm, *, num_steps: int, has_faults: bool) -> None:
@@ -127,7 +155,7 @@ def run_storm(storm: Storm, *, num_steps: int, has_faults: bool) -> None:
     for step in range(num_steps):
         for _ in range(rng.choice([0, 0, 1, 1, 3])):
             storm.submit()
-        if storm.num_prompt and rng.random() < 0.1:
+        if storm.submitted and rng.random() < 0.1:
             storm.cancel()
         num_now = sum(end in {STOP, LENGTH} for end in storm.hub.ends.values())
         if has_faults and step % 20 == 0 and not storm.runner.faults and num_now > num_ended:

@@ -183,4 +183,4 @@ def of_experts(leaf: LeafSpec, num_experts: int, *, name: str, axis: LogicalAxis
 
 def head_matrices(name: str, num_heads: int, num_out: int, num_in: int) -> LeafSpec:
     """A matrix of each head, [heads, out, in]."""
-    return LeafSpec(name, (num_heads, num_out, num_in), 0, (1,) * num_heads, axes=("heads", None, None))
+    return LeafSpec(name, (num_heads, num_out, num_in), 0, (num_heads,), axes=("heads", None, None))

@@ -58,19 +58,33 @@ _TOKEN, _NOTHING = Yields.TOKEN, Yields.NOTHING
 Chosen = list[tuple[Sequence, int]]
 
 
+class Newcomer(NamedTuple):
+    """A sequence that begins, as the hub is told.
+
+    Attributes:
+        num_cached_tokens: of its prompt, that the cache had, of the `num_queried_tokens` that were looked for.
+        cache_exit: `CacheReport.reason`, where its request asked.
+    """
+
+    row_key: int
+    num_cached_tokens: int
+    num_queried_tokens: int
+    cache_exit: str | None
+
+
 class PlannedStep(NamedTuple):
     """What a step does.
 
     Attributes:
         plan: of the rows that nothing constrains, and of all prompts but the last spans of the others.
-        newcomers: who begins, with what the cache had of their prompts.
+        newcomers: who begins.
         constrained_plan: the constrained rows whose masks are ready, with their masks. It is dispatched first.
         complete: row keys of constrained rows whose text is whole.
         failed: row keys of constrained rows that can go no further, and why.
     """
 
     plan: StepPlan
-    newcomers: list[tuple[int, int]]
+    newcomers: list[Newcomer]
     constrained_plan: StepPlan | None = None
     complete: Collection[int] = ()
     failed: Collection[tuple[int, str]] = ()
@@ -251,6 +265,8 @@ class Planner:
                 continue
             if not sequence.is_joined:
                 self.seats.find(sequence)
+                if sequence.generation.request.wants_cache_report and not sequence.is_scheduled:
+                    sequence.cache_exit = self.seats.report(sequence).reason
             num_tokens = _num_of_span(sequence, share)
             is_last = num_tokens == sequence.num_to_prefill
             if not self.seats.grow(sequence, num_tokens + is_last):
@@ -277,8 +293,8 @@ class Planner:
 
     def _step(self, chosen: Chosen, spans: tuple[Span, ...], slots: np.ndarray, row_keys: np.ndarray) -> PlannedStep:
         joining = [sequence for sequence, _ in chosen if not sequence.is_joined]
-        newcomers = [sequence for sequence in joining if not sequence.is_scheduled]
         starts = {span.slot: span.start for span in spans}
+        newcomers = [self._newcomer(each, starts[each.slot]) for each in joining if not each.is_scheduled]
         plan = StepPlan(
             joins=tuple(self._join(sequence) for sequence in joining),
             spans=spans,
@@ -289,7 +305,12 @@ class Planner:
         self.seats.progress.advance(slots, 1)
         for sequence in joining:
             sequence.is_joined = sequence.is_scheduled = True
-        return PlannedStep(plan, [(sequence.row_key, starts[sequence.slot]) for sequence in newcomers])
+        return PlannedStep(plan, newcomers)
+
+    def _newcomer(self, sequence: Sequence, num_cached: int) -> Newcomer:
+        reads = self.seats.cache.is_on and not sequence.generation.needs_all_states
+        num_queried = len(sequence.prompt_ids) if reads else 0
+        return Newcomer(sequence.row_key, num_cached, num_queried, sequence.cache_exit)
 
     def _plan_apart(self, chosen: Chosen, *, may_wait: bool) -> PlannedStep:
         """The same beside constrained rows, whose last spans and decode are a plan of their own."""

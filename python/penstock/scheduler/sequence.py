@@ -104,6 +104,7 @@ class Sequence:
         num_told: tokens of its prompt of which what was asked, logprobs or states, is on its way.
         is_joined: the device has its parameters in the slot.
         is_scheduled: the hub knows that it has begun.
+        cache_exit: why no more of its prompt was cached, where its request asks.
     """
 
     generation: Generation
@@ -117,6 +118,7 @@ class Sequence:
     num_told: int = 0
     is_joined: bool = False
     is_scheduled: bool = False
+    cache_exit: str | None = None
 
     @classmethod
     def begin(cls, generation: Generation, index: int) -> Sequence:
