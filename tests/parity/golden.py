@@ -29,7 +29,8 @@ NAMES = (*BUNDLED_NAMES, *SHARED_NAMES, *MADE_NAMES)
 #: Between them every kind of layer: what the everyday run also puts through the engine, in slices and pages; the first
 #: two also in company.
 ENGINE_NAMES = (
-    "qwen3", "gemma2", "llama_tied", "cohere2", "gemma3_text", "gpt2", "glm4", "phi3_longrope", "gpt_oss", "deepseek_v3",
+    "qwen3", "gemma2", "llama_tied", "cohere2", "gemma3_text", "gpt2", "glm4", "phi3_longrope", "gpt_oss",
+    "deepseek_v3",
 )  # fmt: skip
 
 IS_WHOLE = "PENSTOCK_TEST_ALL" in os.environ
