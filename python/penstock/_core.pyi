@@ -16,6 +16,7 @@ __all__ = [
     "END_NONE",
     "END_STOP",
     "GRAMMAR_KINDS",
+    "PAGE_HASH_BYTES",
     "PING",
     "REASONING_FORMATS",
     "TOOL_FORMATS",
@@ -41,6 +42,7 @@ __all__ = [
     "key_digest",
     "keys_equal",
     "mint_id",
+    "page_hashes",
     "parse_output",
     "tool_grammar",
 ]
@@ -164,6 +166,15 @@ PING: bytes
 """A keep-alive comment with its blank line."""
 DONE: bytes
 """`data: [DONE]` with its blank line."""
+
+#: Bytes of a page's name.
+PAGE_HASH_BYTES: int
+
+def page_hashes(ids: Buffer, page_size: int, *, salt: str = "", parent: bytes | None = None) -> bytes:
+    """The names of the whole pages of `ids`, int32 [T], PAGE_HASH_BYTES each: a hash of all tokens up to the page's end
+    and of `salt`, under a random key of this process. `parent`: the name of the page before them, which stands for the
+    salt too; None: they begin the sequence. Detached from the GIL. ValueError on a `page_size` of 0, or a `parent` that
+    is no name."""
 
 CHOICE_BITS: int
 """A row key is `stream_key | choice`: the low CHOICE_BITS (12) bits of a stream key are zero."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,13 @@ from penstock.generation import SamplingDefaults
 from penstock.generation_config import read_json_object, sampling_defaults, stop_ids
 from penstock.layers.leaf import LeafSpec, Stored
 from penstock.models.hf_config import HfConfig
-from penstock.models.registry import Family, find_family
+from penstock.models.registry import Family, find_family, stored_as
 from penstock.models.spec import DecoderSpec
 from penstock.models.tree import layer_leaves, top_leaves
 from penstock.pooling import PoolingConfig
 from penstock.pooling_config import read_pooling
 from penstock.safetensors_header import TensorInfo, read_header
+from penstock.unread_tensors import check_unread
 
 __all__ = ["Checkpoint", "LeafSource", "TensorInfo", "inspect_checkpoint"]
 
@@ -66,6 +67,7 @@ class Checkpoint:
         max_position_embeddings: the longest sequence the model was made for.
         tensors: every stored tensor by name.
         sources: for each leaf of the weight tree its tensors.
+        has_head: it can say what comes next; else it makes embeddings alone.
         pooling: how embeddings are made.
     """
 
@@ -79,6 +81,7 @@ class Checkpoint:
     architecture: str
     tensors: Mapping[str, TensorInfo]
     sources: tuple[LeafSource, ...]
+    has_head: bool
     pooling: PoolingConfig
 
 
@@ -91,12 +94,19 @@ def inspect_checkpoint(path: Path) -> Checkpoint:
     config = _read_config(path)
     family = find_family(config)
     _check_numbers(config, family)
+    _check_causal(config)
     reader = family.reader(config)
     spec = family.spec(reader)
+    has_head = not family.is_headless(config)
+    if not has_head:
+        spec = replace(spec, is_tied=True)
     tensors = _read_tensors(path)
+    family = family.as_stored(tensors)
     sources = tuple(_leaf_sources(family, reader, spec, tensors))
     for source in sources:
         _check_source(path, source, tensors)
+    read = (name for source in sources for stored in source.each_stored for name in stored.names)
+    check_unread(tensors, read, config, num_layers=spec.num_layers, is_tied=spec.is_tied)
     generation = (
         read_json_object(path / "generation_config.json") if (path / "generation_config.json").is_file() else {}
     )
@@ -111,6 +121,7 @@ def inspect_checkpoint(path: Path) -> Checkpoint:
         architecture=family.architecture,
         tensors=tensors,
         sources=sources,
+        has_head=has_head,
         pooling=read_pooling(path, hidden_size=spec.hidden_size),
     )
 
@@ -147,6 +158,13 @@ def _check_numbers(config: Mapping[str, Any], family: Family) -> None:
         raise ModelError(f"config.json: dtype {dtype!r} is not supported, expected one of {list(DTYPES)}")
 
 
+def _check_causal(config: Mapping[str, Any]) -> None:
+    """Refuses a decoder that was turned into an encoder, as some embedding models are: its tokens see those after
+    them."""
+    if config.get("is_causal") is False or config.get("use_bidirectional_attention"):
+        raise ModelError("config.json: attention to later tokens (is_causal: false) is not supported")
+
+
 def _read_tensors(path: Path) -> dict[str, TensorInfo]:
     """The single file goes first where both are there, as in transformers."""
     if (path / SINGLE_FILE).is_file():
@@ -177,15 +195,11 @@ def _leaf_sources(
     family: Family, config: HfConfig, spec: DecoderSpec, tensors: Mapping[str, TensorInfo]
 ) -> Iterator[LeafSource]:
     for leaf in top_leaves(spec):
-        yield LeafSource(leaf, None, _stored(family.top_tensors[leaf.name]))
+        yield LeafSource(leaf, None, stored_as(family.top_tensors[leaf.name]))
     names = family.layer_tensors(config)
     for layer in range(spec.num_layers):
         for leaf in layer_leaves(spec, layer):
-            yield LeafSource(leaf, layer, _stored(names[leaf.name]).of_layer(layer, tensors))
-
-
-def _stored(names: tuple[str, ...] | Stored) -> Stored:
-    return names if isinstance(names, Stored) else Stored(names)
+            yield LeafSource(leaf, layer, stored_as(names[leaf.name]).of_layer(layer, tensors))
 
 
 def _check_source(path: Path, source: LeafSource, tensors: Mapping[str, TensorInfo]) -> None:

@@ -129,6 +129,9 @@ class Settings(BaseModel):
     kv_cache_memory: Size | None = Field(
         default=None, ge=1, description="bytes for the KV cache on each device (suffixes K, M, G)"
     )
+    prefix_caching: Literal["on", "off"] = Field(
+        default="on", description="keep the cache of prompts and answers for others that begin alike"
+    )
     max_prefill_tokens: int | None = Field(
         default=None,
         ge=16,

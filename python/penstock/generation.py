@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from enum import StrEnum
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 if TYPE_CHECKING:
     from penstock.abilities import Abilities
@@ -244,6 +244,19 @@ _FACTORIES: list[tuple[str, Callable[[], Any]]] = [
 ]
 
 
+class PageNames(NamedTuple):
+    """By which the cache finds the whole pages of a prompt.
+
+    Attributes:
+        page_size: tokens per page.
+        salt: the request's `cache_salt`.
+    """
+
+    page_size: int
+    salt: str
+    names: list[bytes]
+
+
 @dataclass(slots=True, eq=False)  # not frozen: that takes five times as long to make
 class Prompt:
     """What is to be continued, in the form that the engine reads.
@@ -253,12 +266,14 @@ class Prompt:
         text: for an engine that reads text; or as the client wrote it, where the answer shows it again.
         is_thinking: whether the answer begins within a thought: True where the prompt has opened one, False where it
             has closed one, so that none will come; None where it says nothing.
+        page_names: where they were made already.
     """
 
     num_tokens: int
     ids: Sequence[int] | None = None
     text: str | None = None
     is_thinking: bool | None = None
+    page_names: PageNames | None = None
 
     @classmethod
     def of_ids(cls, ids: Sequence[int]) -> Prompt:

@@ -23,6 +23,9 @@ _PAIRS = np.array(
     np.float32,
 )
 
+#: For each byte of a scale its power of two, from 2 ** -127, which float32 has as a subnormal number.
+_POWERS = np.array([*(2.0 ** (byte - 127) for byte in range(255)), np.nan], np.float32)
+
 
 def mxfp4_shapes(rows: int, columns: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Of the blocks and the scales of a matrix. ModelError where columns do not come out in whole blocks."""
@@ -37,8 +40,8 @@ def unpack_mxfp4(blocks: np.ndarray, scales: np.ndarray, *, dtype: Any) -> np.nd
     Args:
         blocks, scales: of `mxfp4_shapes`.
     """
-    powers = np.ldexp(np.float32(1), scales.astype(np.int32) - 127)  # 2 ** -127 is a float32 below the normal ones
-    powers = np.where(scales == 255, np.float32(np.nan), powers)
-    numbers = _PAIRS[blocks].reshape(*scales.shape, BLOCK) * powers[..., None]
+    numbers = _PAIRS[blocks].reshape(*scales.shape, BLOCK)
+    with np.errstate(over="ignore"):  # 2 ** 127 leaves room for codes below 2 alone
+        numbers *= _POWERS[scales][..., None]
     matrix: np.ndarray = numbers.reshape(scales.shape[0], -1).astype(dtype)
     return matrix

@@ -36,7 +36,7 @@ class Driver:
     def __init__(self, runner: JaxRunner, *, seed: int = 0) -> None:
         self.runner = runner
         self.free_slots = list(range(runner.capacity.num_slots))
-        self.free_pages = list(np.random.default_rng(seed).permutation(runner.capacity.num_pages) + 1)
+        self.free_pages = list(np.random.default_rng(seed).permutation(runner.capacity.num_pages[0]) + 1)
 
     def start(
         self,

@@ -17,6 +17,7 @@ from penstock.generation import SamplingParams
 
 VOCAB = 70  # of no whole number of words
 NUM_ROWS = 12
+NOTHING = jnp.array([-1])
 
 
 def some(rng: np.random.Generator, most: int) -> list[int]:
@@ -57,7 +58,7 @@ def test_every_row_gets_what_its_own_rules_say(has_masks: bool, is_dynamic: bool
         params = unpack_rows(jnp.asarray(rows))
         for slot, sampling, prompt in zip(slots, samplings, prompts, strict=True):
             words = pack_rules(TokenRules(sampling, np.array(prompt, np.int32)), VOCAB)
-            state = put_rules(state, jnp.asarray(slot), jnp.asarray(words))
+            state = put_rules(state, jnp.asarray(slot), jnp.asarray(words), made=NOTHING, is_first=jnp.asarray(True))
         for step in range(max(map(len, made))):
             ids = jnp.array([row[step] if step < len(row) else -1 for row in made])
             state = count_tokens(state, jnp.asarray(slots), params, ids)
@@ -81,19 +82,34 @@ def test_a_new_sequence_finds_nothing_of_the_last_one_in_its_slot():
     params = unpack_rows(
         jnp.asarray(pack_row(SamplingParams(max_tokens=1, presence_penalty=1.0), rng_key=(1, 2), stop_ids=()))[None]
     )
-    state = put_rules(
-        empty_rules(2, VOCAB), jnp.asarray(0), jnp.asarray(pack_rules(TokenRules(old, np.arange(9)), VOCAB))
-    )
+    words = jnp.asarray(pack_rules(TokenRules(old, np.arange(9)), VOCAB))
+    state = put_rules(empty_rules(2, VOCAB), jnp.asarray(0), words, made=NOTHING, is_first=jnp.asarray(True))
     state = count_tokens(state, jnp.array([0]), params, jnp.array([5]))
     assert np.asarray(state.counts)[0].sum() == 1
     new = TokenRules(SamplingParams(presence_penalty=1.0), np.array([4], np.int32))
-    state = put_rules(state, jnp.asarray(0), jnp.asarray(pack_rules(new, VOCAB)))
+    words = jnp.asarray(pack_rules(new, VOCAB))
+    state = put_rules(state, jnp.asarray(0), words, made=NOTHING, is_first=jnp.asarray(True))
     assert not np.asarray(state.counts).any()
     parts = rules_layout(VOCAB).parts(np.asarray(state.words)[0])
     assert (parts["bad_words"] == -1).all()
     assert (parts["bias_ids"] == VOCAB).all()
     assert not parts["allowed"].any()
     assert parts["prompt_seen"].tolist() == [1 << 4, 0, 0]
+
+
+def test_a_sequence_that_goes_on_finds_what_it_had_made_counted():
+    """In parts, as the runner takes them down, and counted on from there."""
+    sampling = SamplingParams(max_tokens=1, presence_penalty=1.0)
+    params = unpack_rows(jnp.asarray(pack_row(sampling, rng_key=(1, 2), stop_ids=()))[None])
+    words = jnp.asarray(pack_rules(TokenRules(sampling, np.array([4], np.int32)), VOCAB))
+    state = empty_rules(2, VOCAB)
+    state = type(state)(state.words, state.counts.at[0].set(9))
+    for number, part in enumerate(([5, 5, 6], [5, 7, -1])):
+        state = put_rules(state, jnp.asarray(0), words, made=jnp.array(part), is_first=jnp.asarray(number == 0))
+    state = count_tokens(state, jnp.array([0]), params, jnp.array([6]))
+    want = np.zeros((2, VOCAB), int)
+    want[0, [5, 6, 7]] = 3, 2, 1
+    np.testing.assert_array_equal(state.counts, want)
 
 
 def test_counts_end_where_their_type_does():

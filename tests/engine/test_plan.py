@@ -1,5 +1,7 @@
 """Shapes and memory, decided before anything is loaded."""
 
+import itertools
+import random
 from types import SimpleNamespace
 
 import jax
@@ -10,6 +12,7 @@ from penstock.engine import EngineOptions, memory_check
 from penstock.engine.memory import slot_bytes
 from penstock.engine.memory_check import free_host_bytes
 from penstock.engine.mesh import devices_for
+from penstock.engine.page_plan import PageNeeds, first_page_seen, window_pages
 from penstock.engine.program_set import decode_buckets, prefill_buckets, program_keys
 from penstock.engine.runner import JaxRunner, plan_engine
 from penstock.errors import ConfigError
@@ -36,20 +39,20 @@ def test_programs_are_few_and_the_smallest_come_first(checkpoint: Checkpoint):
 
 def test_the_cache_holds_every_slot_at_full_length_where_memory_allows(checkpoint: Checkpoint):
     capacity, config = plan(checkpoint, max_num_seqs=4, max_model_len=100)
-    assert (capacity.num_pages, config.num_pages) == (4 * 7, 4 * 7 + 1)
+    assert (capacity.num_pages, config.num_pages) == ((4 * 7,), (4 * 7 + 1,))
     assert config.pages_per_sequence >= 7
 
 
 def test_kv_cache_memory_bounds_the_cache(checkpoint: Checkpoint):
     page_bytes = 16 * 2 * 2 * 24 * 3 * 4
     capacity, _ = plan(checkpoint, max_model_len=64, kv_cache_memory=10 * page_bytes)
-    assert capacity.num_pages == 9
+    assert capacity.num_pages == (9,)
 
 
 def test_the_context_is_what_fits_where_nobody_asked_for_a_length(checkpoint: Checkpoint):
     page_bytes = 16 * 2 * 2 * 24 * 3 * 4
     capacity, config = plan(checkpoint, kv_cache_memory=10 * page_bytes)
-    assert (capacity.num_pages, capacity.max_model_len) == (9, 9 * 16)
+    assert (capacity.num_pages, capacity.max_model_len) == ((9,), 9 * 16)
     assert 9 <= config.pages_per_sequence < 9 + 4
 
 
@@ -59,7 +62,7 @@ def test_free_memory_that_differs_a_little_gives_the_same_programs(checkpoint: C
         monkeypatch.setattr(memory_check, "free_host_bytes", lambda free=free: free)
         plans.append(plan(checkpoint, max_num_seqs=1024))
     assert plans[0] == plans[1] == plans[2]
-    assert plans[0][0].num_pages > 256
+    assert plans[0][0].num_pages[0] > 256
 
 
 def test_a_sequence_that_cannot_fit_is_refused_by_the_names_of_the_settings(checkpoint: Checkpoint):
@@ -84,7 +87,7 @@ def test_each_of_several_devices_holds_its_part_of_the_cache(checkpoint: Checkpo
     page_bytes = 16 * 2 * 2 * 24 * 3 * 4
     one, _ = plan(checkpoint, kv_cache_memory=10 * page_bytes)
     two, config = plan(checkpoint, kv_cache_memory=10 * page_bytes, tensor_parallel_size=2)
-    assert (one.num_pages, two.num_pages) == (9, 19)
+    assert (one.num_pages, two.num_pages) == ((9,), (19,))
     assert (config.num_devices, config.spec.layers[0].cache.num_heads) == (2, 1)
 
 
@@ -105,7 +108,7 @@ def test_a_cache_that_was_asked_for_must_fit_beside_the_weights(checkpoint: Chec
     monkeypatch.setattr(memory_check, "free_host_bytes", lambda: 20_000_000)
     with pytest.raises(ConfigError, match=r"cache 15 MB\), .*20 MB free"):
         plan(checkpoint, kv_cache_memory=15_000_000, max_num_seqs=32)
-    assert plan(checkpoint, kv_cache_memory=5_000_000, max_num_seqs=32)[0].num_pages > 0
+    assert plan(checkpoint, kv_cache_memory=5_000_000, max_num_seqs=32)[0].num_pages[0] > 0
 
 
 def test_programs_that_need_more_than_is_left_are_refused(monkeypatch):
@@ -129,4 +132,42 @@ def test_temporaries_are_what_was_planned_for(loaded: tuple[JaxRunner, list[str]
 def test_a_cache_of_half_size_holds_twice_the_tokens(checkpoint: Checkpoint):
     memory = 3_000_000
     whole, half = (plan(checkpoint, kv_cache_memory=memory, kv_cache_dtype=kind)[0] for kind in (None, "bfloat16"))
-    assert half.num_pages // 2 == whole.num_pages + 1
+    assert half.num_pages[0] // 2 == whole.num_pages[0] + 1
+
+
+def test_a_page_group_with_a_window_gets_what_its_window_needs():
+    """Three windows of 100 positions and spans of 40: 7 pages of the window, 3 of a span, 1 where they begin."""
+    needs = PageNeeds((10, 30), (None, window_pages(100, page_size=16, max_span=40)))
+    assert needs.max_pages == (None, 11)
+    longest = needs.of_sequence(64)
+    assert longest == (64, 11)
+    assert needs.shares(10**9, of_longest=longest, num_slots=3) == (3 * 64, 3 * 11)
+    assert needs.shares(20, of_longest=longest, num_slots=3) == (64, 20)
+
+
+def test_the_most_pages_that_fit_are_found():
+    rng = random.Random(3)
+    for _ in range(200):
+        groups = [(rng.randint(1, 50), rng.choice([None, rng.randint(1, 9)])) for _ in range(rng.randint(1, 3))]
+        needs = PageNeeds(*zip(*groups, strict=True))
+        num_slots, of_longest = rng.randint(1, 5), needs.of_sequence(rng.randint(1, 12))
+        budget = rng.randint(0, 4000)
+        sizes = [
+            needs.num_bytes(needs.shares(num, of_longest=of_longest, num_slots=num_slots))
+            for num in range(num_slots * max(of_longest) + 1)
+        ]
+        want = max((num for num, size in enumerate(sizes) if size <= budget), default=-1)
+        assert needs.most_within(budget, of_longest=of_longest, num_slots=num_slots) == want
+        lengths = [needs.num_bytes(needs.of_sequence(num)) for num in range(20)]
+        assert needs.longest_within(budget, limit=19) == sum(size <= budget for size in lengths) - 1
+
+
+@pytest.mark.parametrize("window", [1, 2, 5, 16, 17, 40])
+def test_no_sequence_ever_holds_more_pages_than_its_window_needs(window: int):
+    """Every place where a step may begin, and every length that it may have, counted page by page."""
+    page_size, max_span = 4, 9
+    for position, num_new in itertools.product(range(80), range(1, max_span + 1)):
+        held = range(first_page_seen(position, window, page_size), (position + num_new - 1) // page_size + 1)
+        assert len(held) <= window_pages(window, page_size=page_size, max_span=max_span)
+        seen = {key // page_size for key in range(max(position - window + 1, 0), position + num_new)}
+        assert seen <= set(held)

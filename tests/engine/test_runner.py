@@ -1,5 +1,6 @@
 """Steps on the device: ends, several tokens per dispatch, cancel by leaving out, nothing compiled later."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import jax
@@ -7,13 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from driving import NO_SLOTS, Driver
-from golden import golden_folder, read_prompts
+from fakes import FakeHub
+from golden import NUM_DEVICES, golden_folder, read_prompts
 
 from penstock.engine import BlockTableChange, Join, PooledColumns, Span, StepOutput, StepPlan, Yields
 from penstock.engine.interface import END_ERROR, END_LENGTH, END_STOP
 from penstock.engine.row_parameters import NEUTRAL_ROW
 from penstock.engine.runner import JaxRunner
-from penstock.generation import SamplingParams
+from penstock.generation import GenerationRequest, Prompt, SamplingParams
+from penstock.scheduler.scheduler import Scheduler
 
 SAMPLED = SamplingParams(temperature=1.1, top_k=80, top_p=0.9)
 
@@ -238,6 +241,7 @@ def test_compiles_after_ready_are_counted(loaded: tuple[JaxRunner, list[str]]):
     assert runner.num_compiles_after_ready > before
 
 
+@pytest.mark.skipif(NUM_DEVICES > 1, reason="reads the program of one device; tests/devices has its own")
 def test_every_cache_is_donated_and_none_is_copied(loaded: tuple[JaxRunner, list[str]]):
     runner, _ = loaded
     cache_bytes = sum(cache.nbytes for cache in runner._caches)
@@ -249,3 +253,44 @@ def test_every_cache_is_donated_and_none_is_copied(loaded: tuple[JaxRunner, list
         text = compiled.as_text()
         assert f"= {pool}" in text, key
         assert [line for line in text.splitlines() if "copy(" in line and f"= {pool}" in line] == [], key
+
+
+@pytest.mark.parametrize("kind", ["prefill", "head", "sample", "rules", "score", "decode"])
+def test_a_program_without_memory_fails_its_own_requests_alone(runner: JaxRunner, prompts, kind: str, monkeypatch):
+    """It takes its donated arrays with it, as a device that runs out of memory in the midst of a step does."""
+    programs = dict(runner._programs)
+    num_failures = 0
+
+    def fail(program):
+        def run(*arguments):
+            nonlocal num_failures
+            num_failures += 1
+            monkeypatch.setattr(runner, "_programs", programs)
+            program(*arguments)
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 1 byte.")
+
+        return run
+
+    hub = FakeHub()
+    scheduler = Scheduler(runner, hub)
+    sampling = SamplingParams(temperature=0.0, max_tokens=24)
+    asked = replace(sampling, logit_bias={5: 0.5}, logprobs=1, prompt_logprobs=0)
+    doomed = [GenerationRequest(key << 12, (Prompt.of_ids(prompts[0].ids),), asked, str(key)) for key in (1, 2)]
+    failing = {key: fail(program) if key.kind == kind else program for key, program in programs.items()}
+    monkeypatch.setattr(runner, "_programs", failing)
+    for each in doomed:
+        scheduler.submit(each)
+    while scheduler.gauges != (0, 0, 0):
+        scheduler.step()
+        scheduler.check_integrity()
+    assert num_failures == 1
+    assert set(hub.failed.values()) == {"engine_error"}
+    after = [
+        GenerationRequest(key << 12, (Prompt.of_ids(prompt.ids),), sampling, str(key))
+        for key, prompt in enumerate(prompts, 3)
+    ]
+    for each in after:
+        scheduler.submit(each)
+    while scheduler.gauges != (0, 0, 0):
+        scheduler.step()
+    assert [hub.tokens[each.stream_key] for each in after] == [prompt.greedy for prompt in prompts]

@@ -139,7 +139,7 @@ def test_what_cannot_be_served_is_refused_by_name(fields: dict, message: str):
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.model_type)
 def test_every_leaf_has_names_in_every_family(family):
-    spec = spec_of(family.architecture, attention_bias=True, mlp_bias=True)
+    spec = spec_of(family.architecture, attention_bias=True, mlp_bias=True, num_experts_per_tok=2)
     assert {leaf.name for leaf in top_leaves(spec)} <= set(family.top_tensors)
     assert {leaf.name for leaf in layer_leaves(spec, 0)} <= set(family.layer_tensors(family.reader(BASE)))
     assert find_family({"model_type": family.model_type}) is family

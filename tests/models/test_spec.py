@@ -61,15 +61,23 @@ def tables(seed: int) -> np.ndarray:
 
 
 FULL, WINDOWED = LAYER, with_attention(LAYER, window=WINDOW)
-ONE_GROUP = decoder_spec(FULL, WINDOWED)
-TWO_GROUPS = decoder_spec(FULL, with_attention(WINDOWED, page_group=1))
+TWO_GROUPS = decoder_spec(FULL, WINDOWED)
 
 
-def test_windowed_and_full_layers_in_page_groups_of_their_own_compute_the_same_as_in_one():
-    assert ONE_GROUP.page_groups == (PageGroup((0, 1), None),)
+def test_layers_of_the_same_window_are_a_page_group():
+    wide = with_attention(LAYER, window=9)
+    spec = decoder_spec(wide, FULL, WINDOWED, wide, WINDOWED)
+    assert spec.page_groups == (PageGroup((1,), None), PageGroup((2, 4), WINDOW), PageGroup((0, 3), 9))
+    assert [layer.cache.page_group for layer in spec.layers] == [2, 0, 1, 2, 1]
+    assert decoder_spec(*spec.layers) == spec
+    assert decoder_spec(WINDOWED, WINDOWED).page_groups == (PageGroup((0, 1), WINDOW),)
+    assert decoder_spec(FULL, FULL).page_groups == (PageGroup((0, 1), None),)
+
+
+def test_windowed_and_full_layers_compute_the_same_with_pages_of_their_own_as_with_the_same():
     assert TWO_GROUPS.page_groups == (PageGroup((0,), None), PageGroup((1,), WINDOW))
-    weights, same, other = random_weights(ONE_GROUP), tables(0), tables(1)
-    want = run(ONE_GROUP, weights, *[(same,)] * 3)
+    weights, same, other = random_weights(TWO_GROUPS), tables(0), tables(1)
+    want = run(TWO_GROUPS, weights, *[(same, same)] * 3)
     np.testing.assert_array_equal(run(TWO_GROUPS, weights, *[(same, other)] * 3), want)
 
 

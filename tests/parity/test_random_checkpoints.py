@@ -154,7 +154,7 @@ def test_scheduled_tokens_are_the_judges(depth: int, tmp_path: Path):
         kv_cache_memory=21 * (16 * 2 * 24 * 4), compile_cache=tmp_path,
     )  # fmt: skip
     runner = JaxRunner.load(inspect_checkpoint(folder), options, on_progress=lambda _: None)
-    assert runner.capacity.num_pages == 20
+    assert runner.capacity.num_pages == (20,)
     hub = FakeHub()
     scheduler, reference = Scheduler(runner, hub), Reference(folder)
     prompts = {key << 16: random_ids(recipe, length) for key, length in enumerate((1, 150, 39, 40, 41, 202, 80, 7), 1)}

@@ -92,7 +92,7 @@ class Counting:
         tokenizer = trained()
         made = EncodedPieces.of(tokenizer, self.encode)
         assert made is not None
-        self.pieces = EncodedPieces(made._cut, made._token_ids, self.encode, max_bytes=max_bytes)
+        self.pieces = EncodedPieces(made._cut, {"<|im_start|>": 1, "<|im_end|>": 2}, self.encode, max_bytes=max_bytes)
 
     def encode(self, texts: list[str]) -> list[list[int]]:
         self.seen += texts

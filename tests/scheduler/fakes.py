@@ -1,8 +1,9 @@
 """A device and a hub to schedule against, in numpy and plain Python, each checking what the real one relies on.
 
-The fake's next token is a hash of the sequence's key and of every token that it reads back from the cache through its
-block table. So a page that two sequences share, a span at a wrong position or a slot advanced once too often changes
-the tokens, and `naive_tokens`, which knows no pages, slots or steps, is the judge.
+A cell of the fake's cache holds the whole history of its position, as its keys and values do in a real one, and every
+cell that a row sees is compared with what should be there. The next token is a hash of the sequence's key and of that
+history. So a page that two sequences share though they differ, one given back too early, a span at a wrong position or
+a slot advanced once too often shows at once, and `naive_tokens`, which knows no pages, slots or steps, is the judge.
 """
 
 from __future__ import annotations
@@ -26,14 +27,20 @@ from penstock.engine.interface import (
 )
 from penstock.engine.row_parameters import ROW_LAYOUT, ROW_PARAMETERS
 from penstock.generation import GenerationRequest, Prompt, SamplingParams
+from penstock.pooling import PooledVectors, Pooling, PoolingConfig
 from penstock.scheduler.sequence import rng_key
 
 VOCAB_SIZE = 23
 STOP, LENGTH, ERROR = END_STOP, END_LENGTH, END_ERROR
 
 
-def small_capacity(**changes: int) -> Capacity:
-    sizes = {
+class WrongCellError(BaseException):
+    """No `Exception`: the scheduler would take it for a fault of the device, and go on."""
+
+
+def small_capacity(**changes: Any) -> Capacity:
+    """`num_pages` may be a number, of the only group."""
+    sizes: dict[str, Any] = {
         "num_slots": 4,
         "num_pages": 24,
         "page_size": 4,
@@ -42,7 +49,10 @@ def small_capacity(**changes: int) -> Capacity:
         "tokens_per_dispatch": 1,
         "pipeline_depth": 1,
     }
-    return Capacity(**(sizes | changes))
+    sizes |= changes
+    if isinstance(sizes["num_pages"], int):
+        sizes["num_pages"] = (sizes["num_pages"],)
+    return Capacity(**sizes)
 
 
 def next_token(rng_key: tuple[int, int], history: list[int], *, banned: tuple[int, ...] = ()) -> int:
@@ -77,6 +87,19 @@ def make_request(
     )
 
 
+def pooled_request(key: int, prompts: list[list[int]], pooling: Pooling, *, normalized: bool = False):
+    config = PoolingConfig(2, pooling, normalized)
+    vectors = PooledVectors([len(each) for each in prompts], config)
+    tokens = tuple(Prompt.of_ids(each) for each in prompts)
+    sampling = SamplingParams(max_tokens=0, temperature=0.0)
+    return GenerationRequest(key << 12, tokens, sampling, f"req_{key}", vectors=vectors), config
+
+
+def naive_pooled(ids: list[int], pooling: Pooling) -> list[float]:
+    states = np.stack([ids, np.arange(len(ids))], axis=1).astype(float)
+    return {Pooling.LAST: states[-1], Pooling.CLS: states[0], Pooling.MEAN: states.mean(axis=0)}[pooling].tolist()
+
+
 def tokens_of_mask(mask: np.ndarray) -> set[int]:
     """The tokens that a mask, uint32 [W], allows."""
     bits = np.unpackbits(mask.view(np.uint8), bitorder="little")
@@ -99,8 +122,9 @@ class FakeStep:
 @dataclass
 class FakeSlot:
     params: dict[str, list[Any]]
-    pages: dict[int, int] = field(default_factory=dict)  # by their place in the block table
-    num_cached: int = 0
+    made: list[int]  # before it got the slot
+    pages: list[dict[int, int]]  # for each group by their place in the block table
+    num_cached: int | None = None  # None: its first span will tell
     num_generated: int = 0
     last_token: int = -1
     is_active: bool = False
@@ -118,6 +142,7 @@ class FakeRunner:
         self.epoch = 0
         self.widths: list[int] = []  # tokens of every decode without masks
         self.num_masked = 0  # plans with masks
+        self.num_scored: dict[int, int] = {}  # by row key, the prompt's tokens whose logprobs were given
         self._masks: list[np.ndarray] = []  # of the plan's rows that are still to come
         self.reset()
 
@@ -125,7 +150,10 @@ class FakeRunner:
         self.epoch += 1
         self.num_unfetched = 0
         self.slots: dict[int, FakeSlot] = {}
-        self.cache = np.full((self.capacity.num_pages + 1, self.capacity.page_size), -999)
+        self.num_computed = 0  # tokens of prompts
+        self.histories = [(-1, -1, ())]  # by number: the one without the last token, that token, and the whole
+        self.numbers: dict[tuple[int, int], int] = {}
+        self.cache = [np.full((num + 1, self.capacity.page_size), -999) for num in self.capacity.num_pages]
 
     def maybe_fail(self, call: str) -> None:
         if self.faults and self.faults[0] == call:
@@ -140,7 +168,8 @@ class FakeRunner:
             assert change.group < self.capacity.num_page_groups
             assert change.pages.dtype == np.int32
             assert (change.pages > 0).all()
-            self.slots[change.slot].pages |= dict(enumerate(change.pages.tolist(), change.first))
+            assert (change.pages <= self.capacity.num_pages[change.group]).all()
+            self.slots[change.slot].pages[change.group] |= dict(enumerate(change.pages.tolist(), change.first))
         self._masks = [] if plan.masks is None else list(plan.masks)
         self._pooled: list[PooledColumns] = []
         rows = [row for span in plan.spans for row in self._span(span)]
@@ -168,19 +197,25 @@ class FakeRunner:
         assert {join.slot for join in plan.joins} <= set(spans), "somebody joins without a span"
         assert {change.slot for change in plan.block_tables} <= {*spans, *decoding}
 
-    @staticmethod
-    def _join(join: Join) -> FakeSlot:
+    def _join(self, join: Join) -> FakeSlot:
         parts = ROW_LAYOUT.parts(join.params)
-        return FakeSlot({name: part.view(ROW_PARAMETERS[name].dtype).tolist() for name, part in parts.items()})
+        params = {name: part.view(ROW_PARAMETERS[name].dtype).tolist() for name, part in parts.items()}
+        made = join.made.tolist()
+        return FakeSlot(params, made, [{} for _ in self.capacity.num_pages], num_generated=len(made))
 
     def _span(self, span: Span) -> list[tuple[list[int], int]]:
         self.maybe_fail("span")
         assert span.tokens.dtype == np.int32
         assert 0 < len(span.tokens) <= self.capacity.max_prefill_tokens
         slot = self.slots[span.slot]
-        assert slot.num_cached == span.start, "spans out of order"
+        assert slot.num_cached in {None, span.start}, "spans out of order"
+        slot.num_cached = span.start
+        self.num_computed += len(span.tokens)
         for token in span.tokens.tolist():
             self._write(slot, token)
+        if Yields.PROMPT_COLUMNS in span.yields:
+            assert self.num_scored.get(span.row_key, 0) == span.start, "logprobs of a prompt with a hole, or twice"
+            self.num_scored[span.row_key] = span.start + len(span.tokens)
         if Yields.POOLED in span.yields:
             self._pooled.append(self._pool(slot, span))
         slot.is_active = Yields.TOKEN in span.yields
@@ -188,8 +223,8 @@ class FakeRunner:
 
     def _pool(self, slot: FakeSlot, span: Span) -> PooledColumns:
         """A token's state is the token, and where it stands."""
-        table = [page for _, page in sorted(slot.pages.items())]
-        stored = self.cache[table].ravel()[span.start : slot.num_cached].astype(np.float32)
+        history = self.histories[self._history(slot, windows=list(self.capacity.windows))][2]
+        stored = np.array(history[span.start :], np.float32)
         states = np.stack([stored, np.arange(span.start, slot.num_cached, dtype=np.float32)], axis=1)
         if self.broken_tokens.intersection(stored.tolist()):
             states[:] = np.nan
@@ -213,13 +248,35 @@ class FakeRunner:
         return made, end
 
     def _write(self, slot: FakeSlot, token: int) -> None:
+        key = (self._history(slot, windows=[2] * len(slot.pages)), token)
+        if key not in self.numbers:
+            self.numbers[key] = len(self.histories)
+            self.histories.append((*key, (*self.histories[key[0]][2], token)))
         page, offset = divmod(slot.num_cached, self.capacity.page_size)
-        self.cache[slot.pages[page], offset] = token
+        for cache, pages in zip(self.cache, slot.pages, strict=True):
+            cache[pages[page], offset] = self.numbers[key]
         slot.num_cached += 1
 
+    def _history(self, slot: FakeSlot, *, windows: list[int | None]) -> int:
+        """The number of what stands in the row's last cell; every cell that a window of each group sees must agree."""
+        end, last = slot.num_cached, 0
+        for cache, pages, window in zip(self.cache, slot.pages, windows, strict=True):
+            expected = None
+            for position in range(end - 1, -1 if window is None else max(end - window, -1), -1):
+                page, offset = divmod(position, self.capacity.page_size)
+                cell = int(cache[pages[page], offset]) if page in pages else -999
+                if expected is None and cell > 0:
+                    expected = last = cell
+                if cell != expected or len(self.histories[cell][2]) != position + 1:
+                    raise WrongCellError(f"position {position} of {end} holds {cell}, not {expected}")
+                expected = self.histories[cell][0]
+        return last
+
     def _sample(self, slot: FakeSlot) -> tuple[list[int], int]:
-        table = [page for _, page in sorted(slot.pages.items())]
-        history = self.cache[table].ravel()[: slot.num_cached].tolist()
+        history = list(self.histories[self._history(slot, windows=list(self.capacity.windows))][2])
+        if slot.made:
+            assert history[-len(slot.made) :] == slot.made, "what it had made is not what its spans gave"
+            slot.made = []
         params, slot.is_active = slot.params, False
         if self.broken_tokens.intersection(history):
             return [], ERROR
@@ -244,12 +301,21 @@ class FakeHub:
     ends: dict[int, int] = field(default_factory=dict)
     text_ends: dict[int, int] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
-    scheduled: list[int] = field(default_factory=list)
+    scheduled: dict[int, int] = field(default_factory=dict)  # row keys, and how many tokens the cache had
+    cache_exits: dict[int, str] = field(default_factory=dict)  # of the row keys that asked
+    num_preemptions: int = 0
     gauges: tuple[int, int, int] = (0, 0, 0)
     num_pushes: int = 0
 
-    def mark_scheduled(self, row_key: int, **_: Any) -> None:
-        self.scheduled.append(row_key)
+    def mark_scheduled(self, row_key, *, num_cached_tokens=0, num_queried_tokens=0, cache_exit=None):
+        assert row_key not in self.scheduled, "scheduled twice"
+        self.scheduled[row_key] = num_cached_tokens
+        assert 0 <= num_cached_tokens <= num_queried_tokens
+        if cache_exit is not None:
+            self.cache_exits[row_key] = cache_exit
+
+    def count_preemption(self) -> None:
+        self.num_preemptions += 1
 
     def push_step(self, keys, output, *, num_running, num_waiting, num_pages_in_use):
         ids, ends = output.ids, output.ends

@@ -37,7 +37,7 @@ def test_a_long_prompt_is_cut_into_spans_of_the_whole_budget():
 
 
 def test_short_prompts_share_a_step_and_a_prompt_to_be_cut_waits_for_a_whole_one():
-    planner = planner_of(make_request(1, [[1, 2, 3]], 4), make_request(2, [[1] * 4], 4), make_request(3, [[1] * 9], 4))
+    planner = planner_of(make_request(1, [[1, 2, 3]], 4), make_request(2, [[1] * 4], 4), make_request(3, [[2] * 9], 4))
     assert [spans_of(planner) for _ in range(3)] == [
         [(1, 0, 3, True), (2, 0, 4, True)],
         [(3, 0, 8, False)],
@@ -51,18 +51,28 @@ def test_spans_per_step_are_bounded_however_short_they_are():
     assert [len(planner.plan().plan.spans) for _ in range(3)] == [8, 4, 0]
 
 
-def test_all_pages_are_taken_at_admission_and_nobody_overtakes():
+def test_nobody_overtakes_who_waits_for_pages():
     planner = planner_of(
         make_request(1, [[1] * 8], 40), make_request(2, [[1] * 8], 40, n=2), make_request(3, [[1]], 1), num_pages=24
     )
-    assert planner.pages.num_in_use == 24  # 12 pages each for stream 1 and the first choice of stream 2
+    assert planner.seats.tables.num_in_use == 0  # none before they are needed
     assert (planner.num_running, planner.queue.num_choices) == (2, 2)
     planner.end_stream(1 << 12)
     planner.admit()
     assert (planner.num_running, planner.queue.num_choices) == (2, 1)
     planner.end_stream(2 << 12)
     planner.admit()
-    assert (planner.num_running, planner.queue.num_choices, planner.pages.num_in_use) == (1, 0, 1)
+    assert (planner.num_running, planner.queue.num_choices) == (1, 0)
+
+
+def test_a_sequence_takes_pages_for_its_span_and_the_next_tokens_alone():
+    planner = planner_of(make_request(1, [[1] * 16], 30))
+    nums = []
+    for _ in range(7):
+        planner.plan()
+        nums.append(planner.seats.tables.num_in_use)
+        planner.check_integrity()
+    assert nums == [2, 5, 5, 5, 5, 5, 6]  # 8 tokens, 16 and the next one's, then one by one
 
 
 def test_several_tokens_per_dispatch_only_when_nobody_waits_to_join():
@@ -99,16 +109,31 @@ def test_ignore_eos_leaves_the_models_own_stop_tokens_out():
     assert ROW_LAYOUT.parts(join.params)["stop_ids"].tolist() == [9, 11] + [-1] * 14
 
 
-def test_pages_and_parameters_go_down_with_the_first_span_alone():
+def test_parameters_go_down_with_the_first_span_and_pages_with_theirs():
     planner = planner_of(make_request(1, [list(range(20))], 4))
-    first, second = planner.plan().plan, planner.plan().plan
-    assert [(change.group, change.first, len(change.pages)) for change in first.block_tables] == [(0, 0, 6)]
-    assert len(first.joins) == 1
-    assert (second.joins, second.block_tables) == ((), ())
+    plans = [planner.plan().plan for _ in range(3)]
+    changes = [[(each.group, each.first, len(each.pages)) for each in plan.block_tables] for plan in plans]
+    assert changes == [[(0, 0, 2)], [(0, 2, 2)], [(0, 4, 2)]]
+    assert [len(plan.joins) for plan in plans] == [1, 0, 0]
 
 
-def test_every_page_group_gets_a_block_table():
-    planner = planner_of(make_request(1, [list(range(20))], 4), num_page_groups=2)
+def test_every_page_group_gets_a_block_table_and_pages_of_its_own():
+    planner = planner_of(make_request(1, [list(range(8))], 4), num_pages=(24, 9), windows=(None, 5))
     first, second = planner.plan().plan.block_tables
     assert (first.group, second.group) == (0, 1)
-    assert first.pages.tolist() == second.pages.tolist()
+    assert (first.first, second.first) == (0, 0)
+    assert (max(second.pages), len(second.pages)) == (3, 3)
+
+
+def test_pages_behind_a_window_are_given_back():
+    """As soon as no token of the present page sees them, and the last page that a cache would need stays."""
+    planner = planner_of(make_request(1, [[1] * 24], 30), num_pages=(24, 9), windows=(None, 5), max_prefill_tokens=8)
+    nums = []
+    for _ in range(12):
+        planner.plan()
+        planner.check_integrity()
+        nums.append([pool.num_in_use for pool in planner.seats.cache.pools])
+    assert nums[:3] == [[2, 2], [4, 3], [7, 4]]
+    assert nums[-1] == [9, 2]
+    planner.end_stream(1 << 12)
+    assert [pool.num_in_use for pool in planner.seats.cache.pools] == [0, 0]

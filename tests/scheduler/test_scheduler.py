@@ -305,8 +305,8 @@ def test_spans_of_a_lone_long_prompt_are_waited_for_one_by_one():
 
 
 def lines_of_a_steady_step(num_rows):
-    """Lines of the package that one decode step runs through."""
-    scheduler, _, _ = make_scheduler(num_slots=num_rows, num_pages=num_rows * 12, stop_ids=())
+    """Lines of the package that one decode step runs through in which no row needs a page."""
+    scheduler, _, _ = make_scheduler(num_slots=num_rows, num_pages=num_rows * 2, page_size=24, stop_ids=())
     for stream in range(1, num_rows + 1):
         scheduler.submit(make_request(stream, [[1]], 47, seed=stream))
     for _ in range(10):

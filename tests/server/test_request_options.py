@@ -161,3 +161,20 @@ def test_the_fingerprint_tells_models_apart() -> None:
     assert fingerprint("a") == fingerprint("a")
     assert fingerprint("a").startswith("fp_")
     assert fingerprint("a") != fingerprint("b")
+
+
+def test_a_prompt_is_remembered_by_key_and_salt() -> None:
+    """So that the time which it takes tells nobody else that it has come before."""
+    prompt, chosen = PromptEncoder.load(TOOLS_FOLDER), settings(engine="echo", api_key=["one", "two"])
+    hub, metrics = make_hub(prompt)
+    server = PenstockServer(chosen, {"echo": EchoEngine(chosen, prompt, hub, metrics.model("echo"), "echo")}, metrics)
+
+    async def scene() -> None:
+        for key, fields in (("one", {}), ("two", {}), ("two", {"cache_salt": "s"}), ("two", {"cache_salt": "t"})):
+            asked = await ask(server, "POST", CHAT, {**HELLO, **fields}, authorization=f"Bearer {key}")
+            assert asked.status == 200
+
+    play(server, scene)
+    pieces = prompt._tokenizer.pieces
+    assert pieces is not None
+    assert len({whose for whose, _ in pieces._kept}) == 4

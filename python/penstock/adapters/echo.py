@@ -58,10 +58,11 @@ class EchoEngine(ScheduledEngine):
             capacity, tokens, is_said_once=self._text is not None,
             interval_s=self._interval_s, rows_with_room=self._rows_with_room,
         )  # fmt: skip
-        self._num_pages = capacity.num_pages
+        self._num_pages = sum(capacity.num_pages)
         return Scheduler(
             runner, self.hub,
             max_queued_requests=self._max_queued_requests, num_grammar_threads=self._num_grammar_threads,
+            prefix_caching=False,
         )  # fmt: skip
 
     def _rows_with_room(self, row_keys: Any, num_wanted: int, timeout_s: float) -> np.ndarray:

@@ -34,7 +34,7 @@ def echo_capacity(
     """Of a runner that stores nothing and to which a prompt costs nothing: a page holds a whole sequence."""
     return Capacity(
         num_slots=num_slots,
-        num_pages=num_slots,
+        num_pages=(num_slots,),
         page_size=max_model_len,
         max_model_len=max_model_len,
         max_prefill_tokens=max_model_len,
@@ -79,7 +79,7 @@ class EchoRunner:
 
     def join(self, joins: Sequence[Join]) -> None:
         for join in joins:
-            self._num_made[join.slot] = 0
+            self._num_made[join.slot] = len(join.made)
             self._limits[join.slot] = min(join.params[_MAX_TOKENS], self._num_at_most)
 
     def next_tokens(

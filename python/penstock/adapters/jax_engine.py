@@ -15,7 +15,8 @@ from penstock.adapters.scheduled_engine import ScheduledEngine
 from penstock.checkpoint import Checkpoint, inspect_checkpoint
 from penstock.config import Settings, load_settings
 from penstock.engine.interface import EngineOptions
-from penstock.errors import ConfigError
+from penstock.errors import ApiError, ConfigError
+from penstock.generation import SamplingParams
 from penstock.prompt import PromptEncoder, choose_formats
 from penstock.scheduler.scheduler import Scheduler
 
@@ -55,7 +56,15 @@ class JaxEngine(ScheduledEngine):
 
     @cached_property
     def abilities(self) -> Abilities:  # type: ignore[override]  # as the base has it
-        return replace(super().abilities, logprobs=True, penalties=True, logit_bias=True, embeddings=True)
+        base = super().abilities
+        chat = base.chat and self._checkpoint.has_head
+        return replace(base, chat=chat, logprobs=True, penalties=True, logit_bias=True, embeddings=True)
+
+    def check_sampling(self, sampling: SamplingParams) -> None:
+        if not self._checkpoint.has_head:
+            problem = "This model has no output head: it makes embeddings alone; use /v1/embeddings."
+            raise ApiError("invalid_request", problem, param="model")
+        super().check_sampling(sampling)
 
     @classmethod
     def load(cls, folder: str | Path, *, metrics: Metrics | None = None, **settings: Any) -> Self:
@@ -107,7 +116,7 @@ class JaxEngine(ScheduledEngine):
             "vocab_size": self.prompt.vocab_size,
             "max_model_len": self.max_model_len,
             "max_num_seqs": capacity.num_slots if capacity is not None else self._settings.max_num_seqs,
-            "num_pages": capacity.num_pages if capacity is not None else None,
+            "num_pages": sum(capacity.num_pages) if capacity is not None else None,
             "page_size": capacity.page_size if capacity is not None else None,
             "embeddings": asdict(self._checkpoint.pooling),
             "sampling_defaults": {
@@ -126,16 +135,17 @@ class JaxEngine(ScheduledEngine):
 
         runner = JaxRunner.load(self._checkpoint, self._options(), on_progress=on_progress)
         capacity = runner.capacity
-        self._counters.set("penstock_num_pages", capacity.num_pages)
+        self._counters.set("penstock_num_pages", sum(capacity.num_pages))
         self._counters.set("penstock_page_size_tokens", capacity.page_size)
         self.max_model_len = self.prompt.max_model_len = capacity.max_model_len
-        self._runner, self._num_pages = runner, capacity.num_pages
+        self._runner, self._num_pages = runner, sum(capacity.num_pages)
         return Scheduler(
             runner,
             self.hub,
             stop_ids=self.stop_ids,
             max_queued_requests=self._settings.max_queued_requests,
             num_grammar_threads=self._settings.grammar_threads,
+            prefix_caching=self._settings.prefix_caching == "on",
         )
 
     def _options(self) -> EngineOptions:

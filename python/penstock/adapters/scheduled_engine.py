@@ -10,10 +10,11 @@ from functools import cached_property
 from penstock._core import Hub, ModelMetrics, tool_grammar
 from penstock.abilities import Abilities
 from penstock.adapters.base import TokenEngineAdapter
+from penstock.adapters.engine import PromptRequest
 from penstock.adapters.engine_thread import FAILED, EngineThread
 from penstock.adapters.grammar_compiler import GrammarCompiler, ThoughtBefore
 from penstock.errors import ApiError
-from penstock.generation import EngineState, EngineStatus, GenerationRequest, GrammarSpec
+from penstock.generation import EngineState, EngineStatus, GenerationRequest, GrammarSpec, Prompt
 from penstock.prompt import PromptEncoder
 from penstock.protocol import StructuredOutput
 from penstock.scheduler.scheduler import Scheduler
@@ -89,6 +90,14 @@ class ScheduledEngine(TokenEngineAdapter):
             raise ApiError("model_loading", f"The model is loading: {self._thread.detail or 'just begun'}.")
         else:
             raise ApiError("engine_dead", FAILED if state is EngineState.ERROR else "The engine has stopped.")
+
+    def read_prompts(self, request: PromptRequest, *, tenant: str | None = None) -> tuple[Prompt, ...]:
+        prompts = super().read_prompts(request, tenant=tenant)
+        if self._thread.scheduler is not None:  # here, where long prompts do not keep the loop
+            salt = getattr(request, "cache_salt", None) or ""
+            for prompt in prompts:
+                self._thread.scheduler.cache.names_of(prompt, salt)
+        return prompts
 
     def check_has_room(self) -> None:
         if self._thread.scheduler is not None:

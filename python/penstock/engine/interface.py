@@ -57,24 +57,35 @@ class Capacity:
     """What a loaded engine holds.
 
     Attributes:
-        num_pages: usable pages have the ids 1 to `num_pages`; page 0 takes the writes that nobody reads.
+        num_pages: of each page group, which has a block table of its own; the usable ones have the ids 1 to that
+            number, page 0 takes the writes that nobody reads.
         page_size: tokens per page.
-        num_page_groups: block tables per sequence.
+        windows: for each page group how many positions a token sees at most, itself included; None: all before it.
         max_spans: of one step. A span costs a dispatch and a pass over the weights however short it is; more of them
             would hold decode up.
         span_sizes: to which spans are padded, ascending; the last one is `max_prefill_tokens`. Empty: none is.
     """
 
     num_slots: int
-    num_pages: int
+    num_pages: tuple[int, ...]
     page_size: int
     max_model_len: int
     max_prefill_tokens: int
     tokens_per_dispatch: int
     pipeline_depth: int
-    num_page_groups: int = 1
+    windows: tuple[int | None, ...] = (None,)
     max_spans: int = 8
     span_sizes: tuple[int, ...] = ()
+
+    @property
+    def num_page_groups(self) -> int:
+        """Block tables per sequence."""
+        return len(self.num_pages)
+
+    @property
+    def max_span(self) -> int:
+        """Tokens that one step stores of a sequence at most: a span and the token after it, or a decode."""
+        return max(self.max_prefill_tokens + 1, self.tokens_per_dispatch)
 
 
 class Yields(IntFlag):
@@ -100,27 +111,34 @@ class TokenRules:
     prompt_ids: np.ndarray
 
 
+NO_TOKENS = np.empty(0, np.int32)
+
+
 @dataclass(slots=True, eq=False)  # not frozen: that takes five times as long to make
 class Join:
-    """A sequence takes a slot, whatever the slot held before. Its first span is in the same plan.
+    """A sequence takes a slot, whatever the slot held before. Its first span is in the same plan; it need not begin at
+    position 0, as pages may hold the first tokens already.
 
     Attributes:
         params: int32 [`row_parameters.ROW_SIZE`], of `pack_row`.
         rules: where `params` say that the row uses some.
+        made: int32 [N], the new tokens that it has made already, in another slot or before; they are the last ones of
+            its spans. It goes on as if it had never stopped.
     """
 
     slot: int
     params: np.ndarray
     rules: TokenRules | None = None
+    made: np.ndarray = field(default_factory=lambda: NO_TOKENS)
 
 
 @dataclass(slots=True, eq=False)  # not frozen: that takes five times as long to make
 class Span:
-    """Consecutive tokens of one sequence's prompt.
+    """Consecutive tokens of one sequence's prompt, and of what it has made where it goes on.
 
     Attributes:
         tokens: int32 [T], 1 to `Capacity.max_prefill_tokens`.
-        start: position of `tokens[0]`.
+        start: position of `tokens[0]`; what stands before is in the pages of the block tables.
         next_token: the prompt's token after these, -1 where they are its last.
         row_key: whose `PromptColumns` these are.
     """

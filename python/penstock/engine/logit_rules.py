@@ -68,13 +68,22 @@ def empty_rules(num_rows: int, vocab_size: int) -> RuleState:
     )
 
 
-def put_rules(state: RuleState, slot: jax.Array, words: jax.Array) -> RuleState:
-    """`state` with the rules of a new sequence in `slot`, int32 [], which has made no token."""
+def put_rules(
+    state: RuleState, slot: jax.Array, words: jax.Array, *, made: jax.Array, is_first: jax.Array
+) -> RuleState:
+    """`state` with the rules of a sequence in `slot`, int32 [].
+
+    Args:
+        made: int32 [n], tokens that it has made before, to be counted; -1 is none.
+        is_first: bool []; what is counted in the slot is somebody else's.
+    """
+    old = jax.lax.dynamic_index_in_dim(state.counts, slot, axis=0, keepdims=False).astype(jnp.int32)
+    places = jnp.where(made >= 0, made, state.counts.shape[1])
+    new = jnp.where(is_first, 0, old).at[places].add(1, mode="drop")
+    counts = jnp.minimum(new, _MAX_COUNT).astype(jnp.uint16)
     return RuleState(
         words=jax.lax.dynamic_update_index_in_dim(state.words, words, slot, axis=0),
-        counts=jax.lax.dynamic_update_index_in_dim(
-            state.counts, jnp.zeros(state.counts.shape[1], jnp.uint16), slot, axis=0
-        ),
+        counts=jax.lax.dynamic_update_index_in_dim(state.counts, counts, slot, axis=0),
     )
 
 

@@ -11,6 +11,7 @@ import jax
 
 from penstock.engine.interface import EngineOptions
 from penstock.engine.memory_check import Needs, available_bytes, check_fits, estimated_temporaries, shown_size
+from penstock.engine.page_plan import PageNeeds, window_pages
 from penstock.engine.token_rules import num_mask_words, rules_layout
 from penstock.errors import ConfigError
 from penstock.models.spec import DecoderSpec
@@ -29,40 +30,36 @@ class MemoryPlan:
     Attributes:
         state_bytes: of what is kept of every slot beside the cache.
         temporary_bytes: what the largest program is expected to take while it runs.
-        page_bytes: of a page of every layer.
-        num_pages: usable ones of every page group; page 0 comes on top.
+        cache_bytes: of all pages.
+        num_pages: usable ones of each page group; page 0 comes on top.
         max_model_len: what was wanted, or what fits where nobody asked for a length.
     """
 
     weight_bytes: int
     state_bytes: int
     temporary_bytes: int
-    page_bytes: int
-    num_pages: int
+    cache_bytes: int
+    num_pages: tuple[int, ...]
     max_model_len: int
-
-    @property
-    def cache_bytes(self) -> int:
-        return self.page_bytes * (self.num_pages + 1)
 
 
 def plan_memory(
     spec: DecoderSpec, options: EngineOptions, *,
     model: str, dtype: str, kv_dtype: str, page_size: int, block_size: int, max_model_len: int,
-    max_prefill_tokens: int, device: jax.Device,
+    max_prefill_tokens: int, max_span: int, device: jax.Device,
 ) -> MemoryPlan:  # fmt: skip
     """Decides the number of pages: enough for all slots at full length, or as many as fit. Of several devices each
     holds the same, and `spec` is of its shard.
 
     Args:
         model: its name, for errors.
+        max_span: tokens that one step stores of a sequence at most.
 
     Raises:
         ConfigError: when the model does not fit, or not even one sequence of the length that was asked for does.
     """
     weight_bytes = num_parameters(spec) * _num_bytes(dtype)
-    caches = [layer.cache for layer in spec.layers]
-    page_bytes = page_size * sum(cache.numbers_per_token * _num_bytes(cache.dtype or kv_dtype) for cache in caches)
+    needs = page_needs(spec, kv_dtype=kv_dtype, page_size=page_size, max_span=max_span)
     pages_per_sequence = -(-max_model_len // page_size)
     state_bytes = (options.max_num_seqs + 1) * slot_bytes(spec.vocab_size)
     num_devices = options.tensor_parallel_size
@@ -71,18 +68,16 @@ def plan_memory(
         num_bytes=_num_bytes(dtype), state_bytes=state_bytes,
     )  # fmt: skip
     available = available_bytes(device, num_devices=num_devices)
-    least = options.kv_cache_memory or page_bytes * (1 + (pages_per_sequence if options.max_model_len else 1))
-    check_fits(Needs(weight_bytes, state_bytes, temporary_bytes, least), available, model=model, device=device)
+    least = needs.num_bytes(needs.of_sequence(pages_per_sequence if options.max_model_len else 1))
+    of_all = Needs(weight_bytes, state_bytes, temporary_bytes, options.kv_cache_memory or least)
+    check_fits(of_all, available, model=model, device=device)
     budget = options.kv_cache_memory or _share_for_cache(
         device, available - weight_bytes - state_bytes - temporary_bytes
     )
-    num_pages = budget // page_bytes - 1
-    if options.kv_cache_memory is None:
-        num_pages = _steady(num_pages)
-    num_pages = min(options.max_num_seqs * pages_per_sequence, num_pages)
-    if num_pages < pages_per_sequence:
-        wanted = shown_size((pages_per_sequence + 1) * page_bytes)
-        if options.max_model_len is not None or num_pages < 1:
+    longest = needs.longest_within(budget, limit=pages_per_sequence)
+    if longest < pages_per_sequence:
+        wanted = shown_size(needs.num_bytes(needs.of_sequence(pages_per_sequence)))
+        if options.max_model_len is not None or longest < 1:
             raise ConfigError(
                 f"a sequence of {max_model_len} tokens needs {wanted} of KV cache, {shown_size(budget)} can be had: "
                 "lower --max-model-len or raise --kv-cache-memory"
@@ -90,17 +85,35 @@ def plan_memory(
         log.warning(
             "the model's %d positions need %s of KV cache, %s can be had", max_model_len, wanted, shown_size(budget)
         )
-        pages_per_sequence, max_model_len = num_pages, num_pages * page_size
-    plan = MemoryPlan(weight_bytes, state_bytes, temporary_bytes, page_bytes, num_pages, max_model_len)
+        pages_per_sequence, max_model_len = longest, longest * page_size
+    of_longest, num_slots = needs.of_sequence(pages_per_sequence), options.max_num_seqs
+    most = needs.most_within(budget, of_longest=of_longest, num_slots=num_slots)
+    num_wanted = _steady(most) if options.kv_cache_memory is None else most
+    num_pages = needs.shares(num_wanted, of_longest=of_longest, num_slots=num_slots)
+    cache_bytes = needs.num_bytes(num_pages)
+    plan = MemoryPlan(weight_bytes, state_bytes, temporary_bytes, cache_bytes, num_pages, max_model_len)
     others = f" and as much on {num_devices - 1} more" if num_devices > 1 else ""
     log.info(
-        "memory on %s%s, %s free: weights %s (%s), slots %s, programs %s, KV cache %s (%s) = %d pages of %d tokens, "
+        "memory on %s%s, %s free: weights %s (%s), slots %s, programs %s, KV cache %s (%s) = %s pages of %d tokens, "
         "%d sequences of %d at once",
         device, others, shown_size(available), shown_size(weight_bytes), dtype, shown_size(state_bytes),
-        shown_size(temporary_bytes), shown_size(plan.cache_bytes), kv_dtype, num_pages, page_size,
-        num_pages // pages_per_sequence, max_model_len,
+        shown_size(temporary_bytes), shown_size(cache_bytes), kv_dtype, " + ".join(map(str, num_pages)), page_size,
+        min(num // one for num, one in zip(num_pages, of_longest, strict=True)), max_model_len,
     )  # fmt: skip
     return plan
+
+
+def page_needs(spec: DecoderSpec, *, kv_dtype: str, page_size: int, max_span: int) -> PageNeeds:
+    """What the page groups of a model need."""
+    page_bytes, max_pages = [], []
+    for group in spec.page_groups:
+        caches = [spec.layers[number].cache for number in group.layers]
+        page_bytes.append(
+            page_size * sum(each.numbers_per_token * _num_bytes(each.dtype or kv_dtype) for each in caches)
+        )
+        window = group.window
+        max_pages.append(None if window is None else window_pages(window, page_size=page_size, max_span=max_span))
+    return PageNeeds(tuple(page_bytes), tuple(max_pages))
 
 
 def slot_bytes(vocab_size: int) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 from penstock.engine.interface import MAX_TABLE_CHANGES_PER_ROW, Capacity
 from penstock.engine.packing import Layout
 from penstock.engine.row_parameters import ROW_SIZE, Variant
-from penstock.engine.token_rules import num_mask_words, rules_layout
+from penstock.engine.token_rules import NUM_COUNTED, NUM_RECENT, num_mask_words, rules_layout
 from penstock.layers.attention import PagedAttention
 from penstock.models.spec import DecoderSpec
 
@@ -24,9 +24,8 @@ class ProgramConfig:
         spec: of the model, or of a device's shard of it.
         dtype: of weights and hidden states.
         kv_dtype: of the KV cache, where a layer names none.
-        num_pages: with page 0.
+        num_pages: of each page group, with page 0.
         num_slots: without the padding row.
-        num_page_groups: block tables per sequence.
         is_dynamic: trip counts may depend on data (CPU).
         compiler_options: XLA's.
         num_devices: that run the programs together.
@@ -36,13 +35,17 @@ class ProgramConfig:
     attention: PagedAttention
     dtype: Any
     kv_dtype: Any
-    num_pages: int
+    num_pages: tuple[int, ...]
     num_slots: int
     pages_per_sequence: int
     is_dynamic: bool
     compiler_options: tuple[tuple[str, str | int], ...] = ()
-    num_page_groups: int = 1
     num_devices: int = 1
+
+    @property
+    def num_page_groups(self) -> int:
+        """Block tables per sequence."""
+        return len(self.num_pages)
 
     @property
     def no_table_entry(self) -> int:
@@ -143,12 +146,13 @@ def span_layout(num_tokens: int, config: ProgramConfig) -> Layout:
     """The packed array of a prefill program.
 
     Parts: slot; num_tokens that are real; start, the first one's position; yields, a `Yields`; is_join; params, of a
-    `Join`; entries and pages of block-table changes, as `change_tables` takes them; tokens.
+    `Join`; num_generated and recent, of the tokens that it has made already; entries and pages of block-table changes,
+    as `change_tables` takes them; tokens.
     """
     num_changes = config.num_page_groups * config.pages_per_sequence
     return Layout.of(
         slot=1, num_tokens=1, start=1, yields=1, is_join=1,
-        params=ROW_SIZE, entries=num_changes, pages=num_changes, tokens=num_tokens,
+        params=ROW_SIZE, num_generated=1, recent=NUM_RECENT, entries=num_changes, pages=num_changes, tokens=num_tokens,
     )  # fmt: skip
 
 
@@ -165,5 +169,6 @@ def decode_layout(num_rows: int, config: ProgramConfig) -> Layout:
 
 
 def join_layout(config: ProgramConfig) -> Layout:
-    """The packed array of the program that takes rules down. Parts: slot; words, of `pack_rules`."""
-    return Layout.of(slot=1, words=rules_layout(config.spec.vocab_size).num_words)
+    """The packed array of the program that takes rules down. Parts: slot; is_first, where the slot's tokens are counted
+    anew; made, tokens to be counted, -1 for none; words, of `pack_rules`."""
+    return Layout.of(slot=1, is_first=1, made=NUM_COUNTED, words=rules_layout(config.spec.vocab_size).num_words)

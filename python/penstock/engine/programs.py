@@ -153,9 +153,10 @@ def fresh(*, config: ProgramConfig) -> tuple[Caches, SlotState, RuleState]:
 
 
 def join_rules(rules: RuleState, packed: jax.Array, *, config: ProgramConfig) -> RuleState:
-    """A sequence that uses rules takes a slot. `packed`: int32, of `join_layout`. The rules are donated."""
+    """A sequence that uses rules takes a slot, or more of what it has made is counted. `packed`: int32, of
+    `join_layout`. The rules are donated."""
     parts = join_layout(config).parts(packed)
-    return put_rules(rules, parts["slot"][0], parts["words"])
+    return put_rules(rules, parts["slot"][0], parts["words"], made=parts["made"], is_first=parts["is_first"][0] != 0)
 
 
 class SpanStates(NamedTuple):
@@ -188,7 +189,10 @@ def prefill(
     parts = span_layout(num_tokens, config).parts(packed)
     slot, start, num_real = parts["slot"], parts["start"], parts["num_tokens"]
     state = change_tables(state, parts["entries"], parts["pages"])
-    state = put_join(state, jnp.where(parts["is_join"] != 0, slot, config.num_slots), parts["params"])
+    state = put_join(
+        state, jnp.where(parts["is_join"] != 0, slot, config.num_slots), parts["params"],
+        num_generated=parts["num_generated"], recent=parts["recent"],
+    )  # fmt: skip
     offsets = jnp.arange(num_tokens)
     places = TokenPlaces(
         positions=(start + offsets)[None],

@@ -51,7 +51,7 @@ from penstock.engine.program_set import (
 from penstock.engine.program_store import ProgramStore
 from penstock.engine.programs import SpanStates, cache_bytes
 from penstock.engine.row_parameters import Variant, row_use, variant_of
-from penstock.engine.token_rules import RowUse, pack_rules
+from penstock.engine.token_rules import NUM_COUNTED, NUM_RECENT, RowUse, pack_rules
 from penstock.errors import ConfigError
 from penstock.models.sharding import shard_of
 from penstock.sharded_weights import load_shards
@@ -155,8 +155,15 @@ class JaxRunner:
         self._variants[join.slot] = variant_of(join.params)
         self._asks_logprobs[join.slot] = RowUse.LOGPROBS in row_use(join.params)
         if join.rules is not None:
+            self._put_rules(join.slot, pack_rules(join.rules, self._config.spec.vocab_size), join.made)
+
+    def _put_rules(self, slot: int, words: np.ndarray, made: np.ndarray) -> None:
+        """The rules of a slot, and what it has made before, NUM_COUNTED tokens at a time."""
+        for start in range(0, max(len(made), 1), NUM_COUNTED):
             packed, parts = join_layout(self._config).zeros()
-            parts["slot"][:], parts["words"][:] = join.slot, pack_rules(join.rules, self._config.spec.vocab_size)
+            parts["slot"][:], parts["is_first"][:], parts["words"][:], parts["made"][:] = slot, start == 0, words, -1
+            counted = made[start : start + NUM_COUNTED]
+            parts["made"][: len(counted)] = counted
             self._rules = self._programs[ProgramKey("rules")](self._rules, packed)
 
     def _prefill(self, span: Span, join: Join | None, changes: list[BlockTableChange]) -> SpanStates:
@@ -167,7 +174,9 @@ class JaxRunner:
         parts["yields"][:], parts["is_join"][:] = span.yields, join is not None
         parts["tokens"][: len(span.tokens)] = span.tokens
         if join is not None:
-            parts["params"][:] = join.params
+            parts["params"][:], parts["num_generated"][:], parts["recent"][:] = join.params, len(join.made), -1
+            newest = join.made[-NUM_RECENT:]
+            parts["recent"][NUM_RECENT - len(newest) :] = newest
         self._put_changes(parts, changes)
         states: SpanStates
         states, self._caches, self._state = self._programs[ProgramKey("prefill", size)](
@@ -282,10 +291,12 @@ def plan_engine(
             f"{checkpoint.path.name}"
         )
     max_prefill_tokens = min(options.max_prefill_tokens or platform.max_prefill_tokens, max_model_len)
+    tokens_per_dispatch = options.tokens_per_dispatch or platform.tokens_per_dispatch
     plan = plan_memory(
         spec, options, model=checkpoint.path.name, dtype=dtype, kv_dtype=kv_dtype,
         page_size=attention.page_size, block_size=attention.block_size, max_model_len=max_model_len,
-        max_prefill_tokens=max_prefill_tokens, device=device,
+        max_prefill_tokens=max_prefill_tokens, max_span=max(max_prefill_tokens + 1, tokens_per_dispatch),
+        device=device,
     )  # fmt: skip
     max_prefill_tokens = min(max_prefill_tokens, plan.max_model_len)
     capacity = Capacity(
@@ -294,9 +305,9 @@ def plan_engine(
         page_size=attention.page_size,
         max_model_len=plan.max_model_len,
         max_prefill_tokens=max_prefill_tokens,
-        tokens_per_dispatch=options.tokens_per_dispatch or platform.tokens_per_dispatch,
+        tokens_per_dispatch=tokens_per_dispatch,
         pipeline_depth=options.pipeline_depth or platform.pipeline_depth,
-        num_page_groups=len(spec.page_groups),
+        windows=tuple(group.window for group in spec.page_groups),
         span_sizes=prefill_buckets(max_prefill_tokens),
     )
     config = ProgramConfig(
@@ -304,13 +315,12 @@ def plan_engine(
         attention=attention,
         dtype=jax.numpy.dtype(dtype),
         kv_dtype=jax.numpy.dtype(kv_dtype),
-        num_pages=plan.num_pages + 1,
+        num_pages=tuple(num + 1 for num in plan.num_pages),
         num_slots=capacity.num_slots,
         pages_per_sequence=-(-plan.max_model_len // attention.block_size)
         * (attention.block_size // attention.page_size),
         is_dynamic=platform.is_dynamic,
         compiler_options=platform.compiler_options,
-        num_page_groups=capacity.num_page_groups,
         num_devices=options.tensor_parallel_size,
     )
     return capacity, config

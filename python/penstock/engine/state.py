@@ -118,9 +118,17 @@ def put_start(state: SlotState, slot: jax.Array, position: jax.Array, is_active:
     return replace(state, progress=state.progress.at[slot, _START].set(start))
 
 
-def put_join(state: SlotState, slot: jax.Array, params: jax.Array) -> SlotState:
-    """`state` with a new sequence in `slot`, not active before its prompt is there. Block tables are not touched."""
-    return replace(state, progress=state.progress.at[slot].set(NEW_PROGRESS), params=state.params.at[slot].set(params))
+def put_join(
+    state: SlotState, slot: jax.Array, params: jax.Array, *, num_generated: jax.Array, recent: jax.Array
+) -> SlotState:
+    """`state` with another sequence in `slot`, [1], not active before its prompt is there, and the same block tables.
+
+    Args:
+        num_generated: int32 [1], tokens that it has made before; recent: int32 [NUM_RECENT], the newest of them.
+    """
+    start = jnp.zeros(PROGRESS.num_words, jnp.int32)
+    start = start.at[PROGRESS.slices["num_generated"]].set(num_generated).at[PROGRESS.slices["recent"]].set(recent)
+    return replace(state, progress=state.progress.at[slot].set(start), params=state.params.at[slot].set(params))
 
 
 def change_tables(state: SlotState, entries: jax.Array, pages: jax.Array) -> SlotState:

@@ -16,6 +16,8 @@ from penstock.generation import MAX_BAD_WORD_TOKENS, MAX_BAD_WORDS, MAX_LOGIT_BI
 
 #: A bad word has a form with and one without a space before it.
 MAX_BAD_WORD_FORMS = 2 * MAX_BAD_WORDS
+#: Tokens that a sequence has made before it takes a slot: as many are counted for its penalties at once.
+NUM_COUNTED = 256
 #: The newest tokens that a bad word's last one can follow.
 NUM_RECENT = MAX_BAD_WORD_TOKENS - 1
 

@@ -62,6 +62,10 @@ class Stored:
     def has_all_experts(self) -> bool:
         return "{expert}" not in self.names[0]
 
+    def without_prefix(self, prefix: str) -> Stored:
+        names = tuple(name.removeprefix(prefix) for name in self.names)
+        return replace(self, names=names, or_else=self.or_else and self.or_else.without_prefix(prefix))
+
     def of_layer(self, layer: int, tensors: Container[str]) -> Stored:
         """Of one layer of a checkpoint that has `tensors`."""
         names = tuple(name.replace("{layer}", str(layer)) for name in self.names)
@@ -179,4 +183,4 @@ def of_experts(leaf: LeafSpec, num_experts: int, *, name: str, axis: LogicalAxis
 
 def head_matrices(name: str, num_heads: int, num_out: int, num_in: int) -> LeafSpec:
     """A matrix of each head, [heads, out, in]."""
-    return LeafSpec(name, (num_heads, num_out, num_in), 0, (1,) * num_heads, axes=("heads", None, None))
+    return LeafSpec(name, (num_heads, num_out, num_in), 0, (num_heads,), axes=("heads", None, None))

@@ -15,7 +15,7 @@ def linear(x: jax.Array, weight: jax.Array, bias: jax.Array | None = None) -> ja
 
 
 def linear_reduced(
-    x: jax.Array, weight: jax.Array, bias: jax.Array | None = None, *, mesh_axis: str | None = None
+    x: jax.Array, weight: jax.Array, bias: jax.Array | None = None, *, mesh_axis: str | None
 ) -> jax.Array:
     """`linear` where the inputs are heads or columns of an MLP, which the devices of `mesh_axis` share: each has a part
     of the sum, which is put together before the bias."""

@@ -59,7 +59,7 @@ class CacheSpec:
     Attributes:
         is_latent: one vector, which is both to all heads: `num_heads` is 1.
         dtype: "float32" or "bfloat16"; None takes the engine's.
-        page_group: layers of a group share a block table.
+        page_group: layers of a group share a block table. `DecoderSpec` sets it, by the layers' windows.
     """
 
     num_heads: int

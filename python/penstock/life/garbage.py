@@ -1,7 +1,8 @@
-"""The garbage collector of a server at work."""
+"""The garbage of a server at work: what was made while it started, and what requests make."""
 
 from __future__ import annotations
 
+import ctypes
 import gc
 
 #: Objects that may be made before the youngest are looked through: some hundred requests' worth.
@@ -17,3 +18,11 @@ def spare_collections() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS, *gc.get_threshold()[1:])
+
+
+def give_back_memory() -> None:
+    """Gives back to the system what was needed only to start: parsed tokenizers, models, programs. Blocks, for some
+    milliseconds. Does nothing where the C library is not glibc (`malloc_trim(3)`)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

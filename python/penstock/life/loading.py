@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from penstock.generation import EngineState, EngineStatus
-from penstock.life.garbage import spare_collections
+from penstock.life.garbage import give_back_memory, spare_collections
 
 logger = logging.getLogger("penstock.loading")
 
@@ -47,6 +47,7 @@ async def _follow(statuses: Statuses, show: Callable[[str], None], stop: Callabl
         if status().state is EngineState.READY:
             logger.info("Ready: serving %s after %.1f s", name, time.monotonic() - start)
     spare_collections()
+    await asyncio.to_thread(give_back_memory)
     failed = {name: status().detail for name, status in statuses.items() if status().state is EngineState.ERROR}
     for name, detail in failed.items():
         logger.error("Cannot serve %s: %s", name, detail)

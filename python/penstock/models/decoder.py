@@ -40,11 +40,16 @@ FEED_FORWARDS: dict[type, Callable[..., jax.Array]] = {
 }
 
 
-def empty_caches(spec: DecoderSpec, attention: PagedAttention, *, num_pages: int, dtype: Any) -> Caches:
-    """A cache for each layer. `num_pages` counts page 0; `dtype` is for layers that name none."""
+def empty_caches(
+    spec: DecoderSpec, attention: PagedAttention, *, num_pages: int | tuple[int, ...], dtype: Any
+) -> Caches:
+    """A cache for each layer. `num_pages`: of every page group, or of each, with page 0; `dtype` is for layers without
+    one."""
+    of_groups = (num_pages,) * len(spec.page_groups) if isinstance(num_pages, int) else num_pages
+    caches = [layer.cache for layer in spec.layers]
     return tuple(
-        jnp.zeros(attention.cache_shape(layer.cache, num_pages=num_pages), layer.cache.dtype or dtype)
-        for layer in spec.layers
+        jnp.zeros(attention.cache_shape(cache, num_pages=of_groups[cache.page_group]), cache.dtype or dtype)
+        for cache in caches
     )
 
 

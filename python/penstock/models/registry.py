@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from penstock.errors import ModelError
-from penstock.layers.leaf import TensorNames
+from penstock.layers.leaf import Stored, TensorNames
 from penstock.models.families import (
     cohere,
     deepseek,
@@ -69,6 +70,35 @@ class Family:
     def layer_tensors(self, config: HfConfig) -> TensorNames:
         return self.layer_names(config) if callable(self.layer_names) else self.layer_names
 
+    @property
+    def base_architecture(self) -> str:
+        """Of the same decoder without an output head, which embedding models are, as "Qwen3Model"."""
+        return re.sub("(ForCausalLM|LMHeadModel)$", "Model", self.architecture)
+
+    def is_headless(self, config: Mapping[str, Any]) -> bool:
+        """Whether a config of this family asks for no output head."""
+        named = config.get("architectures") or []
+        return self.base_architecture in named and self.architecture not in named
+
+    def as_stored(self, tensors: Container[str]) -> Family:
+        """The family with the names that a checkpoint has: one that was saved without its head lacks their first part
+        ("model." of "model.embed_tokens.weight"), as transformers reads it too."""
+        (name,) = stored_as(self.top_tensors["embed"]).names
+        prefix = name.partition(".")[0] + "."
+        if name in tensors or name.removeprefix(prefix) not in tensors:
+            return self
+
+        def bare(names: TensorNames) -> TensorNames:
+            return {leaf: stored_as(each).without_prefix(prefix) for leaf, each in names.items()}
+
+        return replace(
+            self, top_tensors=bare(self.top_tensors), layer_names=lambda config: bare(self.layer_tensors(config))
+        )
+
+
+def stored_as(names: tuple[str, ...] | Stored) -> Stored:
+    return names if isinstance(names, Stored) else Stored(names)
+
 
 FAMILIES = (
     Family("LlamaForCausalLM", "llama", llama.spec, llama.TOP_TENSORS, llama.LAYER_TENSORS),
@@ -113,8 +143,10 @@ def find_family(config: Mapping[str, Any]) -> Family:
     named = config.get("architectures") or []
     if not isinstance(named, list):
         raise ModelError(f"config.json: architectures must be a list of names, found a {type(named).__name__}")
+    names = {each for each in named if isinstance(each, str)}
     for family in FAMILIES:
-        if family.architecture in named or (not named and config.get("model_type") == family.model_type):
+        is_meant = names & {family.architecture, family.base_architecture}
+        if is_meant or (not named and config.get("model_type") == family.model_type):
             return family
     found = ", ".join(map(str, named)) or config.get("model_type") or "none"
     supported = ", ".join(family.model_type for family in FAMILIES)

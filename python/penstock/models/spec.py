@@ -65,7 +65,7 @@ class PageGroup:
 
     Attributes:
         layers: their numbers.
-        window: positions that any of them still reads; None reads all.
+        window: positions that a token sees in each of them; None: all before it.
     """
 
     layers: tuple[int, ...]
@@ -103,7 +103,8 @@ class DecoderSpec:
 
     def __post_init__(self) -> None:
         kinds: dict[LayerSpec, LayerSpec] = {}
-        object.__setattr__(self, "layers", tuple(kinds.setdefault(layer, layer) for layer in self.layers))
+        layers = _in_page_groups(self.layers)
+        object.__setattr__(self, "layers", tuple(kinds.setdefault(layer, layer) for layer in layers))
 
     def __repr__(self) -> str:
         """Each kind of layer once, and which kind every layer is: a part of the name of every stored program."""
@@ -129,10 +130,20 @@ class DecoderSpec:
             members.setdefault(layer.cache.page_group, []).append(number)
         groups = []
         for _, numbers in sorted(members.items()):
-            windows = [self.layers[number].attention.window for number in numbers]
-            widest = None if None in windows else max(window for window in windows if window is not None)
-            groups.append(PageGroup(tuple(numbers), widest))
+            groups.append(PageGroup(tuple(numbers), getattr(self.layers[numbers[0]].attention, "window", None)))
         return tuple(groups)
+
+
+def _in_page_groups(layers: tuple[LayerSpec, ...]) -> tuple[LayerSpec, ...]:
+    """The same with their page groups: one for each window, that of layers which see all positions first."""
+    windows = [getattr(layer.attention, "window", None) for layer in layers]
+    numbers = {window: number for number, window in enumerate(sorted(set(windows), key=lambda each: each or 0))}
+    return tuple(
+        layer
+        if layer.cache.page_group == numbers[window]
+        else replace(layer, attention=replace(layer.attention, page_group=numbers[window]))
+        for layer, window in zip(layers, windows, strict=True)
+    )
 
 
 def windowed(

@@ -47,7 +47,8 @@ class EncodedPieces:
         max_bytes: int = MAX_BYTES,
     ) -> None:  # fmt: skip
         self._cut = cut
-        self._token_ids = token_ids
+        self._always = {token: array("i", [token_id]) for token, token_id in token_ids.items()}
+        self._always[""] = array("i")
         self._encode = encode
         self._max_bytes = max_bytes
         self.num_bytes = 0
@@ -67,32 +68,33 @@ class EncodedPieces:
     def encode(self, text: str, *, tenant: str) -> list[int]:
         """The ids of `text`, without tokens that the tokenizer adds."""
         parts = self._cut.split(text)  # text, special token, text, …, text
-        found = self._find(parts, tenant)
+        ids = self._look_up(parts, tenant)
+        return self._learn(parts, tenant) if ids is None else ids
+
+    def _look_up(self, parts: list[str], tenant: str) -> list[int] | None:
+        """The ids of all parts together; None where one is not known."""
         ids: list[int] = []
-        for i, part in enumerate(parts):
-            if i % 2:
-                ids.append(self._token_ids[part])
-            elif part:
-                ids += found[part]
+        always, kept = self._always, self._kept
+        with self._lock:
+            for part in parts:
+                known = always.get(part)
+                if known is None:
+                    known = kept.get(key := (tenant, part))
+                    if known is None:
+                        return None
+                    kept.move_to_end(key)
+                ids += known.tolist()
         return ids
 
-    def _find(self, parts: list[str], tenant: str) -> dict[str, array[int]]:
-        """The ids of each text among `parts`."""
-        found, missing = {}, {}
-        kept = self._kept
+    def _learn(self, parts: list[str], tenant: str) -> list[int]:
+        """The same where some are not known; from now on they are."""
         with self._lock:
-            for text in parts[::2]:
-                ids = kept.get(key := (tenant, text))
-                if ids is not None:
-                    kept.move_to_end(key)
-                    found[text] = ids
-                elif text:
-                    missing[text] = key
-        if missing:
-            for (text, key), new in zip(missing.items(), self._encode(list(missing)), strict=True):
-                found[text] = array("i", new)
-                self._keep(key, found[text])
-        return found
+            found = {part: self._always.get(part) or self._kept.get((tenant, part)) for part in parts if part}
+        missing = [part for part, ids in found.items() if ids is None]
+        for part, new in zip(missing, self._encode(missing), strict=True):
+            found[part] = ids = array("i", new)
+            self._keep((tenant, part), ids)
+        return [token for part in parts for token in found.get(part) or ()]
 
     def _keep(self, key: _Key, ids: array[int]) -> None:
         num_bytes = _bytes_of(key, ids)

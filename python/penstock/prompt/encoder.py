@@ -184,7 +184,9 @@ class PromptEncoder:
             ids = self._tokenizer.encode(text, add_special_tokens=add_special_tokens, tenant=tenant)
         if not text and not ids:
             ids = self._tokenizer.start_ids
-        self.check_ids(ids, param=param)
+        check_prompt_length(ids, self.max_model_len, param=param)
+        if self.vocab_size < len(self.vocabulary):  # else the model knows all that the tokenizer gives
+            self.check_vocabulary(ids, param=param)
         return ids
 
     def check_ids(self, ids: Sequence[int], *, param: str = "prompt") -> None:

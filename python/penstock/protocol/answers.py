@@ -31,7 +31,7 @@ def _completion_id() -> str:
 class AnswerModel(BaseModel):
     """A JSON object to a client; fields beyond those declared may be added."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", defer_build=True)  # most servers never make one
 
 
 class UsageInfo(AnswerModel):

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 class MessageObject(BaseModel):
     """An assistant's message. Attributes: content: text, thoughts and uses of tools, in order."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", defer_build=True)  # for documents
 
     id: str
     type: Literal["message"] = "message"
@@ -25,7 +25,7 @@ class MessageObject(BaseModel):
 class MessageEvent(BaseModel):
     """One event of a streamed message."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", defer_build=True)  # for documents
 
     type: str
 

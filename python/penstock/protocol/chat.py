@@ -29,6 +29,9 @@ _EXAMPLES: list[JsonValue] = [
 ]
 
 
+_TOOL_FIELDS = frozenset({"tools", "tool_choice", "functions", "function_call"})
+
+
 class ChatCompletionRequest(GenerationFields):
     """A chat to continue. Beside OpenAI's fields, those that reach the chat template, spelt as vLLM spells them.
 
@@ -89,7 +92,7 @@ class ChatCompletionRequest(GenerationFields):
             raise invalid("continue_final_message", "cannot be true together with 'add_generation_prompt'")
         if self.top_logprobs and not self.logprobs:
             raise invalid("top_logprobs", "needs 'logprobs' to be true")
-        if self.tools or self.tool_choice or self.functions or self.function_call:
+        if not _TOOL_FIELDS.isdisjoint(self.model_fields_set):
             _ = self.tool_use  # read now, so that what is wrong is refused
         template_messages(self.messages, limits.content_parts)
         return Parsed(self, warnings)

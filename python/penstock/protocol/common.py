@@ -212,8 +212,8 @@ class GenerationFields(GenerationBody):
         stream_options = self.stream_options
         continuous_usage = self.include_usage and bool(stream_options and stream_options.continuous_usage_stats)
         reading = self.reading_options(tool_format, reasoning_format, reasoning_field, is_thinking)
-        told_beside = _TOLD_BESIDE & (self.model_fields_set | vars(sampling).keys())
-        if not reading and not told_beside and not continuous_usage:  # most
+        is_plain = _OF_PLAIN_TEXT.issuperset(self.model_fields_set) and _OF_PLAIN_TEXT.issuperset(vars(sampling))
+        if is_plain and not reading and not continuous_usage:  # most
             return _plain_options(system_fingerprint)
         options: dict[str, Any] = {
             "logprobs": sampling.logprobs,
@@ -272,9 +272,12 @@ class GenerationFields(GenerationBody):
         return self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
 
 
-#: Fields of a request, or of its sampling, by which an answer is more than its text.
-_TOLD_BESIDE = frozenset({
-    "logprobs", "include_stop_str_in_output", "skip_special_tokens", "echo", "return_token_ids", "best_of",
+#: Fields of a request, or of its sampling, that do not make an answer more than its text.
+_OF_PLAIN_TEXT = frozenset({
+    "model", "messages", "prompt", "stream", "stream_options", "stop", "stop_token_ids", "max_tokens",
+    "max_completion_tokens", "min_tokens", "ignore_eos", "n", "seed", "temperature", "top_p", "top_k", "min_p",
+    "presence_penalty", "frequency_penalty", "repetition_penalty", "logit_bias", "extra", "user", "priority",
+    "cache_salt",
 })  # fmt: skip
 
 #: Many requests to a model ask for the same, and options take longer to be made than to be found.

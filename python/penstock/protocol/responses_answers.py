@@ -19,7 +19,7 @@ class ResponseObject(BaseModel):
         output: messages, thoughts and calls, in order.
     """
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", defer_build=True)  # for documents
 
     id: str
     object: Literal["response"] = "response"
@@ -35,7 +35,7 @@ class ResponseObject(BaseModel):
 class ResponseEvent(BaseModel):
     """One event of a streamed response."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", defer_build=True)  # for documents
 
     type: str
     sequence_number: int

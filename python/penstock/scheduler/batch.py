@@ -6,10 +6,14 @@ import numpy as np
 
 
 class Batch:
-    """Seats for `num_slots` sequences. Steady decode costs nothing: rows are remade only when one joins or ends."""
+    """Seats for `num_slots` sequences. Steady decode costs nothing: rows are remade only when one joins or ends.
+
+    Attributes:
+        row_keys: uint64 [S], of the seated; 0 where the slot is free.
+    """
 
     def __init__(self, num_slots: int) -> None:
-        self._row_keys = np.zeros(num_slots, np.uint64)  # of the seated; stale where the slot is free
+        self.row_keys = np.zeros(num_slots, np.uint64)
         self._is_decoding = np.zeros(num_slots, bool)
         self._is_constrained = np.zeros(num_slots, bool)
         self._free = list(range(num_slots - 1, -1, -1))
@@ -23,7 +27,7 @@ class Batch:
     def seat(self, row_key: int) -> int:
         """Gives a sequence a free slot."""
         slot = self._free.pop()
-        self._row_keys[slot] = row_key
+        self.row_keys[slot] = row_key
         return slot
 
     def start_decoding(self, slot: int, *, is_constrained: bool = False) -> None:
@@ -36,6 +40,7 @@ class Batch:
     def leave(self, slot: int) -> None:
         """Frees a slot. Steps in flight keep the rows they were dispatched with."""
         self._is_decoding[slot] = False
+        self.row_keys[slot] = 0
         self._free.append(slot)
         self._rows = self._constrained_rows = None
 
@@ -56,12 +61,12 @@ class Batch:
 
     def _rows_of(self, is_wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         slots = is_wanted.nonzero()[0].astype(np.int32)
-        return slots, self._row_keys.take(slots)
+        return slots, self.row_keys.take(slots)
 
     def check_integrity(self, decoding: dict[int, int], num_seated: int) -> None:
         """Asserts that the rows are `decoding` (row key by slot) and that free and seated slots are all, each once."""
         rows = [row for part in (self.decode_rows(), self.constrained_rows()) for row in zip(*part, strict=True)]
         assert len(rows) == len(decoding), "a row decodes twice"
         assert dict(rows) == decoding, "a row decodes for somebody else"
-        assert len(set(self._free)) == len(self._free) == len(self._row_keys) - num_seated, "slots lost or held twice"
+        assert len(set(self._free)) == len(self._free) == len(self.row_keys) - num_seated, "slots lost or held twice"
         assert not self._is_decoding[self._free].any(), "a free slot decodes"

@@ -1,10 +1,16 @@
-"""The policy: who gets a slot, which spans of which prompts, which rows decode, and how many tokens at once.
+"""The policy: who gets a slot, which rows decode, how many tokens at once, and who gives way where pages run out.
 
 Book-keeping of the host only: no device, no hub, no thread of its own.
 
 - Who is next for a slot is said in `fair_order`, whose prompt gets on in a step in `prefill_budget`.
-- A choice gets a slot and the pages of its prompt and all its new tokens when it is admitted, so an admitted sequence
-  always ends by itself and the queue can never lock up. There is no preemption yet.
+- A sequence takes pages as it grows: for its next span, and while it decodes for the next tokens. It is admitted when
+  there are likely to be enough for it and for all that run (`page_forecast`); alone it always is.
+- Where pages run out, the sequence of the greatest rank (the lowest priority, then the youngest) loses its slot and its
+  pages, and goes on later from what it has made, before all of its tenant that is new. So whoever has the least rank
+  ends by itself, and nothing can lock up. It happens only between steps: what is on its way is waited for, as its
+  tokens count.
+- What the cache has of a prompt is not computed (`prefix_cache`); other choices of a prompt wait until the first one's
+  is in.
 - Decode runs in every step, beside at most `max_prefill_tokens` of prompts.
 - Several tokens per dispatch only while nobody waits to join, as a newcomer would wait for all of them.
 - Rows under a grammar are planned apart, one token each, when their last token is known and their next mask is ready:
@@ -14,6 +20,7 @@ Book-keeping of the host only: no device, no hub, no thread of its own.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -32,22 +39,37 @@ from penstock.engine.interface import (
 )
 from penstock.engine.row_parameters import pack_row
 from penstock.engine.token_rules import WITH_RULES, RowUse
-from penstock.errors import ApiError
-from penstock.generation import MAX_BAD_WORD_TOKENS, MAX_BAD_WORDS, MAX_LOGIT_BIAS, MAX_STOP_IDS
-from penstock.scheduler.batch import Batch
+from penstock.scheduler.admission import Admission
 from penstock.scheduler.constraints import Constraints
 from penstock.scheduler.fair_order import Waiting
-from penstock.scheduler.page_pool import PagePool
 from penstock.scheduler.prefill_budget import PrefillBudget
+from penstock.scheduler.request_limits import check_fits
 from penstock.scheduler.request_queue import RequestQueue
+from penstock.scheduler.seats import Seats
 from penstock.scheduler.sequence import Generation, Sequence
 
 if TYPE_CHECKING:
     from penstock.generation import GenerationRequest, SamplingParams
 
-
 # Looked up here: on a class of an enum that takes as long as making a span.
 _TOKEN, _NOTHING = Yields.TOKEN, Yields.NOTHING
+
+#: Sequences and how many tokens of their prompts are computed.
+Chosen = list[tuple[Sequence, int]]
+
+
+class Newcomer(NamedTuple):
+    """A sequence that begins, as the hub is told.
+
+    Attributes:
+        num_cached_tokens: of its prompt, that the cache had, of the `num_queried_tokens` that were looked for.
+        cache_exit: `CacheReport.reason`, where its request asked.
+    """
+
+    row_key: int
+    num_cached_tokens: int
+    num_queried_tokens: int
+    cache_exit: str | None
 
 
 class PlannedStep(NamedTuple):
@@ -55,14 +77,14 @@ class PlannedStep(NamedTuple):
 
     Attributes:
         plan: of the rows that nothing constrains, and of all prompts but the last spans of the others.
-        new_row_keys: of those who join.
+        newcomers: who begins.
         constrained_plan: the constrained rows whose masks are ready, with their masks. It is dispatched first.
         complete: row keys of constrained rows whose text is whole.
         failed: row keys of constrained rows that can go no further, and why.
     """
 
     plan: StepPlan
-    new_row_keys: list[int]
+    newcomers: list[Newcomer]
     constrained_plan: StepPlan | None = None
     complete: Collection[int] = ()
     failed: Collection[tuple[int, str]] = ()
@@ -76,26 +98,32 @@ class Planner:
         queue: the requests that wait.
         stop_ids: the model's own stop tokens.
         num_grammar_threads: that compute masks.
+        prefix_caching: whether prompts are looked up in a cache of pages.
+
+    Attributes:
+        num_preemptions: how often a sequence has lost its slot.
     """
 
     def __init__(
-        self, capacity: Capacity, queue: RequestQueue, *, stop_ids: tuple[int, ...], num_grammar_threads: int = 2
-    ) -> None:
+        self, capacity: Capacity, queue: RequestQueue, *,
+        stop_ids: tuple[int, ...], num_grammar_threads: int = 2, prefix_caching: bool = True,
+    ) -> None:  # fmt: skip
         self.queue = queue
-        self.pages = PagePool(capacity.num_pages)
+        self.seats = Seats(capacity, prefix_caching=prefix_caching)
         self.constraints = Constraints(num_grammar_threads)
+        self.num_preemptions = 0
         self._capacity = capacity
         self._stop_ids = tuple(dict.fromkeys(stop_ids))
-        self._batch = Batch(capacity.num_slots)
+        self._batch = self.seats.batch
+        self._admission = Admission(self.seats)
         queue.num_free_slots = self._batch.num_free
-        queue.order.num_slots, queue.order.num_cache_tokens = (
-            capacity.num_slots,
-            capacity.num_pages * capacity.page_size,
-        )
-        self._sequences: dict[int, Sequence] = {}  # by row key
+        queue.order.num_slots = capacity.num_slots
+        queue.order.num_cache_tokens = max(capacity.num_pages) * capacity.page_size
+        self._sequences: dict[int, Sequence] = {}  # in slots, by row key
         self._prefilling = PrefillBudget(
             max_tokens=capacity.max_prefill_tokens, max_spans=capacity.max_spans, span_sizes=capacity.span_sizes
         )
+        self._followers: dict[int, list[Sequence]] = {}  # who waits for whose prompt, by the first one's row key
         self._begun: dict[int, Generation] = {}  # by stream key, until the last choice has ended
 
     @property
@@ -103,139 +131,237 @@ class Planner:
         """Sequences in slots."""
         return len(self._sequences)
 
+    def check_fits(self, request: GenerationRequest) -> None:
+        """Refuses what could never be admitted."""
+        check_fits(request, self._capacity, num_stop_ids=len(self.stop_ids_of(request.sampling)))
+
     # ---- who joins
 
-    def check_fits(self, request: GenerationRequest) -> None:
-        """Refuses what could never be admitted. The server's door has checked the rest."""
-        capacity, max_tokens = self._capacity, request.sampling.max_tokens
-        assert max_tokens is not None, "the server sets max_tokens before it submits"
-        nums_tokens = [prompt.num_tokens for prompt in request.prompts]
-        if not all(nums_tokens):
-            raise ApiError("invalid_request", "Each prompt needs at least one token.")
-        if request.sampling.min_tokens > max_tokens:
-            message = f"'min_tokens' must be at most the {max_tokens} new tokens that can be made."
-            raise ApiError("invalid_value", message, param="min_tokens")
-        limit = min(capacity.max_model_len, capacity.num_pages * capacity.page_size)
-        num_tokens = max(nums_tokens) + max_tokens
-        if num_tokens > limit:
-            raise ApiError(
-                "context_length_exceeded",
-                f"This model's maximum context length is {limit} tokens, prompt and new tokens are {num_tokens}.",
-                param="max_tokens",
-            )
-        if len(self.stop_ids_of(request.sampling)) > MAX_STOP_IDS:
-            message = f"At most {MAX_STOP_IDS} stop tokens, the model's own included."
-            raise ApiError("invalid_request", message, param="stop_token_ids")
-        _check_rules(request.sampling)
-
     def admit(self) -> None:
-        """Gives slots and pages to the choices whose turn it is, as far as both go."""
-        while self._batch.num_free() and (generation := self.queue.head(self._has_pages)):
-            assert isinstance(generation, Generation), "nothing is preempted"
-            num_pages = self._num_pages(generation)
-            index = self.queue.begin_choice(generation)
-            if index is not None:
-                self._begin(generation, index, num_pages=num_pages)
+        """Gives slots to those whose turn it is, as far as slots and pages go."""
+        if not self._batch.num_free():
+            return
+        self.seats.forecast.restart()
+        while self._batch.num_free() and (waiting := self.queue.head(self._has_room)):
+            if isinstance(waiting, Sequence):  # it goes on; its grammar has stayed where it was
+                self.queue.resume(waiting)
+                self._seat(waiting)
+            elif (index := self.queue.begin_choice(waiting)) is not None:
+                self._begin(waiting, index)
 
-    def _has_pages(self, waiting: Waiting) -> bool:
-        assert isinstance(waiting, Generation), "nothing is preempted"
-        return self._num_pages(waiting) <= self.pages.num_free
+    def _has_room(self, waiting: Waiting) -> bool:
+        return self._admission.has_room(waiting, num_running=len(self._sequences))
 
-    def _num_pages(self, generation: Generation) -> int:
-        """Of its next choice."""
-        return -(-generation.num_tokens(generation.num_begun) // self._capacity.page_size)
-
-    def _begin(self, generation: Generation, index: int, *, num_pages: int) -> None:
+    def _begin(self, generation: Generation, index: int) -> None:
         row_key = generation.stream_key | index
         self._begun[generation.stream_key] = generation  # so that a failure from here on ends it
         sequence = Sequence.begin(generation, index)  # may fail, so before anything is taken
-        sequence.slot, sequence.pages = self._batch.seat(row_key), self.pages.take(num_pages)
-        generation.sequences[row_key] = self._sequences[row_key] = sequence
-        self._prefilling.add(sequence)
-        self.queue.order.seat(sequence)
+        request = generation.request
+        prompt = request.prompts[index // request.sampling.num_computed]
+        sequence.page_names = self.seats.cache.names_of(prompt, request.cache_salt)
+        generation.sequences[row_key] = sequence
+        self._seat(sequence)
         if (spec := generation.request.grammar) is not None:
             self.constraints.join(row_key, spec.grammar)
 
+    def _seat(self, sequence: Sequence) -> None:
+        leader = self._leader_of(sequence)
+        num_shared = 0 if leader is None else sequence.num_findable // self._capacity.page_size
+        self._sequences[sequence.row_key] = sequence
+        self.queue.order.seat(sequence)
+        self.seats.sit(sequence, num_shared=num_shared)
+        if leader is None:
+            self._prefilling.add(sequence)
+        else:
+            self._followers.setdefault(leader.row_key, []).append(sequence)
+
+    def _leader_of(self, sequence: Sequence) -> Sequence | None:
+        """The first choice of the same prompt, while it computes what this one can take from the cache then."""
+        generation = sequence.generation
+        index, num_computed = sequence.row_key - generation.stream_key, generation.request.sampling.num_computed
+        if index % num_computed == 0 or not sequence.page_names or sequence.num_findable < self._capacity.page_size:
+            return None
+        leader = self._sequences.get(sequence.row_key - index % num_computed)
+        return None if leader is None or leader.num_to_prefill == 0 else leader
+
+    def _stop_prefilling(self, sequence: Sequence) -> None:
+        """Its prompt is in, or it has lost its slot: who waited for it goes on."""
+        self._prefilling.discard(sequence)
+        for follower in self._followers.pop(sequence.row_key, ()):
+            if follower.slot >= 0:
+                self.seats.find(follower)
+                self._prefilling.add(follower)
+
+    # ---- who gives way
+
+    def _make_room(self, sequence: Sequence, num_new: int, *, may_put_off: bool) -> bool:
+        """Pages for `num_new` tokens of a sequence, at the cost of those of a greater rank, and at last its own. False
+        where that must not be now."""
+        while not self.seats.grow(sequence, num_new):
+            if not may_put_off:
+                return False
+            last = max(self._sequences.values(), key=lambda each: each.rank)
+            self._give_way(last)
+            if last is sequence:
+                break
+        return True
+
+    def _give_way(self, sequence: Sequence) -> None:
+        self.num_preemptions += 1
+        del self._sequences[sequence.row_key]
+        self.queue.order.leave(sequence.row_key)
+        self.seats.put_off(sequence)
+        self._leave_line(sequence)
+        self.queue.put_back(sequence)
+
+    def _leave_line(self, sequence: Sequence) -> None:
+        self._stop_prefilling(sequence)
+        for followers in self._followers.values():
+            if sequence in followers:
+                followers.remove(sequence)
+
     # ---- what runs
 
-    def plan(self, *, may_wait: bool = False) -> PlannedStep:
-        """This step: spans of prompts, and the next token (or several) of every row whose prompt is in.
+    def plan(self, *, may_wait: bool = False, may_put_off: bool = True) -> PlannedStep | None:
+        """This step: spans of prompts, and the next token (or several) of every row whose prompt is in. None where
+        somebody must give way first.
 
         When nobody decoded before, the newcomers' first tokens are not held up by their second.
 
         Args:
             may_wait: nothing is under way, so if nothing but masks is missing, they are waited for.
+            may_put_off: nothing is under way, so somebody may give way.
         """
-        chosen = self._prefilling.choose()
+        if not self._grow_decoding(may_put_off=may_put_off):
+            return None
+        chosen = self._choose_spans(may_put_off=may_put_off) if len(self._prefilling) else []
+        if chosen is None:
+            return None
         if self.constraints:
             return self._plan_apart(chosen, may_wait=may_wait)
         return self._plan_spans(chosen) if chosen else self._plan_decode()
 
-    def _plan_spans(self, chosen: list[tuple[Sequence, int]]) -> PlannedStep:
+    def _grow_decoding(self, *, may_put_off: bool) -> bool:
+        """Pages for the next tokens of all rows that decode."""
+        progress, num_entries = self.seats.progress, self.seats.tables.num_entries
+        num_new = self.tokens_per_dispatch()
+        slots = progress.lacking(self.decode_rows()[0], num_new, num_entries)
+        if self.constraints:
+            slots = np.concatenate([slots, progress.lacking(self._batch.constrained_rows()[0], 1, num_entries)])
+        if not len(slots):
+            return True
+        short = [self._sequences[row_key] for row_key in self._batch.row_keys[slots].tolist()]
+        for sequence in sorted(short, key=lambda each: each.rank):
+            num_needed = 1 if sequence.is_constrained else num_new
+            if sequence.slot >= 0 and not self._make_room(sequence, num_needed, may_put_off=may_put_off):
+                return False
+        return True
+
+    def _choose_spans(self, *, may_put_off: bool) -> Chosen | None:
+        """The prompts' share of this step, with pages for it and for the token after a prompt's last span."""
+        chosen: Chosen = []
+        for sequence, share in self._prefilling.choose():
+            if sequence.slot < 0:
+                continue
+            if not sequence.is_joined:
+                self.seats.find(sequence)
+                if sequence.generation.request.wants_cache_report and not sequence.is_scheduled:
+                    sequence.cache_exit = self.seats.report(sequence).reason
+            num_tokens = _num_of_span(sequence, share)
+            is_last = num_tokens == sequence.num_to_prefill
+            if not self.seats.grow(sequence, num_tokens + is_last):
+                if sequence is not max(self._sequences.values(), key=lambda each: each.rank):
+                    if not self._make_room(sequence, num_tokens + is_last, may_put_off=may_put_off):
+                        return None
+                else:  # it waits for others to end, with what it has
+                    num_tokens = min(num_tokens, self.seats.num_affordable(sequence) - 1)
+                    if num_tokens > 0:
+                        self.seats.grow(sequence, num_tokens)
+            if num_tokens > 0:
+                chosen.append((sequence, num_tokens))
+        return [each for each in chosen if each[0].slot >= 0]
+
+    def _plan_spans(self, chosen: Chosen) -> PlannedStep:
         """Spans, and decode of what decoded before, or of the newcomers too."""
         slots, row_keys = self.decode_rows()
         is_decoding = len(slots) > 0
         spans = tuple(self._cut(sequence, num_tokens) for sequence, num_tokens in chosen)
-        new = [sequence for (sequence, _), span in zip(chosen, spans, strict=True) if span.start == 0]
         if is_decoding:
             slots, row_keys = self.decode_rows()  # the newcomers' too
         first = [sequence.row_key for sequence, _ in chosen if sequence.num_to_prefill == 0 and not sequence.is_pooled]
-        plan = StepPlan(
-            joins=tuple(self._join(sequence) for sequence in new),
-            spans=spans,
-            block_tables=tuple(change for sequence in new for change in self._block_tables(sequence)),
-            decode_slots=slots,
-            row_keys=np.concatenate([np.array(first, np.uint64), row_keys]),
-        )
-        return PlannedStep(plan, [sequence.row_key for sequence in new])
+        return self._step(chosen, spans, slots, np.concatenate([np.array(first, np.uint64), row_keys]))
 
-    def _plan_apart(self, chosen: list[tuple[Sequence, int]], *, may_wait: bool) -> PlannedStep:
+    def _step(self, chosen: Chosen, spans: tuple[Span, ...], slots: np.ndarray, row_keys: np.ndarray) -> PlannedStep:
+        joining = [sequence for sequence, _ in chosen if not sequence.is_joined]
+        starts = {span.slot: span.start for span in spans}
+        newcomers = [self._newcomer(each, starts[each.slot]) for each in joining if not each.is_scheduled]
+        plan = StepPlan(
+            joins=tuple(self._join(sequence) for sequence in joining),
+            spans=spans,
+            block_tables=self._changes(spans, slots),
+            decode_slots=slots,
+            row_keys=row_keys,
+        )
+        self.seats.progress.advance(slots, 1)
+        for sequence in joining:
+            sequence.is_joined = sequence.is_scheduled = True
+        return PlannedStep(plan, newcomers)
+
+    def _newcomer(self, sequence: Sequence, num_cached: int) -> Newcomer:
+        reads = self.seats.cache.is_on and not sequence.generation.needs_all_states
+        num_queried = len(sequence.prompt_ids) if reads else 0
+        return Newcomer(sequence.row_key, num_cached, num_queried, sequence.cache_exit)
+
+    def _plan_apart(self, chosen: Chosen, *, may_wait: bool) -> PlannedStep:
         """The same beside constrained rows, whose last spans and decode are a plan of their own."""
         slots, row_keys = self._batch.constrained_rows()  # as they were before this step
-        first = [each for each in chosen if each[0].is_constrained and each[0].num_to_prefill == each[1]]
-        others = [each for each in chosen if each not in first]
-        spans = tuple(self._cut(sequence, num_tokens) for sequence, num_tokens in first)
-        new = [sequence for (sequence, _), span in zip(first, spans, strict=True) if span.start == 0]
+        last = [each for each in chosen if each[0].is_constrained and each[0].num_to_prefill == each[1]]
+        others = [each for each in chosen if each not in last]
         step = self._plan_spans(others) if others else self._plan_decode()
-        keys = np.concatenate([np.array([sequence.row_key for sequence, _ in first], np.uint64), row_keys])
+        keys = np.concatenate([np.array([sequence.row_key for sequence, _ in last], np.uint64), row_keys])
         taken = self.constraints.take(keys, may_wait=may_wait and step.plan.is_empty)
-        constrained_plan = StepPlan(
-            joins=tuple(self._join(sequence) for sequence in new),
-            spans=spans,
-            block_tables=tuple(change for sequence in new for change in self._block_tables(sequence)),
-            decode_slots=slots[taken.indices[len(spans) :] - len(spans)],  # the first masks are always ready
-            masks=taken.masks,
-            row_keys=keys[taken.indices],
-        )
+        is_of_span = taken.indices < len(last)  # a mask that is late holds up the span, too
+        first = [last[index] for index in taken.indices[is_of_span]]
+        spans = tuple(self._cut(sequence, num_tokens) for sequence, num_tokens in first)
+        ready = slots[taken.indices[~is_of_span] - len(last)]
+        constrained = self._step(first, spans, ready, keys[taken.indices])
+        plan = replace(constrained.plan, masks=taken.masks)
         return PlannedStep(
-            step.plan,
-            [*step.new_row_keys, *(sequence.row_key for sequence in new)],
-            None if constrained_plan.is_empty else constrained_plan,
-            taken.complete,
-            taken.failed,
-        )
+            step.plan, [*step.newcomers, *constrained.newcomers], None if plan.is_empty else plan,
+            taken.complete, taken.failed,
+        )  # fmt: skip
 
     def _plan_decode(self) -> PlannedStep:
         """Steady decode: nothing of Python for a row."""
         slots, row_keys = self.decode_rows()
-        return PlannedStep(StepPlan((), (), (), slots, self.tokens_per_dispatch(), row_keys=row_keys), [])
+        num_tokens = self.tokens_per_dispatch()
+        self.seats.progress.advance(slots, num_tokens)
+        return PlannedStep(StepPlan((), (), self._changes((), slots), slots, num_tokens, row_keys=row_keys), [])
+
+    def _changes(self, spans: tuple[Span, ...], slots: np.ndarray) -> tuple[BlockTableChange, ...]:
+        tables = self.seats.tables
+        if not tables.has_untold:
+            return ()
+        return tuple(tables.changes([*(span.slot for span in spans), *slots.tolist()]))
 
     def _cut(self, sequence: Sequence, num_tokens: int) -> Span:
         """The next span of a prompt. Who gets the last one of its prompt decodes from now on."""
         start = sequence.num_prefilled
-        sequence.num_prefilled += num_tokens
+        end = sequence.num_prefilled = start + num_tokens
         is_last = sequence.num_to_prefill == 0
+        self.seats.advance(sequence)
         if is_last:
-            self._prefilling.discard(sequence)
-        tokens = sequence.prompt_ids[start : sequence.num_prefilled]
+            self._stop_prefilling(sequence)
+            if not sequence.is_pooled:
+                self._batch.start_decoding(sequence.slot, is_constrained=sequence.is_constrained)
+        tokens = sequence.input_ids[start:end]
+        yields = _TOKEN if is_last and not sequence.is_pooled else _NOTHING
+        if not sequence.wants_states or start < sequence.num_told or start >= len(sequence.prompt_ids):
+            return Span(sequence.slot, tokens, start, yields)
+        sequence.num_told = end
         if sequence.is_pooled:
             return Span(sequence.slot, tokens, start, Yields.POOLED, row_key=sequence.row_key)
-        if is_last:
-            self._batch.start_decoding(sequence.slot, is_constrained=sequence.is_constrained)
-        yields = _TOKEN if is_last else _NOTHING
-        if sequence.generation.request.sampling.prompt_logprobs is None:
-            return Span(sequence.slot, tokens, start, yields)
-        next_token = -1 if is_last else int(sequence.prompt_ids[sequence.num_prefilled])
+        next_token = -1 if end == len(sequence.prompt_ids) else int(sequence.prompt_ids[end])
         yields |= Yields.PROMPT_COLUMNS
         return Span(sequence.slot, tokens, start, yields, next_token=next_token, row_key=sequence.row_key)
 
@@ -249,12 +375,7 @@ class Planner:
         )
         use = RowUse.of(sampling)
         rules = TokenRules(sampling, sequence.prompt_ids) if use and use & WITH_RULES else None
-        return Join(sequence.slot, params, rules)
-
-    def _block_tables(self, sequence: Sequence) -> list[BlockTableChange]:
-        """The same pages in every group: each group's layers have a cache of their own."""
-        groups = range(self._capacity.num_page_groups)
-        return [BlockTableChange(sequence.slot, group, 0, sequence.pages) for group in groups]
+        return Join(sequence.slot, params, rules, sequence.made_ids)
 
     def stop_ids_of(self, sampling: SamplingParams) -> tuple[int, ...]:
         """The model's stop tokens, unless a request ignores them, and the request's own, each once."""
@@ -270,7 +391,7 @@ class Planner:
 
     def tokens_per_dispatch(self) -> int:
         """How many tokens the next decode makes per row."""
-        is_alone = not self._prefilling and self.queue.num_choices == 0
+        is_alone = not len(self._prefilling) and self.queue.num_choices == 0
         return self._capacity.tokens_per_dispatch if is_alone else 1
 
     # ---- who ends
@@ -285,20 +406,24 @@ class Planner:
                     del self._begun[sequence.generation.stream_key]
                     self.queue.count_end()
 
-    def end_stream(self, stream_key: int) -> None:
-        """Every sequence of a stream, and what waits of it. Unknown streams are ignored."""
+    def end_stream(self, stream_key: int, *, broken: int | None = None) -> None:
+        """Every sequence of a stream, and what waits of it. Unknown streams are ignored.
+
+        Args:
+            broken: the row key of the one that went wrong on the device.
+        """
         self.queue.drop(stream_key)
         generation = self._begun.pop(stream_key, None)
         if generation is not None:
             for sequence in list(generation.sequences.values()):
-                self._release(sequence)
+                self._release(sequence, is_broken=sequence.row_key == broken)
             self.queue.count_end()
 
     def end_stream_of(self, row_key: int) -> None:
-        """The same for the stream of one of its rows, unless that has ended before."""
+        """The same for the stream of a row that went wrong on the device, unless that has ended before."""
         sequence = self._sequences.get(row_key)
         if sequence is not None:
-            self.end_stream(sequence.generation.stream_key)
+            self.end_stream(sequence.generation.stream_key, broken=row_key)
 
     def request_of(self, row_key: int) -> GenerationRequest | None:
         """What a row is of; None where it has ended."""
@@ -318,40 +443,43 @@ class Planner:
         return END_LENGTH if vectors.is_finite(index) else END_ERROR
 
     def end_all(self) -> list[int]:
-        """Every stream that has begun: their keys."""
+        """Every stream that has begun: their keys. The device has lost what was in its pages."""
         stream_keys = list(self._begun)
         for stream_key in stream_keys:
             self.end_stream(stream_key)
+        self.seats.cache.forget_all()
         return stream_keys
 
-    def _release(self, sequence: Sequence) -> None:
-        """Slot and pages go back at once: a step in flight that still writes to them runs before any later one."""
+    def _release(self, sequence: Sequence, *, is_broken: bool = False) -> None:
         row_key = sequence.row_key
-        del self._sequences[row_key], sequence.generation.sequences[row_key]
-        self._prefilling.discard(sequence)
-        self.queue.order.leave(row_key)
-        self._batch.leave(sequence.slot)
+        del sequence.generation.sequences[row_key]
+        if self._sequences.pop(row_key, None) is not None:
+            self.queue.order.leave(row_key)
+            self.seats.leave(sequence, is_broken=is_broken)
+            sequence.slot = -1
+            self._leave_line(sequence)
         self.constraints.leave(row_key)
-        self.pages.give_back(sequence.pages)
 
     def check_integrity(self) -> None:
         """Asserts that slots, pages and sequences agree."""
         sequences = self._sequences.values()
-        self.pages.check_integrity(sequence.pages for sequence in sequences)
-        self._batch.check_integrity(
-            {s.slot: s.row_key for s in sequences if s.num_to_prefill == 0 and not s.is_pooled}, len(sequences)
-        )
+        self.seats.tables.check_integrity(sequence.slot for sequence in sequences)
+        decoding = {s.slot: s.row_key for s in sequences if s.num_to_prefill == 0 and not s.is_pooled}
+        self._batch.check_integrity(decoding, len(sequences))
         self.queue.order.check_integrity(set(self._sequences))
         begun = [s for generation in self._begun.values() for s in generation.sequences.values()]
-        assert {id(s) for s in begun} == {id(s) for s in sequences}, "a sequence without its generation"
+        assert {id(s) for s in begun if s.slot >= 0} == {id(s) for s in sequences}, "a sequence without its generation"
+        self.queue.check_integrity({s.row_key for s in begun if s.slot < 0})
         assert all(s.num_to_prefill for s in self._prefilling), "a prompt that waits for no span"
+        in_line = [*self._prefilling, *(s for each in self._followers.values() for s in each)]
+        assert len({id(s) for s in in_line}) == len(in_line), "a prompt waits twice"
+        assert {id(s) for s in in_line} == {id(s) for s in sequences if s.num_to_prefill}, (
+            "a prompt that nobody computes"
+        )
 
 
-def _check_rules(sampling: SamplingParams) -> None:
-    """Refuses rules for single tokens beyond what a slot has room for."""
-    if len(sampling.logit_bias) > MAX_LOGIT_BIAS:
-        raise ApiError("invalid_value", f"At most {MAX_LOGIT_BIAS} tokens can be biased.", param="logit_bias")
-    words = sampling.bad_word_ids
-    if len(words) > 2 * MAX_BAD_WORDS or not all(0 < len(word) <= MAX_BAD_WORD_TOKENS for word in words):
-        message = f"At most {2 * MAX_BAD_WORDS} sequences of 1 to {MAX_BAD_WORD_TOKENS} tokens can be bad words."
-        raise ApiError("invalid_value", message, param="bad_words")
+def _num_of_span(sequence: Sequence, share: int) -> int:
+    """Tokens of its next span: what it has told of its prompt already is not told again by the same span."""
+    num_tokens = min(share, sequence.num_to_prefill)
+    num_told = sequence.num_told - sequence.num_prefilled
+    return min(num_tokens, num_told) if num_told > 0 else num_tokens

@@ -25,9 +25,11 @@ from penstock.engine.interface import (
     Runner,
     StepOutput,
     StepPlan,
+    Yields,
 )
 from penstock.generation import GenerationRequest
 from penstock.scheduler.planner import PlannedStep, Planner
+from penstock.scheduler.prefix_cache import PrefixCache
 from penstock.scheduler.request_queue import RequestQueue
 
 log = logging.getLogger("penstock.scheduler")
@@ -42,10 +44,13 @@ class Dispatched(NamedTuple):
 
     Attributes:
         row_keys: uint64 [R].
+        first_slots: int32 [F], of the rows whose prompts end in it; decode_slots: int32 [R - F], of the others.
         is_constrained: its rows wait for its tokens, as their next masks depend on them.
     """
 
     row_keys: np.ndarray
+    first_slots: np.ndarray
+    decode_slots: np.ndarray
     in_flight: InFlightStep
     is_constrained: bool
 
@@ -53,7 +58,10 @@ class Dispatched(NamedTuple):
 class StepHub(Protocol):
     """The hub as the scheduler sees it (`_core.Hub`). Any: of a buffer, which numpy's types do not say on 3.11."""
 
-    def mark_scheduled(self, row_key: int) -> None: ...
+    def mark_scheduled(
+        self, row_key: int, *, num_cached_tokens: int = 0, num_queried_tokens: int = 0, cache_exit: str | None = None
+    ) -> None: ...
+    def count_preemption(self) -> None: ...
     def push_step(
         self,
         keys: Any,
@@ -75,17 +83,23 @@ class Scheduler:
         stop_ids: the model's own stop tokens.
         max_queued_requests: requests that may wait for a slot.
         num_grammar_threads: that compute the masks of constrained rows.
+        prefix_caching: whether the pages of prompts and answers are kept for others that begin alike.
     """
 
     def __init__(
         self, runner: Runner, hub: StepHub, *,
         stop_ids: tuple[int, ...] = (), max_queued_requests: int = 512, num_grammar_threads: int = 2,
+        prefix_caching: bool = True,
     ) -> None:  # fmt: skip
         self.queue = RequestQueue(max_queued_requests)
         self._runner = runner
         self._hub = hub
-        self._planner = Planner(runner.capacity, self.queue, stop_ids=stop_ids, num_grammar_threads=num_grammar_threads)
+        self._planner = Planner(
+            runner.capacity, self.queue,
+            stop_ids=stop_ids, num_grammar_threads=num_grammar_threads, prefix_caching=prefix_caching,
+        )  # fmt: skip
         self._in_flight: deque[Dispatched] = deque()
+        self._num_counted = 0  # of the preemptions
         self._num_failures = 0
         self._has_run = False  # the last step dispatched something to fetch
         self._num_pressing = 0  # of those in flight, the constrained that it dispatched and all that is older
@@ -101,6 +115,8 @@ class Scheduler:
                 pass and the device has no room for.
         """
         self._planner.check_fits(request)
+        for prompt in request.prompts:
+            self.cache.names_of(prompt, request.cache_salt)  # here, so that the engine's thread need not
         self.queue.submit(request)
 
     def cancel(self, stream_key: int) -> None:
@@ -109,8 +125,19 @@ class Scheduler:
 
     @property
     def gauges(self) -> tuple[int, int, int]:
-        """Sequences in slots, choices in the queue, pages in use."""
-        return self._planner.num_running, self.queue.num_choices, self._planner.pages.num_in_use
+        """Sequences in slots, those without one, pages in use."""
+        planner = self._planner
+        return planner.num_running, self.queue.num_choices, planner.seats.tables.num_in_use
+
+    @property
+    def cache(self) -> PrefixCache:
+        """Of the prompts' pages. From other threads, only what it says."""
+        return self._planner.seats.cache
+
+    @property
+    def num_preemptions(self) -> int:
+        """How often a sequence has lost its slot, to go on later."""
+        return self._planner.num_preemptions
 
     # ---- the engine's thread
 
@@ -136,21 +163,45 @@ class Scheduler:
         self._planner.admit()
 
     def _run(self) -> bool:
-        """Plans this step and dispatches it. True if constrained rows ended without one."""
-        step = self._planner.plan(may_wait=not self._in_flight)
-        for row_key in step.new_row_keys:
-            self._hub.mark_scheduled(row_key)
+        """Plans this step and dispatches it. True if the hub was given something meanwhile."""
+        has_rows = False
+        step = self._planner.plan(may_wait=not self._in_flight, may_put_off=not self._in_flight)
+        if step is None:  # pages have run out: the tokens under way count, and who ends by them leaves some
+            has_rows = self._deliver_all()
+            step = self._planner.plan(may_wait=True)
+            assert step is not None, "somebody can always give way"
+        for row_key, num_cached, num_queried, cache_exit in step.newcomers:
+            self._hub.mark_scheduled(
+                row_key, num_cached_tokens=num_cached, num_queried_tokens=num_queried, cache_exit=cache_exit
+            )
+        self._count_preemptions()
         self._has_run, self._num_pressing = False, 0
         if step.constrained_plan is not None:
             self._dispatch(step.constrained_plan, is_constrained=True)
             self._num_pressing = len(self._in_flight)
         if not step.plan.is_empty:
             self._dispatch(step.plan, is_constrained=False)
-        return self._end_constrained(step)
+        return self._end_constrained(step) or has_rows
+
+    def _count_preemptions(self) -> None:
+        while self._num_counted < self._planner.num_preemptions:
+            self._num_counted += 1
+            self._hub.count_preemption()
 
     def _dispatch(self, plan: StepPlan, *, is_constrained: bool) -> None:
         self._has_run = True
-        self._in_flight.append(Dispatched(plan.row_keys, self._runner.dispatch(plan), is_constrained))
+        first_slots = _NO_SLOTS
+        if plan.spans:
+            first_slots = np.array([span.slot for span in plan.spans if Yields.TOKEN in span.yields], np.int32)
+        in_flight = self._runner.dispatch(plan)
+        self._in_flight.append(Dispatched(plan.row_keys, first_slots, plan.decode_slots, in_flight, is_constrained))
+
+    def _deliver_all(self) -> bool:
+        """Waits for all that is under way."""
+        has_rows = False
+        while self._in_flight:
+            has_rows |= self._deliver_one(self._in_flight.popleft())
+        return has_rows
 
     def _deliver(self) -> bool:
         """Hands the oldest steps' tokens to the hub, unless the pipeline has room for another dispatch first."""
@@ -171,6 +222,10 @@ class Scheduler:
 
     def _deliver_one(self, dispatched: Dispatched) -> bool:
         row_keys, output = dispatched.row_keys, dispatched.in_flight.fetch()
+        num_first = len(dispatched.first_slots)
+        if num_first:
+            self._planner.seats.take_made(dispatched.first_slots, row_keys[:num_first], output.ids[:num_first])
+        self._planner.seats.take_made(dispatched.decode_slots, row_keys[num_first:], output.ids[num_first:])
         if dispatched.is_constrained:
             self._planner.constraints.advance(row_keys, output)
             self._fail_stuck(row_keys, output)
@@ -274,4 +329,5 @@ def _no_tokens(num_rows: int, end: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 _NO_KEYS = np.empty(0, np.uint64)
+_NO_SLOTS = np.empty(0, np.int32)
 _NO_ROWS = StepOutput(np.empty((0, 1), np.int32), np.empty(0, np.uint8))

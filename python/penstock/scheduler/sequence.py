@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from penstock.generation import GenerationRequest
 
 _MASK64 = (1 << 64) - 1
-_NO_PAGES = np.empty(0, np.int32)
 
 
 def rng_key(seed: int, prompt_index: int, choice_index: int) -> tuple[int, int]:
@@ -70,6 +69,14 @@ class Generation:
         return self.request.priority, self.arrival, self.request.num_choices
 
     @property
+    def needs_all_states(self) -> bool:
+        """Its prompts are computed from the first token on, whatever a cache has of them."""
+        request = self.request
+        return request.sampling.prompt_logprobs is not None or (
+            request.vectors is not None and not request.vectors.may_skip_tokens
+        )
+
+    @property
     def num_waiting(self) -> int:
         """Choices still in the queue."""
         return self.request.num_choices - self.num_begun
@@ -83,37 +90,50 @@ class Generation:
 
 @dataclass(slots=True, eq=False)
 class Sequence:
-    """One choice in a slot, from the first span of its prompt to its last token.
+    """One choice from the first span of its prompt to its last token. Where pages run out it may lose its slot, and go
+    on later from the prompt and what it has made.
 
     Attributes:
         row_key: the hub's name for it.
         prompt_ids: int32 [T].
         rng_key: its random stream, two uint32; zeros where nothing is drawn.
-        slot: its row of the device state, -1 before it has one.
-        pages: int32 [pages for prompt and all new tokens], in order: its block table.
-        num_prefilled: prompt tokens already handed to the device.
+        input_ids: int32: the prompt and the tokens that it had made when it last got a slot.
+        page_names: of whole pages at its beginning, as far as they are known.
+        slot: its row of the device state, -1 while it has none.
+        num_prefilled: tokens of `input_ids` already handed to the device, or found in the cache.
+        num_told: tokens of its prompt of which what was asked, logprobs or states, is on its way.
+        is_joined: the device has its parameters in the slot.
+        is_scheduled: the hub knows that it has begun.
+        cache_exit: why no more of its prompt was cached, where its request asks.
     """
 
     generation: Generation
     row_key: int
     prompt_ids: np.ndarray
     rng_key: tuple[int, int]
+    input_ids: np.ndarray
+    page_names: list[bytes] = field(default_factory=list)
     slot: int = -1
-    pages: np.ndarray = field(default_factory=lambda: _NO_PAGES)
     num_prefilled: int = 0
+    num_told: int = 0
+    is_joined: bool = False
+    is_scheduled: bool = False
+    cache_exit: str | None = None
 
     @classmethod
     def begin(cls, generation: Generation, index: int) -> Sequence:
-        """Choice `index` of a generation, without slot and pages yet."""
+        """Choice `index` of a generation, without a slot yet."""
         request, sampling = generation.request, generation.request.sampling
         prompt_index, choice_index = divmod(index, sampling.num_computed)
         prompt_ids = request.prompts[prompt_index].ids
         assert prompt_ids is not None, "an engine of tokens gets its prompts as tokens"
+        ids = int32s(prompt_ids)
         return cls(
             generation,
             row_key=request.stream_key | index,
-            prompt_ids=int32s(prompt_ids),
+            prompt_ids=ids,
             rng_key=(0, 0) if sampling.is_greedy else rng_key(sampling.seed, prompt_index, choice_index),
+            input_ids=ids,
         )
 
     @property
@@ -126,7 +146,7 @@ class Sequence:
 
     @property
     def rank(self) -> tuple[int, int, int]:
-        """As of its generation, by its choice."""
+        """As of its generation, by its choice. Who has the greatest gives way where pages run out."""
         priority, arrival, _ = self.generation.rank
         return priority, arrival, self.row_key - self.stream_key
 
@@ -142,4 +162,28 @@ class Sequence:
 
     @property
     def num_to_prefill(self) -> int:
-        return len(self.prompt_ids) - self.num_prefilled
+        return len(self.input_ids) - self.num_prefilled
+
+    @property
+    def made_ids(self) -> np.ndarray:
+        """int32 [N], what it had made when it last got a slot."""
+        return self.input_ids[len(self.prompt_ids) :]
+
+    @property
+    def wants_states(self) -> bool:
+        """Something is told of each of its prompt's tokens, or of all together."""
+        request = self.generation.request
+        return request.sampling.prompt_logprobs is not None or request.vectors is not None
+
+    @property
+    def num_findable(self) -> int:
+        """Tokens that it may take from the cache: its last one is always computed, as the next comes of it, and so are
+        those of which something is yet to be told."""
+        if self.generation.needs_all_states and self.num_told < len(self.prompt_ids):
+            return self.num_told
+        return len(self.input_ids) - 1
+
+    def put_off(self, made: np.ndarray) -> None:
+        """It loses its slot, having made `made`, int32 [N], there."""
+        self.input_ids = np.concatenate([self.input_ids, made])
+        self.slot, self.num_prefilled, self.is_joined = -1, 0, False

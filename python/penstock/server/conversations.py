@@ -6,7 +6,6 @@ The ids of a response's items begin with its own (`rust/src/dialect/responses/it
 from __future__ import annotations
 
 import logging
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,8 +14,7 @@ import orjson
 
 from penstock.errors import ApiError
 from penstock.http.worker_pool import WorkerPool
-from penstock.server.response_store import MemoryResponseStore, ResponseStore, StoredResponse
-from penstock.server.sqlite_response_store import SqliteResponseStore
+from penstock.server.response_store import MemoryResponseStore, ResponseStore, StoredResponse, StoreError
 
 logger = logging.getLogger("penstock.server")
 
@@ -46,6 +44,8 @@ class Conversations:
     def open(self) -> None:
         """Opens the file, if there is one. Raises ConfigError where it cannot be used."""
         if self._path is not None and self._thread is None:
+            from penstock.server.sqlite_response_store import SqliteResponseStore  # late: most servers need no SQLite
+
             self._store = SqliteResponseStore(self._path, self._max_bytes)
             self._thread = WorkerPool(1, max_jobs=_MAX_JOBS, name="response-store", jobs="stored responses")
 
@@ -65,7 +65,7 @@ class Conversations:
         response = StoredResponse(response_id, owner, previous_id, body, orjson.dumps(named))
         try:
             await self._run(self._store.put, response)
-        except (ApiError, sqlite3.Error):
+        except (ApiError, StoreError):
             logger.exception("Response %s could not be kept", response_id)
 
     async def get(self, response_id: str, owner: str) -> StoredResponse:

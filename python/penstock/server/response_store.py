@@ -16,6 +16,10 @@ logger = logging.getLogger("penstock.server")
 _OVERHEAD_BYTES = 512
 
 
+class StoreError(Exception):
+    """A store that cannot be written."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoredResponse:
     """One response.
@@ -49,7 +53,8 @@ class ResponseStore(ABC):
         self.max_bytes = max_bytes
 
     def put(self, response: StoredResponse) -> None:
-        """Keeps a response, at the cost of the longest unused. One that is larger than all the room is not kept."""
+        """Keeps a response, at the cost of the longest unused. One that is larger than all the room is not kept. Raises
+        StoreError."""
         if response.num_bytes > self.max_bytes:
             logger.warning("Response %s is not kept: it is larger than the store", response.response_id)
             return

@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 
 from penstock.errors import ConfigError
-from penstock.server.response_store import ResponseStore, StoredResponse
+from penstock.server.response_store import ResponseStore, StoredResponse, StoreError
 
 _VERSION = 1
 _SCHEMA = """
@@ -56,10 +56,13 @@ class SqliteResponseStore(ResponseStore):
             response.response_id, response.owner, response.previous_id, response.body, response.items,
             response.num_bytes, self._next_use(),
         )  # fmt: skip
-        with self._db:
-            self._db.execute("INSERT INTO response VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-        self._num_bytes += response.num_bytes
-        self._evict()
+        try:
+            with self._db:
+                self._db.execute("INSERT INTO response VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            self._num_bytes += response.num_bytes
+            self._evict()
+        except sqlite3.Error as error:
+            raise StoreError(str(error)) from error
 
     def get(self, response_id: str, owner: str) -> StoredResponse | None:
         columns = "response_id, owner, previous_id, body, items"

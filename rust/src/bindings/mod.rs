@@ -7,6 +7,7 @@ mod http;
 mod metrics;
 mod opening;
 mod output_options;
+mod page_hash;
 mod streams;
 mod tool_formats;
 mod vocabulary;
@@ -22,5 +23,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     vocabulary::register(module)?;
     tool_formats::register(module)?;
     opening::register(module)?;
+    page_hash::register(module)?;
     streams::register(module)
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import html
 from collections.abc import Callable
 from importlib.resources import files
 from string import Template
@@ -84,6 +83,8 @@ class Documents:
 
     def _make_page(self, root_path: str) -> Representation:
         """The same under any root path: its links are relative."""
+        import html  # late: its table of names takes 0.3 MB, and most servers are never asked for this page
+
         template = Template(_ASSETS.joinpath("docs.html").read_text())
         has_authorize = "true" if self._has_authorize else "false"
         page = template.substitute(title=html.escape(self._title), has_authorize=has_authorize)

@@ -35,7 +35,8 @@ async def generate(
     model.outlets.catch_up()  # a burst of requests does not hold up the streams that are under way
     engine = model.engine
     engine.check_sampling(sampling)
-    read = partial(engine.read_prompts, request, tenant=raw_request.api_key_id)
+    whose = f"{raw_request.api_key_id} {request.cache_salt or ''}"  # of a salt's texts no time must tell either
+    read = partial(engine.read_prompts, request, tenant=whose)
     prompts = read() if engine.is_quick(request) else await pool.run(read)
     if sampling.bad_words:
         sampling = await pool.run(engine.read_sampling, sampling)
