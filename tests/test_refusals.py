@@ -98,7 +98,7 @@ def same_bytes(entries: dict[str, Any]) -> None:
 def with_another_prefix(entries: dict[str, Any]) -> None:
     """As a model is stored that has this one as a part."""
     for name in list(entries):
-        entries["encoder." + name.removeprefix("model.")] = entries.pop(name)
+        entries[name.replace("model.", "encoder.")] = entries.pop(name)
 
 
 def every_dtype(dtype: str) -> Damage:
@@ -146,7 +146,7 @@ DAMAGED: dict[str, tuple[Damage, str]] = {
     "a header of any length": (header_length(2**63), "ask for a header of"),
     "bytes left over": (more_bytes, "is damaged"),
     "a header that is none": (lambda folder: weights_of(folder).write_bytes(b"PK\3\4" + bytes(90)), "safetensors"),
-    "a model with another prefix": (header(with_another_prefix), "looked for tensor "),
+    "a model with another prefix": (header(with_another_prefix), "looked for tensor model."),
     "shared bytes": (header(same_bytes), "is damaged"),
     "integers": (every_dtype("I8"), "dtype I8 is not supported"),
     "doubles": (every_dtype("F64"), "dtype F64 is not supported"),
