@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from fakes import FakeHub
-from golden import ENGINE_NAMES
 
 from penstock._core import GrammarFactory, Vocabulary
 from penstock.engine.runner import JaxRunner
@@ -16,7 +15,9 @@ from penstock.generation import GenerationRequest, GrammarSpec, Prompt, Sampling
 from penstock.pooling import PooledVectors, Pooling, PoolingConfig
 from penstock.scheduler.scheduler import Scheduler
 
-NUM_REQUESTS = 24
+NUM_REQUESTS = 18
+#: Between them windows, caps, learned positions, sinks, experts and latent attention.
+FAMILIES = ("qwen3", "gemma2", "gpt2", "gpt_oss", "deepseek_v3")
 #: Of the tokens 0 to 25, for grammars.
 LETTERS = {chr(ord("a") + token): token for token in range(26)}
 
@@ -65,7 +66,7 @@ def some_request(rng: random.Random, key: int, runner: JaxRunner, factory: Gramm
     return request
 
 
-@pytest.mark.parametrize("name", ENGINE_NAMES)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_a_storm_compiles_nothing(load_golden: Callable[[str], JaxRunner], name: str) -> None:
     runner, hub, rng = load_golden(name), FakeHub(), random.Random(name)
     runner.reset()

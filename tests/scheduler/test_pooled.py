@@ -1,5 +1,7 @@
 """Prompts whose states are wanted: pooled over spans, beside others that decode, and nothing left behind."""
 
+import random
+
 import numpy as np
 import pytest
 from fakes import FakeHub, FakeRunner, make_request, naive_pooled, naive_tokens, pooled_request, small_capacity
@@ -37,6 +39,30 @@ def test_every_prompt_is_pooled_in_any_spans_and_company(pooling: Pooling, depth
     for other in others:
         assert hub.tokens[other.stream_key] == naive_tokens(other, 0, stop_ids=())[0]
     assert scheduler.gauges == (0, 0, 0)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_in_a_storm_of_few_pages_no_span_is_lost_or_counted_twice(seed: int):
+    """Among others that grow and are preempted, and with tokens in the cache that only the last one's state may use."""
+    rng = random.Random(seed)
+    capacity = small_capacity(num_slots=rng.randint(2, 5), num_pages=rng.randint(13, 22), pipeline_depth=1 + seed % 2)
+    scheduler = Scheduler(FakeRunner(capacity), FakeHub())
+    shared = [rng.randrange(1, 20) for _ in range(20)]
+    pooled = []
+    for key in range(1, 13):
+        ids = shared[: rng.randint(0, 20)] + [rng.randrange(1, 20) for _ in range(rng.randint(1, 20))]
+        if key % 2:
+            request, config = pooled_request(key, [ids, shared], rng.choice(list(Pooling)))
+            pooled.append((request, config))
+        else:
+            request = make_request(key, [ids], rng.randint(1, 8), n=rng.choice([1, 2]))
+        scheduler.submit(request)
+        for _ in range(rng.randint(0, 3)):
+            scheduler.step()
+    run(scheduler)
+    for request, config in pooled:
+        want = [naive_pooled(list(prompt.ids), request.vectors._pooling) for prompt in request.prompts]
+        np.testing.assert_allclose(request.vectors.embeddings(config), want, rtol=1e-5)
 
 
 def test_a_prompt_whose_states_are_not_numbers_fails_its_request_alone():
