@@ -16,6 +16,7 @@ __all__ = [
     "END_NONE",
     "END_STOP",
     "GRAMMAR_KINDS",
+    "PAGE_HASH_BYTES",
     "PING",
     "REASONING_FORMATS",
     "TOOL_FORMATS",
@@ -41,6 +42,7 @@ __all__ = [
     "key_digest",
     "keys_equal",
     "mint_id",
+    "page_hashes",
     "parse_output",
     "tool_grammar",
 ]

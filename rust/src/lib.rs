@@ -12,6 +12,7 @@ pub mod error;
 pub mod error_shape;
 pub mod finish_reason;
 pub mod grammar;
+mod held;
 pub mod hub;
 pub mod json_shape;
 pub mod metrics;

@@ -3,11 +3,13 @@
 //! One parser reads all formats: a format is a row of a table, which says how blocks of calls begin and end and how a
 //! call is written. Calls are shown by name first, then their arguments as JSON, piece by piece.
 
+mod convert;
 mod formats;
 mod grammar;
 mod harmony;
 mod head;
 mod id;
+mod json_text;
 mod json_value;
 mod literals;
 mod malformed;

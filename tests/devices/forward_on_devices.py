@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from forced import QUICK
 from golden import IS_WHOLE, NAMES, check_logits, golden_folder, read_prompts
 from numpy_reference import Reference
 from random_checkpoint import Recipe, make_checkpoint
@@ -52,12 +54,16 @@ def compile_logits(checkpoint: Checkpoint, num_devices: int):
 
     arguments = (weight_partitions(spec), partitions, WHOLE, WHOLE)
     run = over_devices(body, num_devices=num_devices, arguments=arguments, result=WHOLE, donated=())
+    compiled: Any = None
     tables = tuple(jnp.arange(1, PAGES + 1)[None] for _ in spec.page_groups)
 
     def after_each(ids: np.ndarray, *, num_prompt_tokens: int) -> np.ndarray:
         offsets = jnp.arange(LENGTH)[None]
         places = TokenPlaces(offsets, tables, offsets < len(ids), jnp.array([num_prompt_tokens]))
-        return np.asarray(run(weights, caches, np.pad(ids, (0, LENGTH - len(ids)))[None], places))[: len(ids)]
+        values = (weights, caches, np.pad(ids, (0, LENGTH - len(ids)))[None], places)
+        nonlocal compiled
+        compiled = compiled or run.lower(*values).compile(compiler_options=QUICK)
+        return np.asarray(compiled(*values))[: len(ids)]
 
     return after_each
 

@@ -77,3 +77,24 @@ def test_padding_goes_to_page_zero_and_nowhere_else():
     assert written[3, :3].all()
     assert not written[3, 3:].any()
     assert not written[1:3].any()
+
+
+def test_one_stored_vector_is_key_and_value_of_every_head():
+    """Over scattered pages with a window, among positions that are not numbers; judged by attention over copies."""
+    num_new, rng, attention = 7, np.random.default_rng(7), GatherAttention(PAGE, BLOCK, is_dynamic=True)
+    spec = CacheSpec(1, HEAD_DIM, is_latent=True)
+    cache = jnp.full(attention.cache_shape(spec, num_pages=NUM_PAGES), jnp.nan)
+    assert (cache.shape[2:], spec.numbers_per_token) == ((1, HEAD_DIM), HEAD_DIM)
+    length, value_size, scores = 23, 5, ScoreSpec(0.3, 16)
+    latents = rng.standard_normal((1, 24, HEAD_DIM)).astype(np.float32)
+    latents[:, length:] = np.nan
+    table = jnp.asarray([[31, 2, 17, 9, 5, 22]])
+    every = jnp.arange(24)[None]
+    cache = attention.write_latents(cache, jnp.asarray(latents), PagePlaces(every, table, every < length))
+    q = rng.standard_normal((1, num_new, NUM_HEADS, HEAD_DIM)).astype(np.float32)
+    positions = jnp.arange(length - num_new, length)[None]
+    places = PagePlaces(positions, table, jnp.ones((1, num_new), bool))
+    got = attention.attend_to_latents(jnp.asarray(q), cache, places, scores=scores, value_size=value_size)
+    keys = np.repeat(latents[0, :length, None], NUM_KV_HEADS, axis=1)
+    want = plain_attention(q[0], keys, keys[..., :value_size], start=length - num_new, scores=scores)
+    np.testing.assert_allclose(got[0], want, rtol=0, atol=2e-6)

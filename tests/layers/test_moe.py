@@ -108,7 +108,7 @@ def test_every_token_goes_through_its_own_experts(name: str):
     np.testing.assert_allclose(got[is_real], want, rtol=2e-5, atol=2e-5 * np.abs(want).max())
 
 
-@pytest.mark.parametrize("name", ["deepseek_v3", "gpt_oss"])
+@pytest.mark.parametrize("name", ["gpt_oss"])
 def test_a_rows_numbers_are_the_same_bit_by_bit_whoever_stands_beside_it(name: str):
     """As one of 70 rows, in blocks of 32, among six and alone, in blocks of 8. Without the shared MLP, whose products
     XLA adds up in an order of their size."""

@@ -39,6 +39,16 @@ RMS = {"rms_norm_eps": EPS, "hidden_act": [..., *ACTS], "tie_word_embeddings": [
 LAYER = {"layer_norm_eps": EPS, "hidden_act": [..., *ACTS], "tie_word_embeddings": [*FLAG, ...]}
 WINDOW = [7, 16, 33]
 
+QWEN_EXPERTS = {"num_experts": [4, 7], "num_experts_per_tok": [1, 2, ...], "moe_intermediate_size": [13, 18],
+                "norm_topk_prob": FLAG, "decoder_sparse_step": [..., 2], "mlp_only_layers": [..., [0]]}  # fmt: skip
+GROUPED_EXPERTS = {"n_routed_experts": [8, 12], "num_experts_per_tok": [1, 3, 4], "moe_intermediate_size": [13, 18],
+                   "n_shared_experts": [1, 3], "n_group": [2, 4], "topk_group": [1, 2], "norm_topk_prob": FLAG,
+                   "routed_scaling_factor": [..., 1.7], "first_k_dense_replace": [0, 1, 2]}  # fmt: skip
+LATENT_HEADS = [(66, 3, 3, None), (60, 5, 5, None), (65, 5, 5, None)]
+LATENT = {"rms_norm_eps": EPS, "attention_bias": FLAG, "q_lora_rank": [None, 11, 26], "kv_lora_rank": [13, 22],
+          "qk_nope_head_dim": [9, 12], "qk_rope_head_dim": [6, 10], "v_head_dim": [7, 15]}  # fmt: skip
+YARN_MSCALE = {**YARN, "mscale": 0.707, "mscale_all_dim": 1.3}
+
 #: Family → the class of its config, its heads, its ropes, the shares of a head that it may rotate, and its traits.
 FAMILIES: dict[str, tuple[str, list[Any], list[Any], list[Any], dict[str, list[Any]]]] = {
     "llama": ("LlamaConfig", ANY_HEADS, ROPES, [], {**RMS, **BIAS, "mlp_bias": FLAG}),
@@ -95,6 +105,25 @@ FAMILIES: dict[str, tuple[str, list[Any], list[Any], list[Any], dict[str, list[A
     "starcoder2": ("Starcoder2Config", ANY_HEADS, ROPES, [], {
         "norm_epsilon": EPS, "hidden_act": [..., "gelu"], "use_bias": FLAG, "sliding_window": [*WINDOW, None],
         "tie_word_embeddings": [..., False]}),
+    "mixtral": ("MixtralConfig", ANY_HEADS, ROPES, [], {
+        **RMS, "num_local_experts": [1, 5, 8], "num_experts_per_tok": [1], "sliding_window": [*WINDOW, None, ...]}),
+    "mixtral_2": ("MixtralConfig", ANY_HEADS, ROPES, [], {
+        **RMS, "num_local_experts": [3, 8], "num_experts_per_tok": [2, 3], "sliding_window": [*WINDOW, None, ...]}),
+    "qwen2_moe": ("Qwen2MoeConfig", EQUAL_HEADS, ROPES, [], {
+        **RMS, **QWEN_EXPERTS, "shared_expert_intermediate_size": [19, 30], "qkv_bias": [*FLAG, ...],
+        "use_sliding_window": FLAG, "sliding_window": WINDOW, "max_window_layers": [0, 1, 2]}),
+    "qwen3_moe": ("Qwen3MoeConfig", OWN_HEADS, ROPES, [], {
+        **RMS, **BIAS, **QWEN_EXPERTS, "use_sliding_window": FLAG, "sliding_window": WINDOW}),
+    "glm4_moe": ("Glm4MoeConfig", OWN_HEADS, ROPES[:3], [..., 0.5, 1.0, 0.75], {
+        **RMS, **BIAS, **GROUPED_EXPERTS, "use_qk_norm": FLAG}),
+    "gpt_oss": ("GptOssConfig", OWN_HEADS, [..., *ROPES], [], {
+        "rms_norm_eps": EPS, "attention_bias": [*FLAG, ...], "sliding_window": WINDOW, "num_local_experts": [4, 6],
+        "num_experts_per_tok": [1, 3, ...], "swiglu_limit": [..., 0.5], "swiglu_alpha": [..., 1.2]}),
+    "deepseek_v2": ("DeepseekV2Config", LATENT_HEADS, [*ROPES, YARN_MSCALE], [], {
+        **LATENT, **GROUPED_EXPERTS, "num_experts_per_tok": [1, 3], "topk_method": ["greedy", "group_limited_greedy"],
+        "norm_topk_prob": [...], "mlp_bias": FLAG}),
+    "deepseek_v3": ("DeepseekV3Config", LATENT_HEADS, [*ROPES, YARN_MSCALE], [], {
+        **LATENT, **GROUPED_EXPERTS, "rope_interleave": [*FLAG, ...], "num_nextn_predict_layers": [0]}),
 }  # fmt: skip
 
 

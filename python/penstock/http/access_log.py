@@ -8,10 +8,9 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from queue import SimpleQueue
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import orjson
 
@@ -28,8 +27,7 @@ _INTERVAL_S = 0.05
 _STOP_WAIT_S = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class AccessEntry:
+class AccessEntry(NamedTuple):
     """One request that is over.
 
     Attributes:

@@ -1,7 +1,7 @@
 """Whether there will be pages for one more sequence: those that are free, less what others are likely to take yet.
 
 An estimate that may be wrong: then somebody gives way (see `planner`). It errs on the side of too many pages: it takes
-three standard deviations on top of what is likely, and counts nothing of what those who end will give back.
+two standard deviations on top of what is likely, and counts nothing of what those who end will give back.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from penstock.scheduler.page_tables import PageTables
 from penstock.scheduler.slot_progress import SlotProgress
 from penstock.scheduler.use_forecast import UseForecast
 
-_NUM_DEVIATIONS = 3
+_NUM_DEVIATIONS = 2
 
 
 @dataclass(slots=True)

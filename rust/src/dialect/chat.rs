@@ -20,6 +20,9 @@ pub(super) struct ChatWriter {
     /// What reasoning is called: `reasoning_content` or `reasoning`.
     reasoning_field: Vec<u8>,
     calls_are_functions: bool,
+    /// An event of a call's arguments, up to these; and the choice and call that it is of.
+    arguments_start: Vec<u8>,
+    arguments_of: Option<(usize, u32)>,
 }
 
 impl ChatWriter {
@@ -33,6 +36,8 @@ impl ChatWriter {
             first_text,
             reasoning_field,
             calls_are_functions: of.output.calls_are_functions,
+            arguments_start: Vec::new(),
+            arguments_of: None,
         }
     }
 }
@@ -87,8 +92,7 @@ impl EventWriter for ChatWriter {
                 b"\",\"arguments\":\"\"}}]}"
             }
             Kind::ToolArguments { index: call } => {
-                self.push_call_start(index, call, out);
-                out.extend_from_slice(b",\"function\":{\"arguments\":\"");
+                self.push_arguments_start(index, call, out);
                 b"\"}}]}"
             }
         };
@@ -195,6 +199,19 @@ impl ChatWriter {
             out.extend_from_slice(b"arguments\":\"");
             b"\"}}"
         }
+    }
+
+    /// An event up to the next piece of a call's arguments: the same for all of them.
+    fn push_arguments_start(&mut self, index: usize, call: u32, out: &mut Vec<u8>) {
+        if self.arguments_of != Some((index, call)) {
+            self.arguments_of = Some((index, call));
+            let mut start = std::mem::take(&mut self.arguments_start);
+            start.clear();
+            self.push_call_start(index, call, &mut start);
+            start.extend_from_slice(b",\"function\":{\"arguments\":\"");
+            self.arguments_start = start;
+        }
+        out.extend_from_slice(&self.arguments_start);
     }
 
     /// An event up to and with the index of one of its choice's calls.

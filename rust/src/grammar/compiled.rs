@@ -4,9 +4,11 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use llguidance::Matcher;
-use llguidance::toktrie::{SimpleVob, TokEnv};
+use llguidance::toktrie::TokEnv;
 
+use super::long_tokens::LongToken;
 use super::thought::Thought;
+use super::twin::Twin;
 
 /// Compiled for one model's tokens, immutable, shared by all rows that write under it.
 pub(super) struct Compiled {
@@ -14,27 +16,51 @@ pub(super) struct Compiled {
     start: Mutex<Matcher>,
     /// What it allows there.
     pub(super) first_mask: Arc<[u32]>,
+    unbounded: Option<Unbounded>,
+}
+
+/// The same without the greatest lengths of strings, at its start.
+pub(super) struct Unbounded {
+    pub(super) start: Mutex<Matcher>,
+    pub(super) least_max_length: usize,
+    pub(super) long_tokens: Arc<[LongToken]>,
 }
 
 impl Compiled {
-    pub(super) fn new(start: Matcher, first_mask: Arc<[u32]>) -> Self {
+    pub(super) fn new(
+        start: Matcher,
+        first_mask: Arc<[u32]>,
+        unbounded: Option<Unbounded>,
+    ) -> Self {
         Self {
             start: Mutex::new(start),
             first_mask,
+            unbounded,
         }
     }
 
     /// A matcher at the start, with lexer tables of its own: rows of one grammar do not wait for one another, and what
     /// one of them makes of it is gone with it.
     pub(super) fn matcher(&self) -> Matcher {
-        self.lock().deep_clone()
+        lock(&self.start).deep_clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Matcher> {
-        self.start
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    /// The twin of such a matcher, where there is one.
+    pub(super) fn twin(&self) -> Option<Twin> {
+        let of = self.unbounded.as_ref()?;
+        let matcher = lock(&of.start).deep_clone();
+        Some(Twin::new(
+            matcher,
+            of.least_max_length,
+            of.long_tokens.clone(),
+        ))
     }
+}
+
+fn lock(matcher: &Mutex<Matcher>) -> MutexGuard<'_, Matcher> {
+    matcher
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// What a row's output is held to: a grammar, a thought before it, or both. Cheap to clone.
@@ -69,10 +95,4 @@ impl fmt::Debug for Grammar {
             .field("thought", &self.thought)
             .finish_non_exhaustive()
     }
-}
-
-/// A set of tokens as the words of a mask. The set may have room for one token more.
-pub(super) fn words_of(set: &SimpleVob, num_words: usize) -> &[u32] {
-    let words = set.as_slice();
-    &words[..num_words.min(words.len())]
 }

@@ -14,9 +14,11 @@ use llguidance::api::{ParserLimits, TopLevelGrammar};
 use llguidance::toktrie::{InferenceCapabilities, TokEnv};
 use llguidance::{Matcher, ParserFactory};
 
-use super::compiled::{Compiled, Grammar, words_of};
+use super::compiled::{Compiled, Grammar, Unbounded};
 use super::environment::{EnvironmentError, environment};
 use super::kept::{Kept, Key};
+use super::long_tokens::{LongToken, MIN_BYTES, long_tokens};
+use super::mask_words::words_of;
 use super::source::{Kind, read};
 use super::thought::{Thought, spell, token_of};
 use super::work::sentence_of;
@@ -79,6 +81,7 @@ struct Shared {
     env: TokEnv,
     parsers: ParserFactory,
     limits: CompileLimits,
+    long_tokens: Arc<[LongToken]>,
     kept: Mutex<Kept>,
     num_running: AtomicUsize,
 }
@@ -104,6 +107,7 @@ impl GrammarFactory {
         parsers.quiet();
         *parsers.limits_mut() = parser_limits();
         let shared = Shared {
+            long_tokens: long_tokens(env.tok_trie()).into(),
             env,
             parsers,
             limits,
@@ -212,12 +216,8 @@ impl Shared {
 
     /// The reason, in one sentence, where it is the text's fault.
     fn compile(&self, kind: Kind, text: &str) -> Result<Compiled, String> {
-        let grammar: TopLevelGrammar = read(kind, text)?;
-        let parser = self
-            .parsers
-            .create_parser(grammar)
-            .map_err(|error| sentence_of(&error.to_string()))?;
-        let mut start = Matcher::new(Ok(parser));
+        let source = read(kind, text)?;
+        let mut start = self.matcher(source.grammar)?;
         let set = start
             .compute_mask_or_eos()
             .map_err(|error| sentence_of(&error.to_string()))?;
@@ -228,7 +228,26 @@ impl Shared {
         }
         let num_words = self.env.tok_trie().vocab_size().div_ceil(32);
         let mask = words_of(&set, num_words).into();
-        Ok(Compiled::new(start, mask))
+        let unbounded = source.unbounded.and_then(|it| self.unbounded(it.0, it.1));
+        Ok(Compiled::new(start, mask, unbounded))
+    }
+
+    fn matcher(&self, grammar: TopLevelGrammar) -> Result<Matcher, String> {
+        let parser = self.parsers.create_parser(grammar);
+        let parser = parser.map_err(|error| sentence_of(&error.to_string()))?;
+        Ok(Matcher::new(Ok(parser)))
+    }
+
+    /// None where it would be of no use.
+    fn unbounded(&self, grammar: TopLevelGrammar, least_max_length: usize) -> Option<Unbounded> {
+        if least_max_length < 2 * MIN_BYTES {
+            return None;
+        }
+        Some(Unbounded {
+            start: Mutex::new(self.matcher(grammar).ok()?),
+            least_max_length,
+            long_tokens: self.long_tokens.clone(),
+        })
     }
 }
 

@@ -2,8 +2,8 @@
 
 use serde_json::{Deserializer, Value};
 
+use super::json_options::with_options;
 use super::schema;
-use super::source::with_options;
 
 const KEYWORD: &str = "%json";
 

@@ -4,6 +4,7 @@
 //! that none is lost, every keyword is looked at here: it is enforced, says nothing about what is valid (an
 //! annotation), asks for what happens anyway, or is refused. Older drafts' spellings are read as the new ones.
 
+mod bounds;
 mod disjoint;
 mod formats;
 mod keywords;
@@ -12,6 +13,7 @@ mod names;
 use serde_json::{Map, Value};
 
 use super::regex_classes;
+pub(super) use bounds::without as without_bounds;
 use keywords::{Keyword, keyword};
 
 /// A schema that can be compiled, and means the same. Tool parameters go through here, too.

@@ -1,15 +1,12 @@
 //! The kinds of grammar that the wire knows, as what llguidance compiles: Lark or a JSON schema.
 
-use llguidance::JsonCompileOptions;
 use llguidance::api::TopLevelGrammar;
 use serde_json::{Value, json};
 
+use super::json_options::with_options;
+use super::lark_text::quote;
 use super::regex_classes::spelt_out;
 use super::{ebnf, inline_json, lark_size, schema, structural_tag};
-
-/// What may stand between two parts of JSON: a space, or a new line and its indentation. Bounded, as a model that has
-/// begun a run of it may never end it.
-const JSON_WHITESPACE: &str = r"\x20|\x0D?\x0A[\x20\x09]{0,32}";
 
 /// How a grammar's text is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,8 +71,36 @@ impl Kind {
     }
 }
 
+/// A grammar that was read.
+pub(super) struct Source {
+    pub(super) grammar: TopLevelGrammar,
+    /// The same without the greatest lengths of strings, and the least of these; where it can be asked in its place.
+    pub(super) unbounded: Option<(TopLevelGrammar, usize)>,
+}
+
+impl From<TopLevelGrammar> for Source {
+    fn from(grammar: TopLevelGrammar) -> Self {
+        Self {
+            grammar,
+            unbounded: None,
+        }
+    }
+}
+
 /// Reads a grammar's text. The reason, in one sentence, where it is at fault.
-pub(super) fn read(kind: Kind, text: &str) -> Result<TopLevelGrammar, String> {
+pub(super) fn read(kind: Kind, text: &str) -> Result<Source, String> {
+    if kind != Kind::JsonSchema {
+        return read_plain(kind, text).map(Source::from);
+    }
+    let schema = schema::prepare(&json_of(text)?)?;
+    let unbounded = schema::without_bounds(&schema);
+    Ok(Source {
+        grammar: of_schema(schema),
+        unbounded: unbounded.map(|found| (of_schema(found.schema), found.least_max_length)),
+    })
+}
+
+fn read_plain(kind: Kind, text: &str) -> Result<TopLevelGrammar, String> {
     match kind {
         Kind::JsonSchema => Ok(of_schema(schema::prepare(&json_of(text)?)?)),
         Kind::JsonObject => Ok(of_schema(json!({"type": "object"}))),
@@ -101,21 +126,6 @@ fn json_of(text: &str) -> Result<Value, String> {
 
 fn of_schema(schema: Value) -> TopLevelGrammar {
     TopLevelGrammar::from_json_schema(with_options(schema))
-}
-
-/// A prepared schema that says how the JSON is spelt. (llguidance reads that from the schema's root.)
-pub(super) fn with_options(mut schema: Value) -> Value {
-    let options = JsonCompileOptions {
-        whitespace_pattern: Some(JSON_WHITESPACE.to_owned()),
-        ..JsonCompileOptions::default()
-    };
-    match schema.as_bool() {
-        Some(true) => schema = json!({}),
-        Some(false) => schema = json!({"enum": []}),
-        None => {}
-    }
-    options.apply_to(&mut schema);
-    schema
 }
 
 /// The whole output matches in any case, so anchors at both ends say nothing and are no syntax of llguidance.
@@ -145,14 +155,4 @@ fn choice(text: &str) -> Result<String, String> {
     }
     let quoted: Vec<String> = choices.iter().map(|choice| quote(choice)).collect();
     Ok(format!("start: {}", quoted.join(" | ")))
-}
-
-/// A literal of Lark: JSON's, where DEL is written as an escape, too.
-pub(super) fn quote(text: &str) -> String {
-    Value::from(text).to_string().replace('\u{7f}', "\\u007f")
-}
-
-/// A character of a regular expression, by its number: none then means anything else.
-pub(super) fn escape_one(sign: char) -> String {
-    format!("\\x{{{:x}}}", u32::from(sign))
 }

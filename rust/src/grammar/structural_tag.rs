@@ -1,15 +1,18 @@
 //! Structural tags: free text in which, after a trigger, only a part of a given form may follow.
 //!
 //! xgrammar's notation, as vLLM takes it: `{"structures": [{"begin", "schema", "end"}], "triggers": [text]}`.
-//! Each `begin` begins with one of the triggers. The newer notation with a `format` is not taken.
+//! Each `begin` begins with one of the triggers. Of the newer notation, with a `format`, a part is taken (`format`).
 
-use std::collections::BTreeMap;
+mod format;
+mod triggers;
 
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::json_options::with_options;
+use super::lark_text::quote;
 use super::schema;
-use super::source::{escape_one, quote, with_options};
+use triggers::{Part, triggered};
 
 #[derive(Deserialize)]
 struct StructuralTag {
@@ -28,62 +31,21 @@ struct Structure {
 
 /// The Lark grammar. The reason, in one sentence, where the value is at fault.
 pub(super) fn to_lark(value: &Value) -> Result<String, String> {
-    if value.get("format").is_some() {
-        return Err(
-            "a structural tag with a 'format' is not supported; give 'structures' and 'triggers'"
-                .to_owned(),
-        );
+    if let Some(format) = value.get("format") {
+        return format::to_lark(format);
     }
     let tag: StructuralTag = serde_json::from_value(value.clone())
         .map_err(|error| format!("it is no structural tag: {error}"))?;
-    if tag.structures.is_empty() || tag.triggers.iter().any(String::is_empty) {
-        return Err(
-            "a structural tag needs a structure, and triggers that are not empty".to_owned(),
-        );
-    }
-    let parts = parts_by_trigger(&tag)?;
-    let triggers: Vec<String> = tag.triggers.iter().map(|trigger| escape(trigger)).collect();
-    let any_trigger = triggers.join("|");
-    // What is free holds no trigger, and what leads to a part ends at the first one: no text can be read two ways.
-    let mut lines = vec![format!(
-        "start: part* FREE\nFREE: /(?s:.*)/ & ~/(?s:.*)({any_trigger})(?s:.*)/\npart: {}\n",
-        numbered("part", parts.len()).join(" | ")
-    )];
-    for (number, (trigger, rests)) in parts.iter().enumerate() {
-        let (lead, rests) = (escape(trigger), rests.join(" | "));
-        lines.push(format!("part{number}: lead{number} ({rests})\n"));
-        lines.push(format!("lead{number}[lazy]: /(?s:.*){lead}/\n"));
-    }
-    Ok(lines.concat())
+    let parts: Result<Vec<Part>, String> = tag.structures.into_iter().map(part).collect();
+    let triggers: Vec<&str> = tag.triggers.iter().map(String::as_str).collect();
+    triggered(&triggers, &parts?)
 }
 
-/// What may follow each trigger that is used.
-fn parts_by_trigger(tag: &StructuralTag) -> Result<BTreeMap<&str, Vec<String>>, String> {
-    let mut parts: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for structure in &tag.structures {
-        let begins = |trigger: &&String| structure.begin.starts_with(trigger.as_str());
-        let Some(trigger) = tag.triggers.iter().find(begins) else {
-            return Err(format!("no trigger begins {:?}", structure.begin));
-        };
-        let rest = &structure.begin[trigger.len()..];
-        let schema = schema::prepare(structure.schema.as_ref().unwrap_or(&Value::Bool(true)))?;
-        let body = format!(
-            "{} %json {} {}",
-            quote(rest),
-            with_options(schema),
-            quote(&structure.end)
-        );
-        parts.entry(trigger).or_default().push(body);
-    }
-    Ok(parts)
-}
-
-fn numbered(name: &str, count: usize) -> Vec<String> {
-    (0..count).map(|number| format!("{name}{number}")).collect()
-}
-
-/// A text in a regular expression.
-fn escape(text: &str) -> String {
-    let escaped: Vec<String> = text.chars().map(escape_one).collect();
-    escaped.concat()
+fn part(structure: Structure) -> Result<Part, String> {
+    let schema = schema::prepare(structure.schema.as_ref().unwrap_or(&Value::Bool(true)))?;
+    let end = quote(&structure.end);
+    Ok(Part {
+        begin: structure.begin,
+        rest: format!("%json {} {end}", with_options(schema)),
+    })
 }

@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use llguidance::Matcher;
 use llguidance::api::StopReason;
+use llguidance::toktrie::TokTrie;
 
-use super::compiled::{Compiled, Grammar, words_of};
+use super::compiled::{Compiled, Grammar};
+use super::mask_words::words_of;
 use super::thought::Progress;
+use super::twin::Twin;
 
 /// What a token brought a row to.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,9 +29,49 @@ enum Stage {
     /// The thought is over its budget: so many tokens of its end are written.
     Closing(usize),
     /// Boxed: it is large, and most rows of a thought never come to it.
-    Answering(Box<Matcher>),
+    Answering(Box<Answer>),
     /// The thought is over and nothing constrains the answer.
     Free,
+}
+
+/// Where an answer is in its grammar.
+struct Answer {
+    matcher: Matcher,
+    twin: Option<Twin>,
+}
+
+impl Answer {
+    fn begin(compiled: &Compiled) -> Box<Self> {
+        Box::new(Self {
+            matcher: compiled.matcher(),
+            twin: compiled.twin(),
+        })
+    }
+
+    /// Takes a token that the mask allowed.
+    fn consume(&mut self, token: u32, trie: &TokTrie) -> Result<(), String> {
+        let consumed = self.matcher.consume_token(token);
+        consumed.map_err(|error| sentence_of(&error.to_string()))?;
+        self.twin = self.twin.take().and_then(|mut twin| {
+            let is_of_use = twin.consume(token, trie.token(token));
+            is_of_use.then_some(twin)
+        });
+        Ok(())
+    }
+
+    fn mask(&mut self, num_words: usize) -> Result<Arc<[u32]>, String> {
+        let twin = self.twin.as_mut();
+        if let Some(mask) = twin.and_then(|twin| twin.mask(&mut self.matcher, num_words)) {
+            return Ok(mask);
+        }
+        match self.matcher.compute_mask() {
+            Ok(set) => Ok(words_of(&set, num_words).into()),
+            Err(_) if self.matcher.stop_reason() == StopReason::NoExtensionBias => {
+                Err("the model has no token that it allows".to_owned())
+            }
+            Err(error) => Err(sentence_of(&error.to_string())),
+        }
+    }
 }
 
 /// A row under a grammar.
@@ -65,7 +108,7 @@ impl Work {
                 self.close(num_closed + 1);
                 Outcome::Next
             }
-            Stage::Answering(matcher) => self.answer(token, matcher),
+            Stage::Answering(answer) => self.answer(token, answer),
             Stage::Free => {
                 self.stage = Stage::Free;
                 Outcome::Next
@@ -80,7 +123,7 @@ impl Work {
             return Outcome::Next;
         }
         if let Some(compiled) = self.grammar.compiled.as_deref() {
-            return self.answer(token, Box::new(compiled.matcher()));
+            return self.answer(token, Answer::begin(compiled));
         }
         self.stage = Stage::Free;
         Outcome::Next
@@ -122,33 +165,28 @@ impl Work {
 
     fn end_thought(&mut self) {
         self.mask = self.answer_mask();
-        self.stage = match self.grammar.compiled.as_deref().map(Compiled::matcher) {
-            Some(matcher) => Stage::Answering(Box::new(matcher)),
+        self.stage = match self.grammar.compiled.as_deref() {
+            Some(compiled) => Stage::Answering(Answer::begin(compiled)),
             None => Stage::Free,
         };
     }
 
-    fn answer(&mut self, token: u32, mut matcher: Box<Matcher>) -> Outcome {
-        if let Err(error) = matcher.consume_token(token) {
-            return Outcome::Failed(sentence_of(&error.to_string()));
+    fn answer(&mut self, token: u32, mut answer: Box<Answer>) -> Outcome {
+        if let Err(reason) = answer.consume(token, self.grammar.env.tok_trie()) {
+            return Outcome::Failed(reason);
         }
-        if matcher.is_stopped() {
+        if answer.matcher.is_stopped() {
             return Outcome::Complete;
         }
-        match matcher.compute_mask() {
-            Ok(set) => {
-                self.mask = words_of(&set, self.grammar.num_mask_words()).into();
-                self.stage = Stage::Answering(matcher);
-                if self.allows_only_stops() {
-                    Outcome::Complete
-                } else {
-                    Outcome::Next
-                }
-            }
-            Err(_) if matcher.stop_reason() == StopReason::NoExtensionBias => {
-                Outcome::Failed("the model has no token that it allows".to_owned())
-            }
-            Err(error) => Outcome::Failed(sentence_of(&error.to_string())),
+        match answer.mask(self.grammar.num_mask_words()) {
+            Ok(mask) => self.mask = mask,
+            Err(reason) => return Outcome::Failed(reason),
+        }
+        self.stage = Stage::Answering(answer);
+        if self.allows_only_stops() {
+            Outcome::Complete
+        } else {
+            Outcome::Next
         }
     }
 

@@ -4,6 +4,7 @@
 //! without an end goes on to the end of the text.
 
 use crate::delta::{Delta, Kind, Untold};
+use crate::held::read_held;
 use crate::stage::{Flow, Next, Stage};
 use crate::tool_call::output::Output;
 use crate::tool_call::scan::{find_first, longest_partial};
@@ -64,27 +65,14 @@ impl Splitter {
     }
 
     fn run(&mut self) {
-        let held = std::mem::take(&mut self.held);
-        let mut at = 0;
-        while at < held.len() {
-            let rest = &held[at..];
-            // Each reading returns the bytes used, as an error where it waits for more.
-            let used = match self.place {
-                Place::Start { is_inside } => self.read_start(rest, is_inside),
-                Place::Thought { is_blank } => self.read_thought(rest, is_blank),
-                Place::Behind => self.read_behind(rest),
-                Place::Answer => self.read_answer(rest),
-            };
-            match used {
-                Ok(used) => at += used,
-                Err(used) => {
-                    at += used;
-                    break;
-                }
-            }
-        }
+        let mut held = std::mem::take(&mut self.held);
+        read_held(&mut held, |rest| match self.place {
+            Place::Start { is_inside } => self.read_start(rest, is_inside),
+            Place::Thought { is_blank } => self.read_thought(rest, is_blank),
+            Place::Behind => self.read_behind(rest),
+            Place::Answer => self.read_answer(rest),
+        });
         self.held = held;
-        self.held.drain(..at);
     }
 
     fn read_start(&mut self, text: &str, is_inside: bool) -> Result<usize, usize> {

@@ -1,9 +1,17 @@
 //! The table of formats. What each looks like comes from its models' chat templates; a new one is a row.
 
-use super::literals::{Literals, PYTHON};
-use super::parameters::Parameters;
-use super::syntax::Part::{Id, Maybe, MaybeCallId, Name, Space, Text};
-use super::syntax::{Block, Body, Call, Ids, ToolFormat};
+mod blocks;
+mod framed;
+mod literal;
+mod tagged;
+
+use super::syntax::{Block, Call, Ids, ToolFormat};
+use blocks::{ARRAY, bare, between, ended, list_between};
+use framed::{DEEPSEEK_BLOCKS, DEEPSEEK_MARKERS, DEEPSEEK_V3, DEEPSEEK_V31, KIMI_K2, MISTRAL};
+use literal::{FUNCTION_GEMMA_CALL, GEMMA4_CALL, PYTHON_CALL};
+use tagged::{
+    DEEPSEEK_V32, GLM, GLM_MARKERS, GLM47, MINIMAX_M2, QWEN_BLOCKS, QWEN_CALLS, SEED_CALLS, STEP3,
+};
 
 /// The special tokens that must be shown for harmony's messages to be seen.
 pub const HARMONY_MARKERS: &[&str] = &[
@@ -26,52 +34,22 @@ const ALIASES: &[(&str, &str)] = &[
     ("gptoss", "harmony"),
 ];
 
-pub(super) fn find(name: &str) -> Option<&'static ToolFormat> {
-    let name = ALIASES
-        .iter()
-        .find(|(alias, _)| *alias == name)
-        .map_or(name, |(_, name)| name);
-    FORMATS.iter().find(|format| format.name == name)
-}
+impl ToolFormat {
+    /// The format of that name, or of that other name for it.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<&'static Self> {
+        let name = ALIASES
+            .iter()
+            .find(|(alias, _)| *alias == name)
+            .map_or(name, |(_, name)| name);
+        FORMATS.iter().find(|format| format.name == name)
+    }
 
-/// `open … close` around one call, or several.
-const fn between(open: &'static str, close: &'static str) -> Block {
-    Block {
-        open,
-        close,
-        may_be_list: false,
-        separator: '\0',
+    /// The names of all formats, in the table's order.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        FORMATS.iter().map(|format| format.name)
     }
 }
-
-/// As `between`, and the calls may be a JSON array.
-const fn list_between(open: &'static str, close: &'static str) -> Block {
-    Block {
-        open,
-        close,
-        may_be_list: true,
-        separator: ',',
-    }
-}
-
-/// No frame: calls one after the other, with `separator` between them.
-const fn bare(separator: char) -> Block {
-    Block {
-        open: "",
-        close: "",
-        may_be_list: false,
-        separator,
-    }
-}
-
-/// A bare array of calls.
-const ARRAY: Block = Block {
-    open: "[",
-    close: "]",
-    may_be_list: false,
-    separator: ',',
-};
-
 const OBJECT: &[Call] = &[Call::Object];
 
 /// A row whose calls are JSON objects between markers.
@@ -106,211 +84,8 @@ const fn row(
 }
 
 const TOOL_CALL: &[&str] = &["<tool_call>", "</tool_call>"];
-
-// ---- calls with a name in a fixed frame and JSON arguments
-
-const DEEPSEEK_BLOCK: &[Block] = &[between("<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>")];
-const DEEPSEEK_MARKERS: &[&str] = &[
-    "<｜tool▁calls▁begin｜>",
-    "<｜tool▁call▁begin｜>",
-    "<｜tool▁sep｜>",
-    "<｜tool▁call▁end｜>",
-    "<｜tool▁calls▁end｜>",
-];
-const DEEPSEEK_V3: &[Call] = &[Call::Named {
-    head: &[
-        Text("<｜tool▁call▁begin｜>"),
-        Text("function"),
-        Text("<｜tool▁sep｜>"),
-        Name,
-        Space,
-        Text("```json"),
-        Space,
-    ],
-    body: Body::Json,
-    ends: &["```", "<｜tool▁call▁end｜>"],
-}];
-const DEEPSEEK_V31: &[Call] = &[Call::Named {
-    head: &[
-        Text("<｜tool▁call▁begin｜>"),
-        Name,
-        Text("<｜tool▁sep｜>"),
-        Space,
-    ],
-    body: Body::Json,
-    ends: &["<｜tool▁call▁end｜>"],
-}];
-const KIMI_K2: &[Call] = &[Call::Named {
-    head: &[
-        Text("<|tool_call_begin|>"),
-        Space,
-        Id,
-        Space,
-        Text("<|tool_call_argument_begin|>"),
-        Space,
-    ],
-    body: Body::Json,
-    ends: &["<|tool_call_end|>"],
-}];
-const MISTRAL: &[Call] = &[
-    Call::Object,
-    Call::Named {
-        head: &[Name, MaybeCallId, Maybe("[ARGS]"), Space],
-        body: Body::Json,
-        ends: &[],
-    },
-];
-
-// ---- calls with tagged parameters
-
-static QWEN_PARAMETERS: Parameters = Parameters {
-    opens: &["<parameter=", "<parameter name=\""],
-    name_close: ">",
-    value_open: "",
-    value_close: "</parameter>",
-    close: "</function>",
-    is_padded: true,
-    has_attributes: false,
-    writes_padding: true,
-    line: "\n",
-};
-static SEED_PARAMETERS: Parameters = Parameters {
-    writes_padding: false,
-    ..QWEN_PARAMETERS
-};
-const QWEN_CALLS: &[Call] = &[
-    Call::Named {
-        head: &[Text("<function="), Name, Text(">")],
-        body: Body::Parameters(&QWEN_PARAMETERS),
-        ends: &[],
-    },
-    Call::Named {
-        head: &[Text("<function name=\""), Name, Text("\">")],
-        body: Body::Parameters(&QWEN_PARAMETERS),
-        ends: &[],
-    },
-];
-const SEED_CALLS: &[Call] = &[Call::Named {
-    head: &[Text("<function="), Name, Text(">")],
-    body: Body::Parameters(&SEED_PARAMETERS),
-    ends: &[],
-}];
-const QWEN_BLOCKS: &[Block] = &[between("<tool_call>", "</tool_call>"), bare('\0')];
-
-static MINIMAX_PARAMETERS: Parameters = Parameters {
-    opens: &["<parameter name=\""],
-    name_close: ">",
-    value_open: "",
-    value_close: "</parameter>",
-    close: "</invoke>",
-    is_padded: true,
-    has_attributes: false,
-    writes_padding: false,
-    line: "\n",
-};
-const MINIMAX_M2: &[Call] = &[Call::Named {
-    head: &[Text("<invoke name=\""), Name, Text("\">")],
-    body: Body::Parameters(&MINIMAX_PARAMETERS),
-    ends: &[],
-}];
-
-static DSML_PARAMETERS: Parameters = Parameters {
-    opens: &["<｜DSML｜parameter name=\""],
-    name_close: ">",
-    value_open: "",
-    value_close: "</｜DSML｜parameter>",
-    close: "</｜DSML｜invoke>",
-    is_padded: false,
-    has_attributes: true,
-    writes_padding: false,
-    line: "\n",
-};
-const DEEPSEEK_V32: &[Call] = &[Call::Named {
-    head: &[Text("<｜DSML｜invoke name=\""), Name, Text("\">")],
-    body: Body::Parameters(&DSML_PARAMETERS),
-    ends: &[],
-}];
-
-static STEP_PARAMETERS: Parameters = Parameters {
-    opens: &["<steptml:parameter name=\""],
-    name_close: ">",
-    value_open: "",
-    value_close: "</steptml:parameter>",
-    close: "</steptml:invoke>",
-    is_padded: true,
-    has_attributes: false,
-    writes_padding: false,
-    line: "",
-};
-const STEP3: &[Call] = &[Call::Named {
-    head: &[
-        Text("<｜tool_call_begin｜>"),
-        Text("function"),
-        Text("<｜tool_sep｜>"),
-        Text("<steptml:invoke name=\""),
-        Name,
-        Text("\">"),
-    ],
-    body: Body::Parameters(&STEP_PARAMETERS),
-    ends: &["<｜tool_call_end｜>"],
-}];
-
-static GLM_PARAMETERS: Parameters = Parameters {
-    opens: &["<arg_key>"],
-    name_close: "</arg_key>",
-    value_open: "<arg_value>",
-    value_close: "</arg_value>",
-    close: "</tool_call>",
-    is_padded: false,
-    has_attributes: false,
-    writes_padding: false,
-    line: "\n",
-};
-static GLM47_PARAMETERS: Parameters = Parameters {
-    line: "",
-    ..GLM_PARAMETERS
-};
-const GLM: &[Call] = &[Call::Named {
-    head: &[Text("<tool_call>"), Space, Name],
-    body: Body::Parameters(&GLM_PARAMETERS),
-    ends: &[],
-}];
-const GLM47: &[Call] = &[Call::Named {
-    head: &[Text("<tool_call>"), Space, Name],
-    body: Body::Parameters(&GLM47_PARAMETERS),
-    ends: &[],
-}];
-const GLM_MARKERS: &[&str] = &[
-    "<tool_call>",
-    "</tool_call>",
-    "<arg_key>",
-    "</arg_key>",
-    "<arg_value>",
-    "</arg_value>",
-];
-
-// ---- calls in the literals of a language
-
-const PYTHON_CALL: &[Call] = &[Call::Named {
-    head: &[Name, Text("(")],
-    body: Body::Literals(&PYTHON),
-    ends: &[],
-}];
-
-static FUNCTION_GEMMA: Literals = Literals {
-    quotes: &["<escape>"],
-    has_escapes: false,
-    assign: ':',
-    close: '}',
-    are_strings_typed: true,
-};
-static GEMMA4: Literals = Literals {
-    quotes: &["<|\"|>"],
-    ..FUNCTION_GEMMA
-};
-
 /// All formats.
-pub(super) static FORMATS: &[ToolFormat] = &[
+static FORMATS: &[ToolFormat] = &[
     objects(
         "openai",
         &[
@@ -383,7 +158,10 @@ pub(super) static FORMATS: &[ToolFormat] = &[
     row("qwen3_xml", QWEN_BLOCKS, QWEN_CALLS, TOOL_CALL),
     row(
         "step3",
-        &[between("<｜tool_calls_begin｜>", "<｜tool_calls_end｜>")],
+        &[
+            between("<｜tool_calls_begin｜>", "<｜tool_calls_end｜>"),
+            ended("<｜tool_calls_end｜>"),
+        ],
         STEP3,
         &[
             "<｜tool_calls_begin｜>",
@@ -407,32 +185,40 @@ pub(super) static FORMATS: &[ToolFormat] = &[
     ),
     row(
         "minimax_m2",
-        &[between("<minimax:tool_call>", "</minimax:tool_call>")],
+        &[
+            between("<minimax:tool_call>", "</minimax:tool_call>"),
+            ended("</minimax:tool_call>"),
+        ],
         MINIMAX_M2,
         &["<minimax:tool_call>", "</minimax:tool_call>"],
     ),
-    row("deepseek_v3", DEEPSEEK_BLOCK, DEEPSEEK_V3, DEEPSEEK_MARKERS),
+    row(
+        "deepseek_v3",
+        DEEPSEEK_BLOCKS,
+        DEEPSEEK_V3,
+        DEEPSEEK_MARKERS,
+    ),
     row(
         "deepseek_v31",
-        DEEPSEEK_BLOCK,
+        DEEPSEEK_BLOCKS,
         DEEPSEEK_V31,
         DEEPSEEK_MARKERS,
     ),
     row(
         "deepseek_v32",
-        &[between(
-            "<｜DSML｜function_calls>",
-            "</｜DSML｜function_calls>",
-        )],
+        &[
+            between("<｜DSML｜function_calls>", "</｜DSML｜function_calls>"),
+            ended("</｜DSML｜function_calls>"),
+        ],
         DEEPSEEK_V32,
         &["｜DSML｜"],
     ),
     row(
         "kimi_k2",
-        &[between(
-            "<|tool_calls_section_begin|>",
-            "<|tool_calls_section_end|>",
-        )],
+        &[
+            between("<|tool_calls_section_begin|>", "<|tool_calls_section_end|>"),
+            ended("<|tool_calls_section_end|>"),
+        ],
         KIMI_K2,
         &[
             "<|tool_calls_section_begin|>",
@@ -500,21 +286,13 @@ pub(super) static FORMATS: &[ToolFormat] = &[
     row(
         "functiongemma",
         &[between("<start_function_call>", "<end_function_call>")],
-        &[Call::Named {
-            head: &[Text("call:"), Name, Text("{")],
-            body: Body::Literals(&FUNCTION_GEMMA),
-            ends: &[],
-        }],
+        FUNCTION_GEMMA_CALL,
         &["<start_function_call>", "<end_function_call>", "<escape>"],
     ),
     row(
         "gemma4",
         &[between("<|tool_call>", "<tool_call|>")],
-        &[Call::Named {
-            head: &[Text("call:"), Name, Text("{")],
-            body: Body::Literals(&GEMMA4),
-            ends: &[],
-        }],
+        GEMMA4_CALL,
         &["<|tool_call>", "<tool_call|>", "<|\"|>"],
     ),
     objects(

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use crate::delta::{Delta, Untold};
+use crate::held::read_held;
 use crate::stage::{Flow, Next, Stage};
 
 use super::id;
@@ -127,23 +128,12 @@ impl Stage for Harmony {
 
 impl Harmony {
     fn run(&mut self) {
-        let held = std::mem::take(&mut self.held);
-        let mut at = 0;
-        while at < held.len() {
-            let used = match self.place {
-                Place::Header => self.read_header(&held[at..]),
-                place => self.read_message(&held[at..], place),
-            };
-            match used {
-                Ok(used) => at += used,
-                Err(used) => {
-                    at += used;
-                    break;
-                }
-            }
-        }
+        let mut held = std::mem::take(&mut self.held);
+        read_held(&mut held, |rest| match self.place {
+            Place::Header => self.read_header(rest),
+            place => self.read_message(rest, place),
+        });
         self.held = held;
-        self.held.drain(..at);
     }
 
     /// Returns the bytes used, as an error where more text is needed.

@@ -159,7 +159,7 @@ impl HeadReader<'_> {
                     cursor.maybe(text)?;
                 }
                 Part::Space => cursor.space(),
-                Part::Name => tool = Some(cursor.tool(self.tools)?),
+                Part::Name => tool = Some(self.tools.read_name(&mut cursor)?),
                 Part::Id => {
                     let written = cursor.run(|c| is_name_char(c) || c == ':')?;
                     tool = Some(self.tool_of_id(written)?);
@@ -182,10 +182,13 @@ impl HeadReader<'_> {
         })
     }
 
-    /// The tool of `functions.NAME:NUMBER`.
+    /// The tool of `functions.NAME:NUMBER`. Models leave the name out, where there is only one.
     fn tool_of_id(&self, id: &str) -> Scanned<usize> {
         let name = id.strip_prefix("functions.").unwrap_or(id);
         let name = name.rsplit_once(':').map_or(name, |(name, _)| name);
+        if self.tools.tools().len() == 1 && name.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Ok(0);
+        }
         self.tools.position(name).ok_or(Stop::Fail)
     }
 }

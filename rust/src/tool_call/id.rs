@@ -1,6 +1,7 @@
 //! Ids of calls.
 
 use super::syntax::Ids;
+use crate::request_id::push_hex;
 
 const LETTERS: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 
@@ -8,17 +9,20 @@ const LETTERS: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 pub(super) fn mint(ids: Ids) -> String {
     match ids {
         Ids::Call => {
-            let id = crate::request_id::mint("");
-            // The last digits are the random ones.
-            format!("call_{}", &id[id.len() - 24..])
+            let mut id = String::with_capacity(29);
+            id.push_str("call_");
+            push_hex(&random::<12>(), &mut id);
+            id
         }
-        Ids::Nine => {
-            let mut random = [0; 9];
-            getrandom::fill(&mut random).expect("the operating system gives random bytes");
-            random
-                .iter()
-                .map(|byte| char::from(LETTERS[usize::from(byte % 32)]))
-                .collect()
-        }
+        Ids::Nine => random::<9>()
+            .iter()
+            .map(|byte| char::from(LETTERS[usize::from(byte % 32)]))
+            .collect(),
     }
+}
+
+fn random<const LEN: usize>() -> [u8; LEN] {
+    let mut random = [0; LEN];
+    getrandom::fill(&mut random).expect("the operating system gives random bytes");
+    random
 }

@@ -2,7 +2,19 @@
 
 use super::output::Output;
 
-/// Where in an object or array a text is. Its brackets are counted, not paired: broken JSON passes as it is written.
+/// What comes behind a part of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Read {
+    /// More of it.
+    More,
+    /// It is whole.
+    Whole,
+    /// It has broken off: what follows is no JSON.
+    Broken,
+}
+
+/// Where in an object or array a text is. Its brackets are counted, not paired: broken JSON passes as it is written, up to
+/// a mark of its format.
 #[derive(Debug, Default)]
 pub(super) struct JsonValue {
     depth: u32,
@@ -11,8 +23,8 @@ pub(super) struct JsonValue {
 }
 
 impl JsonValue {
-    /// How many bytes of `text` belong to the value, and whether that was its end.
-    pub(super) fn read(&mut self, text: &str) -> (usize, bool) {
+    /// How many bytes of `text` belong to the value, and what comes then.
+    pub(super) fn read(&mut self, text: &str) -> (usize, Read) {
         for (at, byte) in text.bytes().enumerate() {
             if self.in_string {
                 match byte {
@@ -29,13 +41,15 @@ impl JsonValue {
                 b'}' | b']' => {
                     self.depth = self.depth.saturating_sub(1);
                     if self.depth == 0 {
-                        return (at + 1, true);
+                        return (at + 1, Read::Whole);
                     }
                 }
+                // JSON has none outside of strings, and all marks begin with it.
+                b'<' => return (at, Read::Broken),
                 _ => {}
             }
         }
-        (text.len(), false)
+        (text.len(), Read::More)
     }
 }
 
@@ -87,33 +101,4 @@ fn escape_len(text: &str) -> Option<usize> {
 /// What an escape stands for; itself, if for nothing.
 fn unescaped(escape: &str) -> String {
     serde_json::from_str(&format!("\"{escape}\"")).unwrap_or_else(|_| escape.to_owned())
-}
-
-/// Whether `text` is a number as JSON writes them, of any size.
-pub(super) fn is_number(text: &str) -> bool {
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let text = text.strip_prefix('-').unwrap_or(text);
-    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (
-            mantissa,
-            exponent.strip_prefix(['+', '-']).unwrap_or(exponent),
-        ),
-        None => (text, "0"),
-    };
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
-    let has_lead = whole.len() > 1 && whole.starts_with('0');
-    digits(whole) && !has_lead && digits(fraction) && digits(exponent)
-}
-
-/// Appends `text` as the inside of a JSON string.
-pub(super) fn push_escaped(text: &str, out: &mut String) {
-    if text
-        .bytes()
-        .all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\')
-    {
-        out.push_str(text);
-        return;
-    }
-    let quoted = serde_json::Value::from(text).to_string();
-    out.push_str(&quoted[1..quoted.len() - 1]);
 }

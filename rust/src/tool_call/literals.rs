@@ -8,8 +8,6 @@ mod words;
 
 use super::output::Output;
 use super::scan::{Cursor, Scanned, Stop, partial_len, space_len};
-use super::schemas::Tool;
-use super::types::Types;
 use words::{escape, word_as_json};
 
 /// Nesting that is read.
@@ -32,6 +30,28 @@ pub struct Literals {
     pub close: char,
     /// Whether a string may stand for a value of another type, if the schema says so.
     pub are_strings_typed: bool,
+}
+
+/// What a reader must know of the tool that is called.
+pub(super) trait ArgumentTypes {
+    /// Whether a string may be the value of a parameter.
+    fn is_string(&self, parameter: &str) -> bool;
+
+    /// A string as JSON of what a parameter is, which is no string.
+    fn json(&self, parameter: &str, text: &str) -> String;
+}
+
+/// A tool of which nothing is known.
+struct Untyped;
+
+impl ArgumentTypes for Untyped {
+    fn is_string(&self, _: &str) -> bool {
+        true
+    }
+
+    fn json(&self, _: &str, text: &str) -> String {
+        serde_json::Value::from(text).to_string()
+    }
 }
 
 /// Python, as in `f(city="Paris")`.
@@ -60,7 +80,6 @@ enum Expect {
     /// A string that is to become something else.
     Typed {
         quote: &'static str,
-        types: Types,
     },
 }
 
@@ -92,12 +111,12 @@ impl LiteralsReader {
     pub(super) fn read(
         &mut self,
         text: &str,
-        tool: &Tool,
+        types: &dyn ArgumentTypes,
         out: &mut Output,
     ) -> (usize, Scanned<()>) {
         let mut at = 0;
         let stopped = loop {
-            match self.step(&text[at..], tool, out) {
+            match self.step(&text[at..], types, out) {
                 Ok(used) => at += used,
                 Err(stop) => break stop,
             }
@@ -125,10 +144,10 @@ impl LiteralsReader {
         }
     }
 
-    fn step(&mut self, text: &str, tool: &Tool, out: &mut Output) -> Scanned<usize> {
+    fn step(&mut self, text: &str, types: &dyn ArgumentTypes, out: &mut Output) -> Scanned<usize> {
         match self.expect {
             Expect::String { quote, is_key } => return self.read_string(text, quote, is_key, out),
-            Expect::Typed { quote, types } => return self.read_typed(text, quote, types, out),
+            Expect::Typed { quote } => return self.read_typed(text, quote, types, out),
             _ => {}
         }
         let space = space_len(text);
@@ -148,12 +167,22 @@ impl LiteralsReader {
                 };
                 1
             }
+            Expect::Value if self.has_no_value(next) => {
+                out.arguments("\"\"");
+                self.expect = Expect::Comma;
+                0
+            }
+            // Between two parameters whose strings are marked, models leave the comma out.
+            Expect::Comma if self.syntax.are_strings_typed && self.begins_key(next) => {
+                self.expect = Expect::Key;
+                0
+            }
             Expect::Key | Expect::Value | Expect::Comma if self.closes(next) => {
                 self.close(out);
                 next.len_utf8()
             }
             Expect::Key => self.read_key(text, out)?,
-            Expect::Value => self.read_value(text, next, tool, out)?,
+            Expect::Value => self.read_value(text, next, types, out)?,
             _ => return Err(Stop::Fail),
         };
         Ok(space + used)
@@ -167,6 +196,16 @@ impl LiteralsReader {
     fn closes(&self, c: char) -> bool {
         let is_missing_value = self.expect == Expect::Value && self.is_in_object();
         !is_missing_value && self.open.last() == Some(&c)
+    }
+
+    /// Whether a parameter's value is left out, which means an empty text where texts are marked.
+    fn has_no_value(&self, next: char) -> bool {
+        let ends = next == ',' || self.open.last() == Some(&next);
+        self.syntax.are_strings_typed && self.is_in_object() && ends
+    }
+
+    fn begins_key(&self, next: char) -> bool {
+        self.is_in_object() && (next.is_alphabetic() || next == '_')
     }
 
     fn close(&mut self, out: &mut Output) {
@@ -220,15 +259,14 @@ impl LiteralsReader {
         &mut self,
         text: &str,
         next: char,
-        tool: &Tool,
+        types: &dyn ArgumentTypes,
         out: &mut Output,
     ) -> Scanned<usize> {
         if let Some(quote) = self.quote(text)? {
             self.separate_value(out);
-            let types = tool.types(&self.parameter);
             let is_typed = self.syntax.are_strings_typed && self.open.len() == 1;
-            self.expect = if is_typed && !types.is_text() && !types.has(Types::STRING) {
-                Expect::Typed { quote, types }
+            self.expect = if is_typed && !types.is_string(&self.parameter) {
+                Expect::Typed { quote }
             } else {
                 out.arguments("\"");
                 Expect::String {
@@ -326,7 +364,7 @@ impl LiteralsReader {
         &mut self,
         text: &str,
         quote: &'static str,
-        types: Types,
+        types: &dyn ArgumentTypes,
         out: &mut Output,
     ) -> Scanned<usize> {
         let Some(len) = text.find(quote).filter(|len| *len <= MAX_TYPED_BYTES) else {
@@ -341,7 +379,7 @@ impl LiteralsReader {
             return Ok(0);
         };
         let value = &text[..len];
-        out.arguments(&types.json(value));
+        out.arguments(&types.json(&self.parameter, value));
         self.expect = Expect::Comma;
         Ok(len + quote.len())
     }
@@ -369,7 +407,7 @@ pub(super) fn python_value(text: &str) -> Option<String> {
     let list = format!("{text}]");
     let mut at = 0;
     while reader.open.len() > 1 {
-        at += reader.step(&list[at..], &Tool::unknown(), &mut out).ok()?;
+        at += reader.step(&list[at..], &Untyped, &mut out).ok()?;
     }
     let json = out.take_text();
     let json = json.strip_suffix(']').filter(|_| at == list.len())?;

@@ -3,7 +3,7 @@
 //! A call is certain as soon as its name is: then the name is shown, and the arguments pass as they are written. Keys
 //! may come in any order; what comes before the name is kept until then. Arguments in a string are read out of it.
 
-use super::json_value::{JsonValue, read_string};
+use super::json_value::{JsonValue, Read, read_string};
 use super::output::Output;
 use super::scan::{Cursor, Scanned, Stop};
 use super::schemas::ToolSchemas;
@@ -34,7 +34,7 @@ pub(super) fn read_head<'a>(cursor: &mut Cursor<'a>, tools: &ToolSchemas) -> Sca
         cursor.space();
         if key == "name" {
             cursor.literal("\"")?;
-            let tool = cursor.tool(tools)?;
+            let tool = tools.read_name(cursor)?;
             cursor.literal("\"")?;
             return Ok(Head {
                 tool,
@@ -110,13 +110,14 @@ impl ObjectReader {
                     }
                 }
                 Expect::Arguments(value) => {
-                    let (len, is_done) = value.read(rest);
+                    let (len, read) = value.read(rest);
                     out.arguments(&rest[..len]);
                     at += len;
-                    if !is_done {
-                        return (at, Err(Stop::Wait));
+                    match read {
+                        Read::Whole => self.expect = Expect::Member,
+                        Read::More => return (at, Err(Stop::Wait)),
+                        Read::Broken => return (at, Err(Stop::Fail)),
                     }
-                    self.expect = Expect::Member;
                 }
                 Expect::Encoded => {
                     let (len, is_done) = read_string(rest, out);

@@ -3,7 +3,7 @@
 use crate::delta::{Delta, Kind, Untold};
 use crate::stage::{Flow, Next};
 
-use super::json_value::push_escaped;
+use super::json_text::push_escaped;
 
 /// What a piece is a piece of.
 #[derive(Clone, Debug, PartialEq, Eq)]

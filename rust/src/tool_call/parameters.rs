@@ -55,6 +55,12 @@ pub(super) struct ParametersReader {
     num_sought: usize,
 }
 
+/// Where a value ends, and how long the tag there is.
+struct End {
+    len: usize,
+    tag_len: usize,
+}
+
 /// A parameter's name, and what its attributes say of its value.
 struct Header<'a> {
     name: &'a str,
@@ -161,8 +167,11 @@ impl ParametersReader {
             return Err(Stop::Fail);
         }
         let rest = cursor.rest();
-        let len = rest.find(self.syntax.name_close).ok_or(Stop::Wait)?;
-        cursor.at += len + self.syntax.name_close.len();
+        let close = self.syntax.name_close;
+        let is_end = |c: char| c == '<' || close.starts_with(c);
+        let len = rest.find(is_end).ok_or(Stop::Wait)?;
+        cursor.at += len;
+        cursor.literal(close)?;
         if !self.syntax.value_open.is_empty() {
             cursor.space();
             cursor.literal(self.syntax.value_open)?;
@@ -188,7 +197,7 @@ impl ParametersReader {
         out: &mut Output,
     ) -> Scanned<bool> {
         let rest = cursor.rest();
-        let Some(len) = self.seek_close(rest, types, MAX_VALUE_BYTES) else {
+        let Some(End { len, tag_len }) = self.seek_close(rest, types, MAX_VALUE_BYTES) else {
             if rest.len() < MAX_VALUE_BYTES {
                 return Err(Stop::Wait);
             }
@@ -197,7 +206,7 @@ impl ParametersReader {
             return Ok(false);
         };
         out.arguments(&types.json(self.unpadded(&rest[..len])));
-        cursor.at += len + self.syntax.value_close.len();
+        cursor.at += len + tag_len;
         self.expect = Expect::Parameter;
         Ok(false)
     }
@@ -218,8 +227,7 @@ impl ParametersReader {
         if start.is_empty() {
             return Err(Stop::Wait);
         }
-        let close = self.syntax.value_close;
-        if let Some(len) = start.find(close) {
+        if let Some(End { len, tag_len }) = self.find_end(start, 0) {
             let value = &start[..len];
             let value = value
                 .strip_suffix('\n')
@@ -227,11 +235,11 @@ impl ParametersReader {
                 .unwrap_or(value);
             out.escaped_arguments(value);
             out.arguments("\"");
-            cursor.at += rest.len() - start.len() + len + close.len();
+            cursor.at += rest.len() - start.len() + len + tag_len;
             self.expect = Expect::Parameter;
             return Ok(false);
         }
-        let mut safe = &start[..start.len() - partial_len(start, close)];
+        let mut safe = &start[..start.len() - self.partial_end_len(start)];
         if self.syntax.is_padded {
             safe = safe.strip_suffix('\n').unwrap_or(safe);
         }
@@ -243,19 +251,60 @@ impl ParametersReader {
         Err(Stop::Wait)
     }
 
-    /// Where `value_close` begins, within `limit` bytes; one inside of a JSON string is none. What was sought in vain
-    /// is not sought again.
-    fn seek_close(&mut self, text: &str, types: Types, limit: usize) -> Option<usize> {
+    /// Where a value ends, within `limit` bytes; a tag inside of a JSON string is no end. What was sought in vain is not
+    /// sought again.
+    fn seek_close(&mut self, text: &str, types: Types, limit: usize) -> Option<End> {
         let close = self.syntax.value_close;
         let mut from = head_of(text, self.num_sought).len();
-        while let Some(at) = text[from..].find(close).map(|len| from + len) {
+        while let Some(end) = self.find_end(text, from) {
+            let at = end.len;
             if at + close.len() > limit || !types.is_unfinished(&text[..at]) {
-                return Some(at).filter(|at| at + close.len() <= limit);
+                return Some(end).filter(|_| at + close.len() <= limit);
             }
-            from = at + close.len();
+            from = at + end.tag_len.max(1);
         }
-        self.num_sought = from.max(text.len().saturating_sub(close.len()));
+        let num_open = self.syntax.opens.iter().map(|open| open.len() + 1);
+        let longest = num_open.chain([close.len()]).max().unwrap_or(0);
+        self.num_sought = from.max(text.len().saturating_sub(longest));
         None
+    }
+
+    /// The first end of a value, from `from` on: its tag; or the next parameter on a line of its own, for models forget
+    /// the tag before one.
+    fn find_end(&self, text: &str, from: usize) -> Option<End> {
+        let tag = self.syntax.value_close;
+        let close = text[from..].find(tag).map(|len| End {
+            len: from + len,
+            tag_len: tag.len(),
+        });
+        let before = &text[from..close.as_ref().map_or(text.len(), |end| end.len)];
+        if !self.syntax.is_padded {
+            return close;
+        }
+        let next = self.syntax.opens.iter().filter_map(|open| {
+            let mut lines = before.match_indices('\n');
+            lines.find_map(|(at, _)| before[at + 1..].starts_with(open).then_some(at))
+        });
+        let next = next.min().map(|at| End {
+            len: from + at,
+            tag_len: 0,
+        });
+        next.or(close)
+    }
+
+    /// Bytes at the end of `text` that may be the start of a value's end.
+    fn partial_end_len(&self, text: &str) -> usize {
+        let close = partial_len(text, self.syntax.value_close);
+        if !self.syntax.is_padded {
+            return close;
+        }
+        let of_line = |at: usize| {
+            let line = &text[at + 1..];
+            let could_open = self.syntax.opens.iter().any(|open| open.starts_with(line));
+            could_open.then_some(text.len() - at)
+        };
+        let next = text.rfind('\n').and_then(of_line).unwrap_or(0);
+        close.max(next)
     }
 
     fn unpadded_start<'a>(&self, text: &'a str) -> &'a str {

@@ -11,9 +11,11 @@
 
 use std::sync::Arc;
 
+use crate::held::read_held;
+
 use super::head::{Arguments, Following, Head, HeadReader, Open};
 use super::id;
-use super::json_value::JsonValue;
+use super::json_value::{JsonValue, Read};
 use super::literals::LiteralsReader;
 use super::malformed::{MalformedCalls, is_bare, marks_len};
 use super::object::ObjectReader;
@@ -46,6 +48,8 @@ enum Place {
     Call(Open, usize, Box<Reader>),
     /// Behind a call.
     Behind(Open),
+    /// Where a call has broken off; another may follow.
+    Broken(Open),
 }
 
 #[derive(Debug)]
@@ -110,6 +114,10 @@ impl Parser {
                     self.finish_behind(open);
                     self.run(out);
                 }
+                Place::Broken(_) => {
+                    self.place = Place::Text { is_blank: false };
+                    self.run(out);
+                }
                 Place::Text { is_blank } => {
                     let is_layout = *is_blank && out.num_calls() > 0;
                     if is_layout && self.held.trim().is_empty() {
@@ -136,25 +144,14 @@ impl Parser {
 
     /// Reads what is held, as far as it is certain.
     fn run(&mut self, out: &mut Output) {
-        let held = std::mem::take(&mut self.held);
-        let mut at = 0;
-        while at < held.len() {
-            let rest = &held[at..];
-            let used = match self.place {
-                Place::Text { is_blank } => self.read_text(rest, is_blank, out),
-                Place::Call(..) => self.read_call(rest, out),
-                Place::Behind(open) => self.read_behind(rest, open, out),
-            };
-            match used {
-                Ok(used) => at += used,
-                Err(used) => {
-                    at += used;
-                    break;
-                }
-            }
-        }
+        let mut held = std::mem::take(&mut self.held);
+        read_held(&mut held, |rest| match self.place {
+            Place::Text { is_blank } => self.read_text(rest, is_blank, out),
+            Place::Call(..) => self.read_call(rest, out),
+            Place::Behind(open) => self.read_behind(rest, open, out),
+            Place::Broken(open) => self.read_broken(rest, open, out),
+        });
         self.held = held;
-        self.held.drain(..at);
     }
 
     /// Gives text up to a call's start. Each reading returns the bytes used, as an error where it waits for more.
@@ -263,7 +260,7 @@ impl Parser {
             // The call has broken off. What follows is shown as it is.
             Err(Stop::Fail) => {
                 self.malformed.add();
-                self.place = Place::Text { is_blank: false };
+                self.place = Place::Broken(*open);
             }
         }
         Ok(used)
@@ -281,6 +278,24 @@ impl Parser {
             Err(_) => return Err(0),
         }
         self.place = Place::Text { is_blank: true };
+        Ok(num_used)
+    }
+
+    /// What follows a call that has broken off: its frame's end, another call, or text, which is shown as it is.
+    fn read_broken(&mut self, text: &str, open: Open, out: &mut Output) -> Result<usize, usize> {
+        let tools = self.tools.clone();
+        let mut num_used = 0;
+        match self.heads(&tools).following(text, open, &mut num_used) {
+            Ok(Following::Call(head)) if out.num_calls() < MAX_CALLS => {
+                self.begin_call(&head, out);
+                return Ok(head.len);
+            }
+            Err(Stop::Wait) => return Err(0),
+            _ => {}
+        }
+        self.place = Place::Text {
+            is_blank: num_used > 0,
+        };
         Ok(num_used)
     }
 
@@ -311,9 +326,14 @@ impl Reader {
         match self {
             Self::Object(reader) => reader.read(text, out),
             Self::Json(value) => {
-                let (len, is_done) = value.read(text);
+                let (len, read) = value.read(text);
                 out.arguments(&text[..len]);
-                (len, if is_done { Ok(()) } else { Err(Stop::Wait) })
+                let scanned = match read {
+                    Read::Whole => Ok(()),
+                    Read::More => Err(Stop::Wait),
+                    Read::Broken => Err(Stop::Fail),
+                };
+                (len, scanned)
             }
             Self::Parameters(reader) => reader.read(text, tool, out),
             Self::Literals(reader) => reader.read(text, tool, out),

@@ -3,7 +3,7 @@
 //! Every answer holds for every text that begins alike: what is found or refused stays so whatever comes, and what
 //! more text could change is `Wait`. So a reading does not depend on how its text was cut.
 
-use super::schemas::ToolSchemas;
+use super::json_value::{JsonValue, Read};
 
 /// Why a reading has no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,17 +71,6 @@ impl<'a> Cursor<'a> {
         Ok(&rest[..len])
     }
 
-    /// The name of a tool, as its place among `tools`. What cannot become one is refused at once.
-    pub(super) fn tool(&mut self, tools: &ToolSchemas) -> Scanned<usize> {
-        let rest = self.rest();
-        let Some(len) = rest.find(|c| !is_name_char(c)) else {
-            let could_be = tools.any_begins_with(rest);
-            return Err(if could_be { Stop::Wait } else { Stop::Fail });
-        };
-        self.at += len;
-        tools.position(&rest[..len]).ok_or(Stop::Fail)
-    }
-
     /// A whole JSON string, as it is written between its quotes.
     pub(super) fn json_string(&mut self) -> Scanned<&'a str> {
         self.literal("\"")?;
@@ -109,12 +98,12 @@ impl<'a> Cursor<'a> {
                 self.json_string()?;
             }
             b'{' | b'[' => {
-                let mut value = super::json_value::JsonValue::default();
-                let (len, is_done) = value.read(self.rest());
-                if !is_done {
-                    return Err(Stop::Wait);
+                let (len, read) = JsonValue::default().read(self.rest());
+                match read {
+                    Read::Whole => self.at += len,
+                    Read::More => return Err(Stop::Wait),
+                    Read::Broken => return Err(Stop::Fail),
                 }
-                self.at += len;
             }
             _ => {
                 let atom =
@@ -135,7 +124,8 @@ pub(super) fn is_name_char(c: char) -> bool {
 
 /// Bytes of white space at the start of `text`.
 pub(super) fn space_len(text: &str) -> usize {
-    text.len() - text.trim_start_matches([' ', '\t', '\r', '\n']).len()
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+    text.bytes().take_while(is_space).count()
 }
 
 /// At most the first `limit` bytes of `text`, in whole characters.

@@ -6,6 +6,8 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
+use super::literals::ArgumentTypes;
+use super::scan::{Cursor, Scanned, Stop, is_name_char};
 use super::types::{Types, types_of};
 
 /// The tools of one request.
@@ -59,8 +61,15 @@ impl ToolSchemas {
         &self.tools
     }
 
-    pub(super) fn any_begins_with(&self, start: &str) -> bool {
-        self.tools.iter().any(|tool| tool.name.starts_with(start))
+    /// The name of a tool, as its place among [`tools`](Self::tools). What cannot become one is refused at once.
+    pub(super) fn read_name(&self, cursor: &mut Cursor<'_>) -> Scanned<usize> {
+        let rest = cursor.rest();
+        let Some(len) = rest.find(|c| !is_name_char(c)) else {
+            let could_be = self.tools.iter().any(|tool| tool.name.starts_with(rest));
+            return Err(if could_be { Stop::Wait } else { Stop::Fail });
+        };
+        cursor.at += len;
+        self.position(&rest[..len]).ok_or(Stop::Fail)
     }
 }
 
@@ -101,22 +110,22 @@ impl Tool {
         })
     }
 
-    /// A tool of which nothing is known.
-    pub(super) fn unknown() -> Self {
-        Self {
-            name: String::new(),
-            schema: Value::Null,
-            is_strict: false,
-            parameters: HashMap::new(),
-            others: Types::default(),
-        }
-    }
-
     /// The types that the schema allows for a parameter.
     pub(super) fn types(&self, parameter: &str) -> Types {
         self.parameters
             .get(parameter)
             .copied()
             .unwrap_or(self.others)
+    }
+}
+
+impl ArgumentTypes for Tool {
+    fn is_string(&self, parameter: &str) -> bool {
+        let types = self.types(parameter);
+        types.is_text() || types.has(Types::STRING)
+    }
+
+    fn json(&self, parameter: &str, text: &str) -> String {
+        self.types(parameter).json(text)
     }
 }

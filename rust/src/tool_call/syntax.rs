@@ -85,17 +85,6 @@ pub enum Ids {
 }
 
 impl ToolFormat {
-    /// The format of that name, or of that other name for it.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<&'static Self> {
-        super::formats::find(name)
-    }
-
-    /// The names of all formats, in the table's order.
-    pub fn names() -> impl Iterator<Item = &'static str> {
-        super::formats::FORMATS.iter().map(|format| format.name)
-    }
-
     /// Texts of special tokens that must be shown for the calls to be seen.
     #[must_use]
     pub const fn markers(&self) -> &'static [&'static str] {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::grammar::source::quote;
+use crate::grammar::lark_text::quote;
 
 /// A part of a rule.
 #[derive(Debug, PartialEq)]

@@ -5,7 +5,7 @@ use std::iter::Peekable;
 use std::str::Chars;
 
 use super::expression::Expression;
-use crate::grammar::source::escape_one;
+use crate::grammar::lark_text::escape_one;
 
 const MAX_DEPTH: usize = 100;
 /// Of `{n,m}`.

@@ -1,6 +1,6 @@
 //! Words, numbers and escapes of a language as JSON.
 
-use crate::tool_call::json_value::{is_number, push_escaped};
+use crate::tool_call::json_text::{is_number, push_escaped};
 
 /// A number, a constant, or else the word itself as a string.
 pub(super) fn word_as_json(word: &str) -> String {

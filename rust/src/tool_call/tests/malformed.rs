@@ -158,3 +158,80 @@ fn a_tag_inside_of_a_json_string_ends_no_value() {
         json!([["get_weather", {"tags": ["a</parameter>", "b"]}]])
     );
 }
+
+#[test]
+fn a_call_behind_arguments_that_break_off_is_found() {
+    let time = json!(["get_time", "{}"]);
+    for (format, output, arguments) in [
+        (
+            "kimi_k2",
+            "<|tool_calls_section_begin|><|tool_call_begin|>functions.get_weather:0<|tool_call_argument_begin|>{\"city\": \"Paris\"<|tool_call_end|><|tool_call_begin|>functions.get_time:1<|tool_call_argument_begin|>{}<|tool_call_end|><|tool_calls_section_end|>",
+            "{\"city\": \"Paris\"",
+        ),
+        (
+            "hermes",
+            "<tool_call>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Paris\"\n</tool_call>\n<tool_call>\n{\"name\": \"get_time\", \"arguments\": {}}\n</tool_call>",
+            "{\"city\": \"Paris\"\n",
+        ),
+        (
+            "gemma4",
+            "<|tool_call>call:get_weather{city:<|\"|>Paris<|\"|>;}<tool_call|><|tool_call>call:get_time{}<tool_call|>",
+            "{\"city\": \"Paris\"",
+        ),
+    ] {
+        for pieces in [vec![output], output.split_inclusive(|_| true).collect()] {
+            let fold = parse(format, &pieces);
+            let found: Vec<_> = fold
+                .tool_calls
+                .iter()
+                .map(|call| json!([call.name, call.arguments]))
+                .collect();
+            assert_eq!(
+                found,
+                [json!(["get_weather", arguments]), time.clone()],
+                "{format}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_call_behind_one_of_an_unknown_tool_is_found() {
+    for (format, output) in [
+        (
+            "minimax_m2",
+            "<minimax:tool_call>\n<invoke name=\"unknown\">\n</invoke>\n<invoke name=\"get_time\">\n</invoke>\n</minimax:tool_call>",
+        ),
+        (
+            "kimi_k2",
+            "<|tool_calls_section_begin|><|tool_call_begin|>functions.unknown:0<|tool_call_argument_begin|>{}<|tool_call_end|><|tool_call_begin|>functions.get_time:1<|tool_call_argument_begin|>{}<|tool_call_end|><|tool_calls_section_end|>",
+        ),
+        (
+            "deepseek_v3",
+            "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>unknown\n```json\n{}\n```<｜tool▁call▁end｜>\n<｜tool▁call▁begin｜>function<｜tool▁sep｜>get_time\n```json\n{}\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
+        ),
+    ] {
+        let fold = parse(format, &[output]);
+        assert_eq!(calls(&fold), json!([["get_time", {}]]), "{format}");
+        assert!(fold.text.contains("unknown"), "{format}");
+    }
+}
+
+#[test]
+fn a_parameters_name_without_an_end_takes_nothing_with_it() {
+    let output = "<tool_call>get_weather\n<arg_key>city\n<arg_value>Paris</arg_value>\n</tool_call>\n<tool_call>get_time\n</tool_call>";
+    let fold = parse("glm45", &[output]);
+    assert_eq!(fold.tool_calls.len(), 2);
+    assert_eq!(fold.tool_calls[1].name, "get_time");
+}
+
+#[test]
+fn a_lone_tool_may_be_called_by_its_number_alone() {
+    let tools = br#"[{"type": "function", "function": {"name": "look"}}]"#;
+    let tools = std::sync::Arc::new(super::ToolSchemas::parse(tools).unwrap());
+    let format = super::ToolFormat::from_name("kimi_k2").unwrap();
+    let mut chain = super::Chain::new(vec![super::stage(format, tools)]);
+    let output = "<|tool_calls_section_begin|><|tool_call_begin|>0 <|tool_call_argument_begin|>{}<|tool_call_end|>";
+    let fold = super::fold_of(&mut chain, &[output]);
+    assert_eq!(calls(&fold), json!([["look", {}]]));
+}

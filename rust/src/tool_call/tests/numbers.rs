@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::parse;
-use crate::tool_call::json_value::is_number;
+use crate::tool_call::json_text::is_number;
 
 /// One argument, as a call in Python's literals and in tagged text gives it.
 fn argument(format: &str, name: &str, text: &str) -> String {

@@ -23,7 +23,35 @@ fn every_type() -> Value {
 }
 
 pub(super) fn vectors() -> Vec<Vector> {
-    [objects(), framed(), tagged(), literal()].concat()
+    [objects(), framed(), tagged(), literal(), unlike_templates()].concat()
+}
+
+/// What models have written, though no template writes it so.
+#[rustfmt::skip]
+fn unlike_templates() -> Vec<Vector> {
+    vec![
+        // No start of the section.
+        ("kimi_k2", "Help. <|tool_call_begin|>get_weather:0 <|tool_call_argument_begin|>{\n  \"city\": \"Paris\",\n  \"days\": 2\n} <|tool_call_end|><|tool_calls_section_end|>", "Help. ", paris()),
+        ("deepseek_v31", "<｜tool▁call▁begin｜>get_weather<｜tool▁sep｜>{\"city\": \"Paris\", \"days\": 2}<｜tool▁call▁end｜><｜tool▁calls▁end｜>", "", paris()),
+        ("minimax_m2", "<invoke name=\"get_weather\">\n<parameter name=\"city\">Paris</parameter>\n<parameter name=\"days\">2</parameter>\n</invoke>\n</minimax:tool_call>", "", paris()),
+        // No commas, and values that are left out.
+        ("functiongemma", "<start_function_call>call:get_weather{city:<escape>Paris<escape>days:<escape>2<escape>}<end_function_call>", "", paris()),
+        ("gemma4", "<|tool_call>call:get_weather{city:,unit:}<tool_call|>", "", json!([["get_weather", {"city": "", "unit": ""}]])),
+        ("gemma4", "<|tool_call>call:get_weather{where:{<|\"|>lat<|\"|>:1.,<|\"|>a b<|\"|>:[]}}<tool_call|>", "", json!([["get_weather", {"where": {"lat": 1.0, "a b": []}}]])),
+        // No end of a parameter before the next one.
+        ("qwen3_coder", "<tool_call>\n<function=get_weather>\n<parameter=city>\nParis\n<parameter=days>\n2\n</parameter>\n</function>\n</tool_call>", "", paris()),
+        ("qwen3_coder", "<function=get_weather>\n<parameter=days>\n2\n<parameter=city>\nParis\n</parameter>\n</function>", "", json!([["get_weather", {"days": 2, "city": "Paris"}]])),
+        // Indented, or on one line, or on many.
+        ("glm45", "<tool_call>get_weather\n    <arg_key>city</arg_key>\n    <arg_value>Paris</arg_value>\n    <arg_key>days</arg_key>\n    <arg_value>2</arg_value>\n    </tool_call>", "", paris()),
+        ("minimax", "Ok. <tool_calls>\n{\n  \"name\": \"get_weather\",\n  \"arguments\": {\n    \"city\": \"Paris\",\n    \"days\": 2\n  }\n}\n</tool_calls>", "Ok. ", paris()),
+        ("minimax", "<tool_calls>\n{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Paris\", \"days\": 2}}", "", paris()),
+        // Text between calls, and arguments in a string.
+        ("granite", "First: \n<tool_call> {\"name\": \"get_weather\", \"arguments\": \"{\\\"city\\\": \\\"Paris\\\", \\\"days\\\": 2}\"} </tool_call> Then: \n <tool_call> {\"name\": \"get_time\", \"arguments\": {}} </tool_call> Done.", "First: \n Then: \n  Done.", paris_and_time()),
+        ("llama3_json", "See: {\"name\": \"get_weather\", \"parameters\": {\"city\": \"Paris\", \"days\": 2}} ;\n{\"name\": \"get_time\", \"arguments\": {}} I used {get_time}.", "See:  I used {get_time}.", paris_and_time()),
+        ("mistral", "[TOOL_CALLS] [{\"arguments\": {\"city\": \"Paris\", \"days\": 2}, \"name\": \"get_weather\"}]\nMore.", "\nMore.", paris()),
+        ("xlam", "<think>Hm.</think>[{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Paris\", \"days\": 2}}]", "<think>Hm.</think>", paris()),
+        ("gigachat3", "Ja.<|function_call|>{\"name\": \"get_weather\", \"arguments\": {\"city\": \"Paris\", \"days\": 2}}", "Ja.", paris()),
+    ]
 }
 
 #[rustfmt::skip]
