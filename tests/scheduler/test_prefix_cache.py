@@ -107,6 +107,16 @@ def test_prompt_logprobs_write_cached_pages_and_read_none():
     assert runner.num_scored == {1 << 12: 16, 2 << 12: 16}
 
 
+def test_a_prompt_on_the_other_side_of_a_length_border_shares_no_page():
+    """Longrope rotates keys by other factors there: pages of the short prompt were wrong for the long one."""
+    scheduler, _, hub = make_scheduler(length_borders=(16,))
+    short = tokens(16)
+    long, longer = [*short, 1, 2, 3, 4], [*short, 1, 2, 3, 4, 5, 6, 7, 8]
+    for stream, prompt in enumerate([short, long, short, longer, [*short[:4], 9]], 1):
+        run(scheduler, make_request(stream, [prompt], 9))
+    assert list(hub.scheduled.values()) == [0, 0, 12, 20, 4]
+
+
 def test_nothing_is_found_where_it_is_off_or_was_lost_with_the_device(caplog):
     prompt = tokens(16)
     scheduler, _, hub = make_scheduler(prefix_caching=False)

@@ -64,6 +64,7 @@ class Capacity:
         max_spans: of one step. A span costs a dispatch and a pass over the weights however short it is; more of them
             would hold decode up.
         span_sizes: to which spans are padded, ascending; the last one is `max_prefill_tokens`. Empty: none is.
+        length_borders: some layers compute other keys of the same tokens where the prompt is longer than one of these.
     """
 
     num_slots: int
@@ -76,6 +77,7 @@ class Capacity:
     windows: tuple[int | None, ...] = (None,)
     max_spans: int = 8
     span_sizes: tuple[int, ...] = ()
+    length_borders: tuple[int, ...] = ()
 
     @property
     def num_page_groups(self) -> int:

@@ -309,6 +309,7 @@ def plan_engine(
         pipeline_depth=options.pipeline_depth or platform.pipeline_depth,
         windows=tuple(group.window for group in spec.page_groups),
         span_sizes=prefill_buckets(max_prefill_tokens),
+        length_borders=spec.length_borders,
     )
     config = ProgramConfig(
         spec=spec,

@@ -123,6 +123,12 @@ class DecoderSpec:
         return self.mesh_axis if self.num_vocab_shards > 1 else None
 
     @property
+    def length_borders(self) -> tuple[int, ...]:
+        """Lengths of a prompt above which a layer's keys are others, ascending."""
+        ropes = {layer.attention.rope for layer in self.layers}
+        return tuple(sorted({rope.original_max_position for rope in ropes if rope and rope.kind == "longrope"}))
+
+    @property
     def page_groups(self) -> tuple[PageGroup, ...]:
         """By number; each has a block table of its own."""
         members: dict[int, list[int]] = {}

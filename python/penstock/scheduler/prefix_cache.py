@@ -1,7 +1,7 @@
 """Finds the pages that hold the beginning of a prompt already, whoever computed them.
 
 A page's name is a hash of all tokens up to its end and of the request's salt (`_core.page_hashes`), so what is found by
-it holds the right keys and values in every layer. Only whole pages are shared, and none of them is written to again.
+it holds the right keys and values in every layer. Where a layer's keys depend on the prompt's length, that is hashed, too. Only whole pages are shared, and none of them is written to again.
 In a group with a window a beginning can be used where the pages are there that its next token still sees.
 """
 
@@ -52,6 +52,7 @@ class PrefixCache:
         self.pools = tuple(PagePool(num, on_evict=self._remember) for num in capacity.num_pages)
         self._page_size = capacity.page_size
         self._windows = capacity.windows
+        self._length_borders = capacity.length_borders
         self._max_evicted = max(capacity.num_pages)
         self._evicted: OrderedDict[bytes, None] = OrderedDict()  # names, as many as there are pages
         self._followed: OrderedDict[bytes, None] = OrderedDict()  # names that another page followed, likewise
@@ -66,12 +67,15 @@ class PrefixCache:
             return []
         known = prompt.page_names
         if known is None or (known.page_size, known.salt) != (self._page_size, salt):
-            names = self.chain(int32s(prompt.ids), salt=salt) if prompt.num_tokens >= self._page_size else []
+            is_short = prompt.num_tokens < self._page_size
+            names = [] if is_short else self.chain(int32s(prompt.ids), salt=salt, prompt_length=prompt.num_tokens)
             known = prompt.page_names = PageNames(self._page_size, salt, names)
         return known.names
 
-    def chain(self, ids: object, *, salt: str, parent: bytes | None = None) -> list[bytes]:
+    def chain(self, ids: object, *, salt: str, prompt_length: int, parent: bytes | None = None) -> list[bytes]:
         """The names of the whole pages of `ids`, int32 [T], that follow `parent`."""
+        if self._length_borders:
+            salt = f"{sum(prompt_length > border for border in self._length_borders)}:{salt}"
         joined = page_hashes(ids, self._page_size, salt=salt, parent=parent)  # type: ignore[arg-type]  # a buffer
         return [joined[start : start + PAGE_HASH_BYTES] for start in range(0, len(joined), PAGE_HASH_BYTES)]
 

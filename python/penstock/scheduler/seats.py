@@ -173,9 +173,7 @@ class Seats:
         if sequence.num_to_prefill or end <= first or not self.cache.is_on:
             return
         ids = np.concatenate([sequence.input_ids, made])[first * self._page_size : end * self._page_size]
-        parent = sequence.page_names[-1] if first else None
-        sequence.page_names = [
-            *sequence.page_names,
-            *self.cache.chain(ids, salt=sequence.generation.request.cache_salt, parent=parent),
-        ]
+        parent, salt = sequence.page_names[-1] if first else None, sequence.generation.request.cache_salt
+        names = self.cache.chain(ids, salt=salt, prompt_length=len(sequence.prompt_ids), parent=parent)
+        sequence.page_names = [*sequence.page_names, *names]
         self._name(sequence, first, end)
