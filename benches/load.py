@@ -34,12 +34,12 @@ class Stream:
     saw_done: bool
 
 
-class _Connection(asyncio.Protocol):
-    """One keep-alive connection, one request at a time."""
+class Connection(asyncio.Protocol):
+    """One keep-alive connection, one request at a time. Attributes: answer: of the last request, as far as it came."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
-        self._answer: Answer | None = None
+        self.answer: Answer | None = None
         self._done: asyncio.Future[Answer] | None = None
         self._tail = b""
 
@@ -47,7 +47,7 @@ class _Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one by shape only
 
     def data_received(self, data: bytes) -> None:
-        answer = self._answer
+        answer = self.answer
         assert answer is not None, "bytes without a request"
         answer.reads.append((time.perf_counter(), data))
         self._tail = (self._tail + data)[-7:]
@@ -61,24 +61,36 @@ class _Connection(asyncio.Protocol):
     def request(self, raw: bytes) -> asyncio.Future[Answer]:
         assert self._transport is not None, "request before connect"
         self._done = asyncio.get_running_loop().create_future()
-        self._answer = Answer(time.perf_counter())
+        self.answer = Answer(time.perf_counter())
         self._tail = b""
         self._transport.write(raw)
         return self._done
 
     def close(self) -> None:
+        """What is under way is given up."""
+        if self._done is not None:
+            self._done.cancel()
         if self._transport is not None:
             self._transport.close()
 
     def _finish(self) -> None:
-        if self._done is not None and self._answer is not None and not self._done.done():
-            self._done.set_result(self._answer)
+        if self._done is not None and self.answer is not None and not self._done.done():
+            self._done.set_result(self.answer)
 
 
-def request_bytes(url: str, body: dict[str, object]) -> bytes:
+async def connect(url: str) -> Connection:
+    """A connection to the host of `url`."""
+    parts = urlsplit(url)
+    _, connection = await asyncio.get_running_loop().create_connection(Connection, parts.hostname, parts.port)
+    return connection
+
+
+def request_bytes(url: str, body: dict[str, object], *, api_key: str | None = None) -> bytes:
     """A POST with `body` as JSON, complete with its head."""
     parts, raw = urlsplit(url), orjson.dumps(body)
     head = f"POST {parts.path} HTTP/1.1\r\nhost: {parts.netloc}\r\ncontent-type: application/json\r\n"
+    if api_key is not None:
+        head += f"x-api-key: {api_key}\r\n"
     return head.encode() + f"content-length: {len(raw)}\r\n\r\n".encode() + raw
 
 
@@ -133,12 +145,11 @@ def _read_events(answer: Answer, body: bytes, times: list[tuple[int, float]]) ->
 
 
 async def _run(url: str, bodies: list[dict[str, object]], concurrency: int) -> tuple[list[Answer], float]:
-    parts, loop = urlsplit(url), asyncio.get_running_loop()
     queue = [request_bytes(url, body) for body in reversed(bodies)]
     answers: list[Answer] = []
 
     async def worker() -> None:
-        _, connection = await loop.create_connection(_Connection, parts.hostname, parts.port)
+        connection = await connect(url)
         while queue:
             answers.append(await asyncio.wait_for(connection.request(queue.pop()), 300))
         connection.close()

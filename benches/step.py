@@ -27,7 +27,10 @@ NUM_STEPS = 1000
 class NoHub:
     """Takes everything and does nothing."""
 
-    def mark_scheduled(self, row_key: int) -> None:
+    def mark_scheduled(self, row_key: int, **_: object) -> None:
+        pass
+
+    def count_preemption(self) -> None:
         pass
 
     def push_step(self, keys: np.ndarray, output: StepOutput, **_: int) -> list[int]:

@@ -229,6 +229,9 @@ class Receipt:
     #: Of all prompts together.
     @property
     def prompt_tokens(self) -> int: ...
+    #: Those of them that a cache had.
+    @property
+    def cached_tokens(self) -> int: ...
     #: Of all choices together, shown or not.
     @property
     def completion_tokens(self) -> int: ...
@@ -260,9 +263,19 @@ class Hub:
     def open(self, opening: Opening) -> int:
         """Opens a stream and returns its key. Special tokens never reach the text."""
 
-    def mark_scheduled(self, row_key: int, *, num_cached_tokens: int = 0) -> None:
+    def mark_scheduled(
+        self, row_key: int, *, num_cached_tokens: int = 0, num_queried_tokens: int = 0, cache_exit: str | None = None
+    ) -> None:
         """A choice left the queue (its prefill begins): ends its queue time. `num_cached_tokens`: those of its prompt
-        that a cache had, for usage; the first call of a choice counts. Unknown keys are ignored."""
+        that a cache had: for usage, where a prompt counts as the first of its choices found it, and, with
+        `num_queried_tokens`, those that were looked for, for the metrics. `cache_exit`: why no more were there, for a
+        request with `cache_report`: "whole" (all that can be cached was there), "evicted" (the next was there once),
+        "differs" (other tokens had followed), "new" (nothing is known that begins so), "salt" (nothing was computed
+        under its salt), "off" (nothing is read from a cache). The first call of a choice counts. Unknown keys are
+        ignored. KeyError on another `cache_exit`."""
+
+    def count_preemption(self) -> None:
+        """A sequence gave its pages back, to go on later: counted."""
 
     def push_step(
         self, keys: Buffer, output: Any, *, num_running: int, num_waiting: int, num_pages_in_use: int

@@ -14,7 +14,8 @@ class Abilities:
         token_prompts: token ids for a prompt, and the choice of what is made of a text.
         token_output: its answers come as token ids, so that they may be told, with special tokens and the prompt.
         tools: function calls; json: output of a given form; logprobs; penalties; logit_bias; vision; reasoning;
-            embeddings. A foreign engine finds the fields of a request that belong to them in `SamplingParams.extra`.
+            embeddings; scheduling: priorities, and salts of a prefix cache. A foreign engine finds the fields of a
+            request that belong to them in `SamplingParams.extra`.
         fields: any other field of a request, by its name on the wire, that the engine reads from there.
     """
 
@@ -29,4 +30,5 @@ class Abilities:
     vision: bool = False
     reasoning: bool = False
     embeddings: bool = False
+    scheduling: bool = False
     fields: frozenset[str] = frozenset()

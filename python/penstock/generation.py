@@ -300,6 +300,7 @@ class GenerationRequest:
         request_id: for logs.
         tenant: whose request this is, for fair shares: the id of its API key, "" without keys.
         priority: the lower, the sooner among the requests of its tenant; an int32.
+        wants_cache_report: the hub is to be told why no more of a prompt was cached.
         cache_salt: prompts share the prefix cache only with prompts of the same salt.
         is_streamed: whether the client takes it piece by piece; an engine may then do more for the first token.
         grammar: what may be written; None: anything.
@@ -313,6 +314,7 @@ class GenerationRequest:
     tenant: str = ""
     priority: int = 0
     cache_salt: str = ""
+    wants_cache_report: bool = False
     is_streamed: bool = True
     grammar: GrammarSpec | None = None
     vectors: PooledVectors | None = None

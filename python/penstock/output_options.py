@@ -31,6 +31,7 @@ class OutputOptions:
         continuous_usage: every event tells the usage so far.
         system_fingerprint: told in every event and body.
         dialect_options: JSON that only the dialect reads.
+        cache_report: it is told how much of each prompt a cache had, and why no more.
         num_best: of each prompt's choices, how many of the likeliest are shown, in a plain answer; None: all.
     """
 
@@ -52,6 +53,7 @@ class OutputOptions:
     system_fingerprint: str | None = None
     dialect_options: bytes | None = None
     num_best: int | None = None
+    cache_report: bool = False
 
 
 #: Of a request that asks for nothing special.

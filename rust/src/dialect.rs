@@ -58,8 +58,6 @@ pub struct Identity<'a> {
     pub created: u64,
     /// Whether a usage event ends a stream.
     pub include_usage: bool,
-    /// Of all its prompts.
-    pub prompt_tokens: u64,
     /// How the answer is to look.
     pub output: &'a OutputOptions,
 }
@@ -169,11 +167,11 @@ pub struct Failure<'a> {
 /// Writes one stream in a dialect: its events, or the one body of its plain twin.
 ///
 /// The calls of a stream, per choice: `push_begin`, `push_prompt`, `push_delta` for every delta, `push_finish`; after the last
-/// choice `push_end`. Or at any time `push_error`, and nothing after it. Of a plain answer: `push_body` or
-/// `push_error_body`, once.
+/// choice maybe `tell`, then `push_end`. Or at any time `push_error`, and nothing after it. Of a plain answer: maybe
+/// `tell`, then `push_body` or `push_error_body`, once.
 pub trait EventWriter: Debug + Send {
-    /// A choice begins.
-    fn push_begin(&mut self, index: usize, out: &mut Vec<u8>);
+    /// A choice begins. `usage`: what is known of it, without tokens.
+    fn push_begin(&mut self, index: usize, usage: &Usage, out: &mut Vec<u8>);
 
     /// The prompt of a choice that has begun, where the answer tells of it. Here: nothing.
     fn push_prompt(
@@ -202,6 +200,9 @@ pub trait EventWriter: Debug + Send {
         details: &Details<'_>,
         out: &mut Vec<u8>,
     );
+
+    /// Says what stands beside the usage at the end: members of an object, each with a comma before it. Here: nothing.
+    fn tell(&mut self, _members: String) {}
 
     /// All choices have ended.
     fn push_end(&mut self, usage: Usage, out: &mut Vec<u8>);

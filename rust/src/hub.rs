@@ -8,6 +8,7 @@ mod table;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::cache_use::CacheUse;
 use crate::dialect::Dialect;
 use crate::error::ErrorKind;
 use crate::finish_reason::FinishReason;
@@ -93,12 +94,23 @@ impl Hub {
         stream_key
     }
 
-    /// A choice's prefill begins, which `num_cached_tokens` of its prompt need no more.
-    pub fn mark_scheduled(&self, row_key: u64, num_cached_tokens: u32, now: f64) {
-        if let Some(open) = self.table.find(row_key) {
-            open.lock()
-                .mark_scheduled(choice_of(row_key), num_cached_tokens, now);
+    /// A choice's prefill begins, of whose prompt a cache had some.
+    pub fn mark_scheduled(&self, row_key: u64, found: CacheUse, now: f64) {
+        let Some(open) = self.table.find(row_key) else {
+            return;
+        };
+        let has_begun = open.lock().mark_scheduled(choice_of(row_key), found, now);
+        if has_begun {
+            let (queried, hit) = (found.num_queried_tokens, found.num_cached_tokens);
+            self.metrics
+                .add(Counter::PrefixCacheQueries, u64::from(queried));
+            self.metrics.add(Counter::PrefixCacheHits, u64::from(hit));
         }
+    }
+
+    /// A sequence was stopped, to go on later.
+    pub fn count_preemption(&self) {
+        self.metrics.add(Counter::Preemptions, 1);
     }
 
     /// One engine step. Gives the keys of the rows that the engine must free: ended by a stop string or a slow

@@ -4,6 +4,7 @@
 //! `bindings` knows Python, behind the `python` feature.
 
 pub mod api_key;
+pub mod cache_use;
 pub mod delta;
 pub mod detokenize;
 pub mod dialect;

@@ -62,7 +62,6 @@ impl Opening {
             model: &self.model,
             created: self.created,
             include_usage: self.include_usage,
-            prompt_tokens: u64::from(self.prompt_tokens),
             output: &self.output,
         }
     }
@@ -76,6 +75,12 @@ impl Opening {
     /// Which prompt a choice continues.
     #[must_use]
     pub fn prompt_index(&self, choice: usize) -> usize {
-        choice / self.choices_per_prompt.max(1) as usize
+        choice / self.num_choices_of_prompt()
+    }
+
+    /// Choices of each prompt, at least one.
+    #[must_use]
+    pub fn num_choices_of_prompt(&self) -> usize {
+        self.choices_per_prompt.max(1) as usize
     }
 }

@@ -43,6 +43,8 @@ pub struct OutputOptions {
     pub dialect_options: Option<Vec<u8>>,
     /// Of each prompt's choices, how many of the likeliest are shown; none: all.
     pub num_best: Option<u32>,
+    /// Whether it is told what of the prompts a cache had, and why no more.
+    pub reports_cache: bool,
 }
 
 impl Default for OutputOptions {
@@ -63,6 +65,7 @@ impl Default for OutputOptions {
             system_fingerprint: None,
             dialect_options: None,
             num_best: None,
+            reports_cache: false,
         }
     }
 }

@@ -17,6 +17,7 @@ mod step;
 
 use std::sync::Arc;
 
+use crate::cache_use::CacheUse;
 use crate::dialect::{Dialect, Usage};
 use crate::error::ErrorKind;
 use crate::finish_reason::FinishReason;
@@ -156,15 +157,20 @@ impl Stream {
         false
     }
 
-    /// A choice's prefill begins, which `num_cached_tokens` of its prompt need no more. One that begins again, because
-    /// it was stopped, changes nothing.
-    pub fn mark_scheduled(&mut self, index: usize, num_cached_tokens: u32, now: f64) {
+    /// A choice's prefill begins, of whose prompt a cache had some. A prompt counts once, as the first of its choices
+    /// found it. False for a choice that begins again, because it was stopped: that changes nothing.
+    pub fn mark_scheduled(&mut self, index: usize, found: CacheUse, now: f64) -> bool {
+        let is_first_of_prompt = index.is_multiple_of(self.opening.num_choices_of_prompt());
         let choice = self.choices.get_mut(index);
         let Some(choice) = choice.filter(|choice| choice.times.scheduled.is_none()) else {
-            return;
+            return false;
         };
         choice.times.scheduled = Some(now);
-        choice.shown.usage.cached_tokens = u64::from(num_cached_tokens);
+        choice.found = found;
+        if is_first_of_prompt {
+            choice.shown.usage.cached_tokens = u64::from(found.num_cached_tokens);
+        }
+        true
     }
 
     /// Appends a sign of life if nothing was written for the opening's `keep_alive_s`, and all that was is taken. True
@@ -201,12 +207,14 @@ impl Stream {
     pub fn receipt(&self) -> Receipt {
         let Usage {
             prompt_tokens,
+            cached_tokens,
             completion_tokens,
             ..
         } = self.usage();
         let first_tokens = self.choices.iter().filter_map(|it| it.times.first_token);
         Receipt {
             prompt_tokens,
+            cached_tokens,
             completion_tokens,
             time_to_first_token_s: first_tokens
                 .reduce(f64::min)

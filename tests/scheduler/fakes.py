@@ -288,12 +288,21 @@ class FakeHub:
     text_ends: dict[int, int] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
     scheduled: dict[int, int] = field(default_factory=dict)  # row keys, and how many tokens the cache had
+    cache_exits: dict[int, str | None] = field(default_factory=dict)
+    num_preemptions: int = 0
     gauges: tuple[int, int, int] = (0, 0, 0)
     num_pushes: int = 0
 
-    def mark_scheduled(self, row_key: int, *, num_cached_tokens: int = 0) -> None:
+    def mark_scheduled(
+        self, row_key: int, *, num_cached_tokens: int = 0, num_queried_tokens: int = 0, cache_exit: str | None = None
+    ) -> None:
         assert row_key not in self.scheduled, "scheduled twice"
+        assert num_cached_tokens < max(num_queried_tokens, 1), "more of a prompt was found than was looked for"
         self.scheduled[row_key] = num_cached_tokens
+        self.cache_exits[row_key] = cache_exit
+
+    def count_preemption(self) -> None:
+        self.num_preemptions += 1
 
     def push_step(self, keys, output, *, num_running, num_waiting, num_pages_in_use):
         ids, ends = output.ids, output.ends

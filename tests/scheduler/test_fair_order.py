@@ -7,7 +7,7 @@ from fakes import make_request
 from test_planner import small_capacity
 
 from penstock.errors import ApiError
-from penstock.scheduler.fair_order import MAX_PASSED
+from penstock.scheduler.fair_order import MAX_PASSED, who_gives_way
 from penstock.scheduler.planner import Planner
 from penstock.scheduler.request_queue import RequestQueue
 from penstock.scheduler.sequence import Generation, Sequence
@@ -200,3 +200,24 @@ def test_in_any_storm_no_tenant_waits_for_longer_than_its_share_allows(seed):
         seats.end(seats.seated[0])
         seats.admit()
     assert seats.queue.num_choices == 0
+
+
+def seated(*requests):
+    """Sequences of (stream, tenant, priority), in the order of their arrival."""
+    made = []
+    for arrival, (stream, tenant, priority) in enumerate(requests):
+        generation = Generation(make_request(stream, [[1]], 4, tenant=tenant, priority=priority), arrival=arrival)
+        made.append(Sequence.begin(generation, 0))
+    return made
+
+
+def test_within_a_tenant_the_lowest_priority_gives_way_then_the_youngest():
+    assert who_gives_way(seated((1, "", 0), (2, "", 5), (3, "", 0))).stream_key == 2 << 12
+    assert who_gives_way(seated((1, "", 0), (2, "", 0))).stream_key == 2 << 12
+
+
+def test_a_priority_is_no_weapon_against_other_tenants():
+    """The tenant whose request came last gives way, however urgent it says that it is."""
+    first, second = (1, "modest", 9), (2, "pushy", -(2**31))
+    assert who_gives_way(seated(first, second)).tenant == "pushy"
+    assert who_gives_way(seated(first, second, (3, "pushy", 7))).stream_key == 3 << 12

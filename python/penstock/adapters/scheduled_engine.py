@@ -50,7 +50,7 @@ class ScheduledEngine(TokenEngineAdapter):
 
     @cached_property
     def abilities(self) -> Abilities:  # type: ignore[override]  # as of the base
-        return replace(super().abilities, json=True)
+        return replace(super().abilities, json=True, scheduling=True)
 
     @cached_property
     def _grammars(self) -> GrammarCompiler:

@@ -23,6 +23,7 @@ def open_stream(
     engine: Engine, prompts: tuple[Prompt, ...], sampling: SamplingParams, *,
     dialect: str, response_id: str, model_name: str, request_id: str, arrival: float, is_streamed: bool,
     include_usage: bool = False, keep_alive_s: float | None = None, tenant: str = "",
+    priority: int = 0, cache_salt: str = "",
     output: OutputOptions = PLAIN_OUTPUT, grammar: GrammarSpec | None = None, vectors: PooledVectors | None = None,
 ) -> int:  # fmt: skip
     """The key of a stream that the engine works for. To be followed (`Outlets.follow`) before the loop's next turn.
@@ -32,7 +33,7 @@ def open_stream(
         dialect, response_id, model_name, include_usage, keep_alive_s: as of `_core.Opening`.
         request_id: of the log, and of errors.
         arrival: when the request came, in seconds of `time.monotonic()`.
-        tenant: as of `GenerationRequest`.
+        tenant, priority, cache_salt: as of `GenerationRequest`.
         output: how the answer is to look.
         grammar: what may be written.
         vectors: takes embeddings in place of tokens.
@@ -53,15 +54,10 @@ def open_stream(
     stream_key = engine.hub.open(opening)
     try:
         request = GenerationRequest(
-            stream_key,
-            prompts,
-            sampling,
-            request_id,
-            tenant=tenant,
-            is_streamed=is_streamed,
-            grammar=grammar,
-            vectors=vectors,
-        )
+            stream_key, prompts, sampling, request_id,
+            tenant=tenant, priority=priority, cache_salt=cache_salt, wants_cache_report=output.cache_report,
+            is_streamed=is_streamed, grammar=grammar, vectors=vectors,
+        )  # fmt: skip
         engine.submit(request)
     except BaseException:
         engine.hub.withdraw(stream_key)

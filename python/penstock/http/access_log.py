@@ -63,6 +63,8 @@ def as_text(entry: AccessEntry) -> str:
     words = [entry.method, entry.route, str(entry.status), f"{entry.seconds:.3f}s"]
     if (receipt := entry.receipt) is not None:
         words += [f"prompt={receipt.prompt_tokens}", f"completion={receipt.completion_tokens}"]
+        if receipt.cached_tokens:
+            words.append(f"cached={receipt.cached_tokens}")
         if receipt.time_to_first_token_s is not None:
             words.append(f"first={receipt.time_to_first_token_s:.3f}s")
         words.append(f"finish={receipt.finish_reason or 'none'}")
@@ -86,6 +88,7 @@ def as_json(entry: AccessEntry) -> str:
         "status": entry.status,
         "duration_s": round(entry.seconds, 6),
         "prompt_tokens": receipt and receipt.prompt_tokens,
+        "cached_tokens": receipt and receipt.cached_tokens,
         "completion_tokens": receipt and receipt.completion_tokens,
         "time_to_first_token_s": receipt and receipt.time_to_first_token_s,
         "finish_reason": receipt and receipt.finish_reason,

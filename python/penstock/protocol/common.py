@@ -50,6 +50,7 @@ UNDECLARED: dict[str, Any] = {
 
 MAX_ALLOWED_TOKEN_IDS = 16_384
 MAX_BAD_WORD_CHARS = 256
+MAX_CACHE_SALT_CHARS = 512
 
 INT32_MAX = 2**31 - 1
 _INT64_MAX = 2**63 - 1
@@ -139,6 +140,9 @@ class GenerationFields(GenerationBody):
         prompt_logprobs: tells the log-probabilities of the prompt's tokens, in a field of their own (vLLM's).
         response_format, structured_outputs: the form that the answer must have (`structured`), OpenAI's and vLLM's.
         truncate_prompt_tokens: only so many of a prompt's last tokens are read; -1: as many as leave room.
+        priority: the lower, the sooner among the requests of the same API key.
+        cache_salt: only prompts with the same salt share what is cached, and none can tell what another has cached.
+        return_cache_report: the answer tells how much of each prompt was cached, and why no more.
     """
 
     dialect: ClassVar[str]
@@ -173,6 +177,9 @@ class GenerationFields(GenerationBody):
     return_token_ids: bool | None = None
     add_special_tokens: bool | None = None
     truncate_prompt_tokens: int | None = Field(None, ge=-1, le=INT32_MAX)
+    priority: int | None = Field(None, ge=-INT32_MAX - 1, le=INT32_MAX)
+    cache_salt: str | None = Field(None, min_length=1, max_length=MAX_CACHE_SALT_CHARS)
+    return_cache_report: bool | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
 
@@ -211,6 +218,7 @@ class GenerationFields(GenerationBody):
             "echo": self.is_echoed,
             "return_token_ids": bool(self.return_token_ids),
             "continuous_usage": self.include_usage and bool(stream_options and stream_options.continuous_usage_stats),
+            "cache_report": bool(self.return_cache_report),
             "system_fingerprint": system_fingerprint,
             "num_best": sampling.n if (sampling.best_of or 0) > sampling.n else None,
         }

@@ -98,6 +98,7 @@ BY_ABILITY: dict[str, dict[str, tuple[Any, ...]]] = {
         "structural_tag": (),
     },
     "reasoning": {"thinking_token_budget": ()},
+    "scheduling": {"priority": (0,), "cache_salt": (), "return_cache_report": (False,)},
     "tools": {
         "tools": ([],),
         "tool_choice": ("none", "auto"),

@@ -15,7 +15,7 @@ The policy. A tenant is an API key; without keys all requests are of one tenant.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TypeAlias
@@ -88,22 +88,24 @@ class FairOrder:
         """Nothing waits any more."""
         self._lines.clear()
 
-    def next(self, fits: Callable[[Waiting], bool]) -> Waiting | None:
-        """Whose turn it is, of those that fit; None where nobody does or may. It still waits."""
+    def heads(self) -> list[Waiting]:
+        """The next one of each tenant, whose turn it is first. Not of all, where there are many."""
         if len(self._lines) == 1:
             (line,) = self._lines.values()
-            return line.waiting[0] if fits(line.waiting[0]) else None
-        passed: list[Line] = []
-        for tenant in sorted(self._lines, key=self._dominant_share)[:MAX_LOOKED_AT]:
-            line = self._lines[tenant]
-            if fits(line.waiting[0]):
-                for each in passed:
-                    each.num_passed += 1
-                return line.waiting[0]
-            if line.num_passed >= MAX_PASSED:
-                return None
-            passed.append(line)
-        return None
+            return line.waiting[:1]
+        tenants = sorted(self._lines, key=self._dominant_share)[:MAX_LOOKED_AT]
+        return [self._lines[tenant].waiting[0] for tenant in tenants]
+
+    def may_be_passed(self, item: Waiting) -> bool:
+        """Whether others may join before the next one of a tenant, which does not fit."""
+        line = self._lines.get(item.tenant)
+        return line is None or line.num_passed < MAX_PASSED
+
+    def note_passed(self, items: list[Waiting]) -> None:
+        """Somebody joins before them."""
+        for item in items:
+            if item.tenant in self._lines:
+                self._lines[item.tenant].num_passed += 1
 
     def take_turn(self, tenant: str) -> None:
         """A tenant's next one joins: among equals, the tenant is the last now. Called while that one waits."""
@@ -135,3 +137,11 @@ class FairOrder:
         assert sum(self._num_seated.values()) == len(row_keys), "seats by tenant do not add up"
         assert sum(self._num_tokens.values()) == sum(num for _, num in self._seated.values()), "tokens do not add up"
         assert all(line.waiting for line in self._lines.values()), "a tenant without anything in line"
+
+
+def who_gives_way(sequences: Collection[Sequence]) -> Sequence:
+    """Of those that have slots, the one that loses it where pages run out: of the tenant whose request came last of
+    all, the one of the greatest rank. So a priority is no weapon against other tenants, and as long as there are
+    several, whoever came first keeps what it has: nothing can lock up."""
+    last = max(sequences, key=lambda each: each.rank[1:])
+    return max((each for each in sequences if each.tenant == last.tenant), key=_rank)

@@ -41,7 +41,7 @@ from penstock.engine.row_parameters import pack_row
 from penstock.engine.token_rules import WITH_RULES, RowUse
 from penstock.scheduler.admission import Admission
 from penstock.scheduler.constraints import Constraints
-from penstock.scheduler.fair_order import Waiting
+from penstock.scheduler.fair_order import Waiting, who_gives_way
 from penstock.scheduler.prefill_budget import PrefillBudget
 from penstock.scheduler.request_limits import check_fits
 from penstock.scheduler.request_queue import RequestQueue
@@ -58,19 +58,33 @@ _TOKEN, _NOTHING = Yields.TOKEN, Yields.NOTHING
 Chosen = list[tuple[Sequence, int]]
 
 
+class Newcomer(NamedTuple):
+    """Who begins, and what the cache had of its prompt.
+
+    Attributes:
+        num_queried_tokens: that were looked for.
+        cache_exit: why no more was there (`CacheReport.reason`), where the request asked.
+    """
+
+    row_key: int
+    num_cached_tokens: int
+    num_queried_tokens: int
+    cache_exit: str | None
+
+
 class PlannedStep(NamedTuple):
     """What a step does.
 
     Attributes:
         plan: of the rows that nothing constrains, and of all prompts but the last spans of the others.
-        newcomers: who begins, with what the cache had of their prompts.
+        newcomers: who begins.
         constrained_plan: the constrained rows whose masks are ready, with their masks. It is dispatched first.
         complete: row keys of constrained rows whose text is whole.
         failed: row keys of constrained rows that can go no further, and why.
     """
 
     plan: StepPlan
-    newcomers: list[tuple[int, int]]
+    newcomers: list[Newcomer]
     constrained_plan: StepPlan | None = None
     complete: Collection[int] = ()
     failed: Collection[tuple[int, str]] = ()
@@ -186,7 +200,7 @@ class Planner:
         while not self.seats.grow(sequence, num_new):
             if not may_put_off:
                 return False
-            last = max(self._sequences.values(), key=lambda each: each.rank)
+            last = who_gives_way(self._sequences.values())
             self._give_way(last)
             if last is sequence:
                 break
@@ -251,10 +265,12 @@ class Planner:
                 continue
             if not sequence.is_joined:
                 self.seats.find(sequence)
+                if sequence.generation.request.wants_cache_report and not sequence.is_scheduled:
+                    sequence.cache_exit = self.seats.report(sequence).reason  # before its own pages are known
             num_tokens = _num_of_span(sequence, share)
             is_last = num_tokens == sequence.num_to_prefill
             if not self.seats.grow(sequence, num_tokens + is_last):
-                if sequence is not max(self._sequences.values(), key=lambda each: each.rank):
+                if sequence is not who_gives_way(self._sequences.values()):
                     if not self._make_room(sequence, num_tokens + is_last, may_put_off=may_put_off):
                         return None
                 else:  # it waits for others to end, with what it has
@@ -289,7 +305,12 @@ class Planner:
         self.seats.progress.advance(slots, 1)
         for sequence in joining:
             sequence.is_joined = sequence.is_scheduled = True
-        return PlannedStep(plan, [(sequence.row_key, starts[sequence.slot]) for sequence in newcomers])
+        return PlannedStep(plan, [self._newcomer(sequence, starts[sequence.slot]) for sequence in newcomers])
+
+    def _newcomer(self, sequence: Sequence, num_cached_tokens: int) -> Newcomer:
+        reads_cache = self.seats.cache.is_on and not sequence.generation.needs_all_states
+        num_queried_tokens = len(sequence.prompt_ids) if reads_cache else 0
+        return Newcomer(sequence.row_key, num_cached_tokens, num_queried_tokens, sequence.cache_exit)
 
     def _plan_apart(self, chosen: Chosen, *, may_wait: bool) -> PlannedStep:
         """The same beside constrained rows, whose last spans and decode are a plan of their own."""

@@ -118,7 +118,18 @@ class RequestQueue:
         if not self.num_choices:  # read without the lock: a step without arrivals pays nothing
             return None
         with self._lock:
-            return self.order.next(fits)
+            heads = self.order.heads()
+        passed: list[Waiting] = []  # what follows may take a while: whoever submits does not wait for it
+        for head in heads:
+            if fits(head):
+                if passed:
+                    with self._lock:
+                        self.order.note_passed(passed)
+                return head
+            if not self.order.may_be_passed(head):
+                return None
+            passed.append(head)
+        return None
 
     def begin_choice(self, generation: Generation) -> int | None:
         """The next choice of a generation leaves the queue: its index, or None if it was cancelled meanwhile."""

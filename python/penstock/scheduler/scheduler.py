@@ -58,7 +58,10 @@ class Dispatched(NamedTuple):
 class StepHub(Protocol):
     """The hub as the scheduler sees it (`_core.Hub`). Any: of a buffer, which numpy's types do not say on 3.11."""
 
-    def mark_scheduled(self, row_key: int, *, num_cached_tokens: int = 0) -> None: ...
+    def mark_scheduled(
+        self, row_key: int, *, num_cached_tokens: int = 0, num_queried_tokens: int = 0, cache_exit: str | None = None
+    ) -> None: ...
+    def count_preemption(self) -> None: ...
     def push_step(
         self,
         keys: Any,
@@ -97,6 +100,7 @@ class Scheduler:
         )  # fmt: skip
         self._in_flight: deque[Dispatched] = deque()
         self._num_failures = 0
+        self._num_preemptions_told = 0
         self._has_run = False  # the last step dispatched something to fetch
         self._num_pressing = 0  # of those in flight, the constrained that it dispatched and all that is older
         self._shown_gauges = (0, 0, 0)  # what the hub was told last
@@ -166,8 +170,7 @@ class Scheduler:
             has_rows = self._deliver_all()
             step = self._planner.plan(may_wait=True)
             assert step is not None, "somebody can always give way"
-        for row_key, num_cached_tokens in step.newcomers:
-            self._hub.mark_scheduled(row_key, num_cached_tokens=num_cached_tokens)
+        self._tell(step)
         self._has_run, self._num_pressing = False, 0
         if step.constrained_plan is not None:
             self._dispatch(step.constrained_plan, is_constrained=True)
@@ -175,6 +178,17 @@ class Scheduler:
         if not step.plan.is_empty:
             self._dispatch(step.plan, is_constrained=False)
         return self._end_constrained(step) or has_rows
+
+    def _tell(self, step: PlannedStep) -> None:
+        """The hub hears who begins, and how many had to give way."""
+        for row_key, num_cached_tokens, num_queried_tokens, cache_exit in step.newcomers:
+            self._hub.mark_scheduled(
+                row_key, num_cached_tokens=num_cached_tokens, num_queried_tokens=num_queried_tokens,
+                cache_exit=cache_exit,
+            )  # fmt: skip
+        for _ in range(self._num_preemptions_told, self.num_preemptions):
+            self._hub.count_preemption()
+        self._num_preemptions_told = self.num_preemptions
 
     def _dispatch(self, plan: StepPlan, *, is_constrained: bool) -> None:
         self._has_run = True

@@ -13,7 +13,7 @@ from penstock.scheduler.batch import Batch
 from penstock.scheduler.made_tokens import MadeTokens
 from penstock.scheduler.page_forecast import PageForecast
 from penstock.scheduler.page_tables import PageTables
-from penstock.scheduler.prefix_cache import PrefixCache
+from penstock.scheduler.prefix_cache import CacheReport, PrefixCache
 from penstock.scheduler.sequence import Sequence
 from penstock.scheduler.slot_progress import SlotProgress
 
@@ -82,6 +82,12 @@ class Seats:
             self.tables.adopt(sequence.slot, self.cache.pages(sequence.page_names, first, end))
             sequence.num_prefilled = end * self._page_size
             self.progress.set_stored(sequence.slot, sequence.num_prefilled)
+
+    def report(self, sequence: Sequence) -> CacheReport:
+        """Why no more of its prompt could be taken from the cache than has been."""
+        limit = -1 if sequence.generation.needs_all_states else self._num_findable(sequence)
+        salt = sequence.generation.request.cache_salt
+        return self.cache.report(sequence.page_names, sequence.num_prefilled // self._page_size, limit, salt)
 
     def _num_findable(self, sequence: Sequence) -> int:
         return min(sequence.num_findable // self._page_size, len(sequence.page_names))

@@ -103,6 +103,7 @@ class Sequence:
         num_prefilled: tokens of `input_ids` already handed to the device, or found in the cache.
         num_told: tokens of its prompt of which what was asked, logprobs or states, is on its way.
         is_joined: the device has its parameters in the slot.
+        cache_exit: why no more of the prompt was cached, where the request wants to know.
         is_scheduled: the hub knows that it has begun.
     """
 
@@ -117,6 +118,7 @@ class Sequence:
     num_told: int = 0
     is_joined: bool = False
     is_scheduled: bool = False
+    cache_exit: str | None = None
 
     @classmethod
     def begin(cls, generation: Generation, index: int) -> Sequence:

@@ -123,6 +123,11 @@ impl PyReceipt {
     }
 
     #[getter]
+    fn cached_tokens(&self) -> u64 {
+        self.inner.cached_tokens
+    }
+
+    #[getter]
     fn completion_tokens(&self) -> u64 {
         self.inner.completion_tokens
     }

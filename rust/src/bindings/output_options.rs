@@ -34,6 +34,7 @@ pub(super) struct PyOutputOptions {
     system_fingerprint: Option<String>,
     dialect_options: Option<Vec<u8>>,
     num_best: Option<u32>,
+    cache_report: bool,
 }
 
 impl Default for PyOutputOptions {
@@ -58,6 +59,7 @@ impl Default for PyOutputOptions {
             system_fingerprint: neutral.system_fingerprint,
             dialect_options: neutral.dialect_options,
             num_best: neutral.num_best,
+            cache_report: neutral.reports_cache,
         }
     }
 }
@@ -90,6 +92,7 @@ impl TryFrom<PyOutputOptions> for OutputOptions {
             system_fingerprint: given.system_fingerprint,
             dialect_options: given.dialect_options,
             num_best: given.num_best,
+            reports_cache: given.cache_report,
         })
     }
 }

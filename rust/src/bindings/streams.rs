@@ -12,6 +12,7 @@ use super::columns::{Logprobs, PromptLogprobs};
 use super::metrics::PyModelMetrics;
 use super::opening::{PyOpening, PyReceipt};
 use super::vocabulary::PyVocabulary;
+use crate::cache_use::{CacheExit, CacheUse};
 use crate::delta::Kind;
 use crate::dialect::{Dialect, Record, records};
 use crate::error::ErrorKind;
@@ -82,10 +83,25 @@ impl PyHub {
         self.inner.open(opening.inner.clone(), self.clock.now())
     }
 
-    #[pyo3(signature = (row_key, *, num_cached_tokens = 0))]
-    fn mark_scheduled(&self, row_key: u64, num_cached_tokens: u32) {
-        self.inner
-            .mark_scheduled(row_key, num_cached_tokens, self.clock.now());
+    #[pyo3(signature = (row_key, *, num_cached_tokens = 0, num_queried_tokens = 0, cache_exit = None))]
+    fn mark_scheduled(
+        &self,
+        row_key: u64,
+        num_cached_tokens: u32,
+        num_queried_tokens: u32,
+        cache_exit: Option<&str>,
+    ) -> PyResult<()> {
+        let found = CacheUse {
+            num_cached_tokens,
+            num_queried_tokens,
+            exit: cache_exit.map(read_cache_exit).transpose()?,
+        };
+        self.inner.mark_scheduled(row_key, found, self.clock.now());
+        Ok(())
+    }
+
+    fn count_preemption(&self) {
+        self.inner.count_preemption();
     }
 
     #[pyo3(signature = (keys, output, *, num_running, num_waiting, num_pages_in_use))]
@@ -240,6 +256,10 @@ fn look_until(look: impl Fn() -> Vec<bool>, num_wanted: usize, timeout_s: f64) -
         std::thread::sleep(pause);
         pause = (2 * pause).min(LONGEST_PAUSE);
     }
+}
+
+fn read_cache_exit(name: &str) -> PyResult<CacheExit> {
+    CacheExit::from_name(name).ok_or_else(|| PyKeyError::new_err(name.to_owned()))
 }
 
 fn read_end(end: u8) -> PyResult<Option<FinishReason>> {

@@ -38,7 +38,7 @@ impl ChatWriter {
 }
 
 impl EventWriter for ChatWriter {
-    fn push_begin(&mut self, index: usize, out: &mut Vec<u8>) {
+    fn push_begin(&mut self, index: usize, _: &Usage, out: &mut Vec<u8>) {
         self.parts.push_choice(index, out);
         out.extend_from_slice(b",\"delta\":{\"role\":\"assistant\",\"content\":\"\"}");
         self.parts.push_empty_end(out);
@@ -108,6 +108,10 @@ impl EventWriter for ChatWriter {
         self.parts.push_choice(index, out);
         out.extend_from_slice(b",\"delta\":{}");
         self.parts.push_finished(ending, details, out);
+    }
+
+    fn tell(&mut self, members: String) {
+        self.parts.told = members;
     }
 
     fn push_end(&mut self, usage: Usage, out: &mut Vec<u8>) {

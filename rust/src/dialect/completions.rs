@@ -28,7 +28,7 @@ impl CompletionsWriter {
 }
 
 impl EventWriter for CompletionsWriter {
-    fn push_begin(&mut self, _: usize, _: &mut Vec<u8>) {}
+    fn push_begin(&mut self, _: usize, _: &Usage, _: &mut Vec<u8>) {}
 
     fn push_prompt(
         &mut self,
@@ -72,6 +72,10 @@ impl EventWriter for CompletionsWriter {
         push_text_start(&self.parts, index, out);
         out.push(b'"');
         self.parts.push_finished(ending, details, out);
+    }
+
+    fn tell(&mut self, members: String) {
+        self.parts.told = members;
     }
 
     fn push_end(&mut self, usage: Usage, out: &mut Vec<u8>) {

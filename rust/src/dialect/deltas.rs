@@ -45,7 +45,7 @@ pub fn records(mut bytes: &[u8]) -> impl Iterator<Item = Record<'_>> {
 pub(super) struct DeltasWriter;
 
 impl EventWriter for DeltasWriter {
-    fn push_begin(&mut self, _: usize, _: &mut Vec<u8>) {}
+    fn push_begin(&mut self, _: usize, _: &Usage, _: &mut Vec<u8>) {}
 
     fn push_delta(&mut self, index: usize, delta: &Delta<'_>, _: &Details<'_>, out: &mut Vec<u8>) {
         let num_tokens = delta.tokens.end - delta.tokens.start;

@@ -21,9 +21,10 @@ const PING: &[u8] = b"event: ping\ndata: {\"type\":\"ping\"}\n\n";
 pub(super) struct MessagesWriter {
     /// From the brace to the content: `{"id":…,"model":…,"content":[`.
     head: Vec<u8>,
-    prompt_tokens: u64,
     runs: Runs,
     blocks: Blocks,
+    /// Members that stand beside the usage at the end.
+    told: String,
     /// Why it ended, and the stop string that it met.
     end: Option<(FinishReason, Option<String>)>,
 }
@@ -37,9 +38,9 @@ impl MessagesWriter {
         head.extend_from_slice(b"\",\"content\":[");
         Self {
             head,
-            prompt_tokens: of.prompt_tokens,
             runs: Runs::default(),
             blocks: Blocks::new(of.response_id),
+            told: String::new(),
             end: None,
         }
     }
@@ -71,17 +72,13 @@ impl MessagesWriter {
 }
 
 impl EventWriter for MessagesWriter {
-    fn push_begin(&mut self, _: usize, out: &mut Vec<u8>) {
+    fn push_begin(&mut self, _: usize, usage: &Usage, out: &mut Vec<u8>) {
         begin("message_start", out);
         out.extend_from_slice(b",\"message\":");
         out.extend_from_slice(&self.head);
         out.extend_from_slice(b"],");
         self.push_stop(out);
-        let usage = Usage {
-            prompt_tokens: self.prompt_tokens,
-            ..Usage::default()
-        };
-        push_usage(usage, out);
+        push_usage(*usage, out);
         out.push(b'}');
         end(out);
     }
@@ -94,12 +91,17 @@ impl EventWriter for MessagesWriter {
         self.finish(ending.reason, ending.stop, out);
     }
 
+    fn tell(&mut self, members: String) {
+        self.told = members;
+    }
+
     fn push_end(&mut self, usage: Usage, out: &mut Vec<u8>) {
         begin("message_delta", out);
         out.extend_from_slice(b",\"delta\":{");
         self.push_stop(out);
         out.push(b'}');
         push_usage(usage, out);
+        out.extend_from_slice(self.told.as_bytes());
         end(out);
         begin("message_stop", out);
         end(out);
@@ -125,6 +127,7 @@ impl EventWriter for MessagesWriter {
         out.extend_from_slice(b"],");
         self.push_stop(out);
         push_usage(usage, out);
+        out.extend_from_slice(self.told.as_bytes());
         out.push(b'}');
     }
 

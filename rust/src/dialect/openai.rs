@@ -33,6 +33,8 @@ pub(super) struct Parts {
     /// From the end of a text to the frame's end, where no event tells tokens or usage of its own.
     unfinished: Option<Vec<u8>>,
     usage: UsageEvents,
+    /// Members that stand beside the usage at the end.
+    pub(super) told: String,
     pub(super) choice_end: ChoiceEnd,
 }
 
@@ -53,6 +55,7 @@ impl Parts {
                 true => UsageEvents::Last,
             },
             unfinished: None,
+            told: String::new(),
             choice_end: ChoiceEnd::new(of, style),
         };
         if parts.usage != UsageEvents::All && !of.output.tells_tokens() {
@@ -164,11 +167,16 @@ impl Parts {
         self.choice_end.push(&rest, true, out);
     }
 
-    /// The usage event, if it was asked for, and the end mark.
+    /// The usage event, if it or what stands beside it was asked for, and the end mark.
     pub(super) fn push_end(&self, usage: Usage, out: &mut Vec<u8>) {
-        if self.usage != UsageEvents::None {
+        if self.usage != UsageEvents::None || !self.told.is_empty() {
             out.extend_from_slice(&self.head);
-            push_usage(usage, out);
+            if self.usage == UsageEvents::None {
+                out.push(b']');
+            } else {
+                push_usage(usage, out);
+            }
+            out.extend_from_slice(self.told.as_bytes());
             out.push(b'}');
             out.extend_from_slice(sse::END);
         }
@@ -191,6 +199,7 @@ impl Parts {
             push_choice(choice, out);
         });
         push_usage(usage, out);
+        out.extend_from_slice(self.told.as_bytes());
     }
 
     /// From the choices' closing bracket to the frame's end.

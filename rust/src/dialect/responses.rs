@@ -99,7 +99,7 @@ impl ResponsesWriter {
 }
 
 impl EventWriter for ResponsesWriter {
-    fn push_begin(&mut self, _: usize, out: &mut Vec<u8>) {
+    fn push_begin(&mut self, _: usize, _: &Usage, out: &mut Vec<u8>) {
         self.begin(out);
     }
 
@@ -115,6 +115,10 @@ impl EventWriter for ResponsesWriter {
 
     fn push_finish(&mut self, _: usize, ending: &Ending<'_>, _: &Details<'_>, out: &mut Vec<u8>) {
         self.finish(ending.reason, out);
+    }
+
+    fn tell(&mut self, members: String) {
+        self.object.told = members;
     }
 
     fn push_end(&mut self, usage: Usage, out: &mut Vec<u8>) {

@@ -14,6 +14,13 @@ use crate::vocabulary::testing::byte_level;
 
 static VOCABULARY: LazyLock<Vocabulary> = LazyLock::new(|| byte_level(&[]));
 
+/// What is known of it before the first token.
+const FIRST_USAGE: Usage = Usage {
+    completion_tokens: 0,
+    reasoning_tokens: 0,
+    ..USAGE
+};
+
 pub(super) const USAGE: Usage = Usage {
     prompt_tokens: 7,
     cached_tokens: 3,
@@ -40,7 +47,6 @@ pub(super) fn writer(dialect: Dialect, options: Option<&str>) -> Box<dyn EventWr
         model: "a/\"model\"",
         created: 1_700_000_000,
         include_usage: false,
-        prompt_tokens: 7,
         output: &output,
     })
 }
@@ -88,7 +94,7 @@ pub(super) fn stream(
     reason: FinishReason,
 ) -> String {
     let mut frames = Vec::new();
-    writer.push_begin(0, &mut frames);
+    writer.push_begin(0, &FIRST_USAGE, &mut frames);
     with_deltas(pieces, |delta| {
         writer.push_delta(0, delta, &details(), &mut frames);
     });

@@ -61,6 +61,12 @@ name_table! {
     PromptTokens: "vllm:prompt_tokens_total", "Prompt tokens processed.";
     /// Tokens that the engine gave, wasted ones included.
     GenerationTokens: "vllm:generation_tokens_total", "Tokens generated.";
+    /// Prompt tokens that were looked for in the prefix cache.
+    PrefixCacheQueries: "vllm:prefix_cache_queries_total", "Prompt tokens looked for in the prefix cache.";
+    /// Prompt tokens that were there.
+    PrefixCacheHits: "vllm:prefix_cache_hits_total", "Prompt tokens found in the prefix cache.";
+    /// Sequences stopped for want of pages, to go on later.
+    Preemptions: "vllm:num_preemptions_total", "Sequences that gave their pages back and went on later.";
     /// Choices ended by a stop id or a stop string.
     SuccessStop: "vllm:request_success_total{finished_reason=\"stop\"}", "Choices ended, by reason.";
     /// Choices ended by `max_tokens` or the context.

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use crate::cache_use::CacheUse;
 use crate::delta::{Delta, Kind};
 use crate::detokenize::Detokenizer;
 use crate::dialect::{Outcome, Prompt, StopMatch};
@@ -35,6 +36,8 @@ pub(super) struct Choice {
     num_chars: u32,
     pub(super) shown: Shown,
     pub(super) times: Timeline,
+    /// What its prompt found in a cache.
+    pub(super) found: CacheUse,
     has_begun: bool,
     pub(super) reason: Option<FinishReason>,
     stop: Option<StopMatch>,
@@ -65,6 +68,7 @@ impl Choice {
                 arrival: opening.arrival,
                 ..Timeline::default()
             },
+            found: CacheUse::default(),
             has_begun: false,
             reason: None,
             stop: None,
@@ -126,7 +130,8 @@ impl Choice {
         frames: &mut Frames,
     ) {
         self.has_begun = true;
-        frames.write_event(|writer, out| writer.push_begin(self.index, out));
+        let usage = &self.shown.usage;
+        frames.write_event(|writer, out| writer.push_begin(self.index, usage, out));
         if let Some(prompt) = prompt {
             let details = self.shown.details(vocabulary);
             frames.write_event(|writer, out| {

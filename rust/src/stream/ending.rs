@@ -1,5 +1,6 @@
 //! The ends of choices and of their stream: told, failed, or left by the client.
 
+use crate::cache_use;
 use crate::dialect::Failure;
 use crate::error::ErrorKind;
 use crate::finish_reason::FinishReason;
@@ -114,6 +115,12 @@ impl Stream {
     /// All choices have ended.
     fn end(&mut self, vocabulary: &Vocabulary, metrics: &ModelMetrics) {
         let usage = self.usage();
+        if self.opening.output.reports_cache {
+            let choices = self.choices.iter();
+            let prompts = choices.step_by(self.opening.num_choices_of_prompt());
+            let report = cache_use::report(prompts.map(|choice| choice.found));
+            self.frames.write(|writer, _| writer.tell(report));
+        }
         if self.opening.is_streamed {
             self.frames.write(|writer, out| writer.push_end(usage, out));
         } else {

@@ -8,6 +8,8 @@ use crate::finish_reason::FinishReason;
 pub struct Receipt {
     /// Of all its prompts.
     pub prompt_tokens: u64,
+    /// Those of them that a cache had.
+    pub cached_tokens: u64,
     /// Of all its choices, shown or not.
     pub completion_tokens: u64,
     /// From the request's arrival to the first token of any choice, if one came.

@@ -58,6 +58,7 @@ async def generate(
         dialect=request.dialect, response_id=_core.mint_id(request.response_id_prefix), model_name=model.name,
         request_id=raw_request.request_id, arrival=raw_request.arrival, is_streamed=is_streamed,
         include_usage=request.include_usage, keep_alive_s=raw_request.keep_alive_s(model.keep_alive_s),
-        tenant=raw_request.api_key_id, output=output, grammar=grammar,
+        tenant=raw_request.api_key_id, priority=request.priority or 0, cache_salt=request.cache_salt or "",
+        output=output, grammar=grammar,
     )  # fmt: skip
     return model.deliver(key, raw_request, is_streamed=is_streamed)

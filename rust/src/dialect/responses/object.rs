@@ -78,6 +78,8 @@ impl<'a> State<'a> {
 pub(super) struct Object {
     /// From the brace to what changes: `{"id":…,"model":…,…`.
     head: Vec<u8>,
+    /// Members that stand beside the usage, once that is known.
+    pub(super) told: String,
 }
 
 impl Object {
@@ -97,7 +99,10 @@ impl Object {
             head.push(b',');
             head.extend_from_slice(members.as_bytes());
         }
-        Self { head }
+        Self {
+            head,
+            told: String::new(),
+        }
     }
 
     /// `output`: its items, with commas between them.
@@ -124,7 +129,10 @@ impl Object {
         out.extend_from_slice(output);
         out.extend_from_slice(b"],\"usage\":");
         match usage {
-            Some(usage) => push_usage(usage, out),
+            Some(usage) => {
+                push_usage(usage, out);
+                out.extend_from_slice(self.told.as_bytes());
+            }
             None => out.extend_from_slice(b"null"),
         }
         out.push(b'}');
