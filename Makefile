@@ -2,7 +2,7 @@
 # everything else comes from pip into .venv, once, and is rebuilt only when its sources change.
 #
 #   make serve [MODEL=folder] [PORT=11556] [ARGS="--api-key K"]
-#   make test | lint | fmt | bench | wheel | clean
+#   make test | lint | fmt | bench | fuzz [FUZZ_S=60] | wheel | clean
 #   make families [GOLDEN=folder]
 
 SHELL := bash
@@ -21,13 +21,13 @@ ARGS ?=
 NAME := $(if $(MODEL),$(notdir $(realpath $(MODEL))),penstock-demo)
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 
-RUST_SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find rust -name '*.rs')
+RUST_SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find rust/src -name '*.rs')
 PACKAGE := $(shell find python -type f -not -name '*.pyc' -not -name '*.so')
 INSTALLED := $(VENV)/.installed
 DEV := $(VENV)/.dev
 WHEEL := dist/.built
 
-.PHONY: serve test lint lint-python lint-rust test-rust test-python fmt bench families wheel clean
+.PHONY: serve test lint lint-python lint-rust test-rust test-python fmt bench families fuzz wheel clean
 .DEFAULT_GOAL := serve
 
 define HELLO
@@ -85,6 +85,22 @@ bench: $(DEV) $(INSTALLED) $(WHEEL) $(VENV)/.bench
 # How near every family comes to transformers (tests/parity); GOLDEN: a folder of other golden checkpoints.
 families: $(DEV) $(INSTALLED)
 	$(BIN)/python tests/parity/families.py $(if $(GOLDEN),--golden $(GOLDEN))
+
+# Each target for FUZZ_S seconds. The flags are those of cargo-fuzz, which need not be there; a nightly toolchain must.
+FUZZ_S ?= 60
+FUZZ_TARGETS := token_path request_head tool_calls grammar
+FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+	-Cllvm-args=-sanitizer-coverage-trace-compares -Cdebug-assertions -Ccodegen-units=16
+fuzz:
+	@if ! cargo +nightly --version >/dev/null 2>&1; then \
+		echo "make fuzz: SKIPPED, as there is no nightly toolchain (rustup toolchain install nightly)"; exit 0; fi; \
+	cd rust/fuzz; for target in $(FUZZ_TARGETS); do \
+		mkdir -p corpus/$$target artifacts/$$target; \
+		RUSTFLAGS="$(FUZZ_FLAGS)" cargo +nightly run -q --release --target "$$(rustc -vV | sed -n 's/^host: //p')" --bin $$target -- \
+			-max_total_time=$(FUZZ_S) -timeout=30 -rss_limit_mb=4096 -print_final_stats=1 \
+			-artifact_prefix=artifacts/$$target/ corpus/$$target; \
+	done
 
 wheel: $(WHEEL)
 	@ls -lh dist/*.whl

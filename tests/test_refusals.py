@@ -95,10 +95,10 @@ def same_bytes(entries: dict[str, Any]) -> None:
     entries[twin if twin in entries else names[-1]]["data_offsets"] = entries[names[0]]["data_offsets"]
 
 
-def without_prefix(entries: dict[str, Any]) -> None:
-    """As a base model without a head is stored."""
+def with_another_prefix(entries: dict[str, Any]) -> None:
+    """As a model is stored that has this one as a part."""
     for name in list(entries):
-        entries[name.removeprefix("model.")] = entries.pop(name)
+        entries[name.replace("model.", "encoder.")] = entries.pop(name)
 
 
 def every_dtype(dtype: str) -> Damage:
@@ -114,7 +114,7 @@ DAMAGED: dict[str, tuple[Damage, str]] = {
     "a config without end": (content(CONFIG, b"[" * 200_000), "config.json is not valid JSON"),
     "a list for a config": (content(CONFIG, b"[1]"), "must hold a JSON object, found a list"),
     "a config of nothing": (content(CONFIG, b"{}"), "architecture none is not supported"),
-    "another architecture": (fields(CONFIG, architectures=["MixtralForCausalLM"]), "architecture MixtralForCausalLM"),
+    "another architecture": (fields(CONFIG, architectures=["BertForMaskedLM"]), "architecture BertForMaskedLM"),
     "a name for a list": (fields(CONFIG, architectures="Qwen3ForCausalLM"), "architectures must be a list"),
     "quantized": (fields(CONFIG, quantization_config={"quant_method": "awq"}), "quantization_config (awq)"),
     "an integer dtype": (fields(CONFIG, dtype="int8"), "dtype 'int8' is not supported"),
@@ -131,8 +131,8 @@ DAMAGED: dict[str, tuple[Damage, str]] = {
     "another width": (fields(CONFIG, hidden_size=128), "asks for"),
     "untied": (fields(CONFIG, tie_word_embeddings=False), "looked for tensor lm_head.weight"),
     "biased": (fields(CONFIG, attention_bias=True), "looked for tensor model.layers.0.self_attn.q_proj.bias"),
-    "exact gelu": (fields(CONFIG, hidden_act="gelu"), "hidden_act 'gelu' is not supported"),
-    "yarn": (rope(rope_type="yarn", factor=2.0), "rope type 'yarn' is not supported"),
+    "an unknown activation": (fields(CONFIG, hidden_act="mish"), "hidden_act 'mish' is not supported"),
+    "dynamic rope": (rope(rope_type="dynamic", factor=2.0), "rope type 'dynamic' is not supported"),
     "half of llama3": (rope(rope_type="llama3", factor=2.0), "low_freq_factor must be a positive number"),
     "an endless factor": (rope(rope_type="linear", factor=float("inf")), "factor must be a positive number"),
     "a rope per layer type": (rope(full_attention={"rope_theta": 1.0}), "one flat object"),
@@ -146,7 +146,7 @@ DAMAGED: dict[str, tuple[Damage, str]] = {
     "a header of any length": (header_length(2**63), "ask for a header of"),
     "bytes left over": (more_bytes, "is damaged"),
     "a header that is none": (lambda folder: weights_of(folder).write_bytes(b"PK\3\4" + bytes(90)), "safetensors"),
-    "a model without its prefix": (header(without_prefix), "looked for tensor model."),
+    "a model with another prefix": (header(with_another_prefix), "looked for tensor model."),
     "shared bytes": (header(same_bytes), "is damaged"),
     "integers": (every_dtype("I8"), "dtype I8 is not supported"),
     "doubles": (every_dtype("F64"), "dtype F64 is not supported"),

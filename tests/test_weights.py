@@ -12,8 +12,9 @@ from safetensors.numpy import load_file, save_file
 
 from penstock.checkpoint import inspect_checkpoint
 from penstock.errors import ModelError
-from penstock.layers.leaf import LeafSpec
-from penstock.layers.spec import AttentionSpec, MlpSpec, RopeSpec
+from penstock.layers.leaf import LeafSpec, Stored
+from penstock.layers.rope_spec import RopeSpec
+from penstock.layers.spec import AttentionSpec, MlpSpec
 from penstock.models.tree import layers_of
 from penstock.weights import assemble, load_weights, weight_shapes
 
@@ -86,10 +87,12 @@ def test_a_file_that_shrinks_after_the_check_is_refused(tmp_path: Path):
 def test_a_leaf_is_the_same_from_its_parts_and_from_one_tensor_that_holds_them(leaf: LeafSpec):
     """As Phi-3 stores q, k and v: one below the other."""
     rng = np.random.default_rng(0)
-    parts = [rng.standard_normal(shape).astype(np.float32) for shape in leaf.stored_shapes(len(leaf.parts))]
+    one, each = Stored(("all",)), Stored(tuple(str(part) for part in range(len(leaf.parts))))
+    parts = [rng.standard_normal(shape).astype(np.float32) for shape in leaf.stored_shapes(each)]
     whole = np.concatenate(parts)
-    assert leaf.stored_shapes(1) == (whole.shape,)
-    np.testing.assert_array_equal(assemble(leaf, [whole], dtype=np.float32), assemble(leaf, parts, dtype=np.float32))
+    assert leaf.stored_shapes(one) == (whole.shape,)
+    together = assemble(leaf, one, [whole], dtype=np.float32)
+    np.testing.assert_array_equal(together, assemble(leaf, each, parts, dtype=np.float32))
 
 
 @pytest.mark.parametrize(("name", "num_files"), [("qwen3", 1), ("llama_tied", 3)])
@@ -111,6 +114,6 @@ def test_each_file_is_opened_once_however_many_tensors_it_holds(
 def test_a_leaf_is_taken_without_a_copy():
     """On CPU the device reads the memory that the leaf was assembled in: its mapping is chosen for how it is read."""
     leaf = LeafSpec("down", (96, 64), 1, (64,), is_projection=True)
-    host = assemble(leaf, [np.ones((64, 96), np.float32)], dtype=np.float32)
+    host = assemble(leaf, Stored(("down",)), [np.ones((64, 96), np.float32)], dtype=np.float32)
     on_device = jax.device_put(host, jax.devices("cpu")[0])
     assert on_device.unsafe_buffer_pointer() == host.ctypes.data

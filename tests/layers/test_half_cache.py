@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from penstock.layers.attention import PagePlaces
+from penstock.layers.attention import PagePlaces, bits_to_widen, widened
 from penstock.layers.gather_attention import GatherAttention
 from penstock.layers.spec import CacheSpec, ScoreSpec
 
@@ -28,3 +28,12 @@ def test_a_half_cache_is_a_rounded_one(num_new: int):
         outs.append(np.asarray(attention.attend(q, cache, places, scores=ScoreSpec(0.25, None, None))))
     assert outs[0].dtype == np.float32
     np.testing.assert_array_equal(*outs)
+
+
+def test_every_half_number_is_widened_to_itself():
+    """Infinities, the least numbers and not-a-numbers included."""
+    halves = jax.lax.bitcast_convert_type(jnp.arange(2**16, dtype=jnp.uint16), jnp.bfloat16)
+    wide = np.asarray(widened(bits_to_widen(halves, jnp.dtype("float32")), jnp.dtype("float32")))
+    assert wide.dtype == np.float32
+    np.testing.assert_array_equal(wide, np.asarray(halves).astype(np.float32))
+    assert bits_to_widen(halves, jnp.bfloat16) is halves

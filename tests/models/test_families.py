@@ -5,7 +5,6 @@ import pytest
 from penstock.errors import ModelError
 from penstock.layers.rope_spec import RopeSpec
 from penstock.layers.spec import NormSpec
-from penstock.models.hf_config import HfConfig
 from penstock.models.registry import FAMILIES, find_family
 from penstock.models.tree import layer_leaves, top_leaves
 
@@ -22,7 +21,8 @@ BASE = {
 
 def spec_of(architecture: str, **fields):
     config = {"architectures": [architecture], **BASE, **fields}
-    return find_family(config).spec(HfConfig(config))
+    family = find_family(config)
+    return family.spec(family.reader(config))
 
 
 def attention_of(architecture: str, **fields):
@@ -175,3 +175,78 @@ def test_a_field_of_any_wrong_kind_is_refused_in_a_sentence(name: str, value):
 def test_rotation_of_a_part_of_the_head_is_refused(fields: dict):
     with pytest.raises(ModelError, match=r"partial_rotary_factor 0\.5 is not supported"):
         spec_of("LlamaForCausalLM", **fields)
+
+
+def ropes_of(architecture: str, **fields):
+    return tuple(layer.attention.rope for layer in spec_of(architecture, **fields).layers)
+
+
+def rotated(architecture: str, **fields) -> list[bool]:
+    return [rope is not None for rope in ropes_of(architecture, **fields)]
+
+
+def test_a_layer_has_rope_only_where_its_family_says_so():
+    assert rotated("SmolLM3ForCausalLM", no_rope_layers=[1, 0, 1, 0]) == [True, False, True]
+    assert rotated("Cohere2ForCausalLM", sliding_window_pattern=2) == [True, False, True]
+    assert rotated("Exaone4ForCausalLM", sliding_window_pattern="LG") == [True, False, True]
+    assert None not in ropes_of("Exaone4ForCausalLM", sliding_window=None, sliding_window_pattern=0)
+    assert set(ropes_of("GPT2LMHeadModel", n_embd=65, n_head=5, n_layer=2, n_positions=32)) == {None}
+
+
+def test_full_and_windowed_layers_each_have_the_base_of_their_kind():
+    thetas = {"rope_theta": 5e6, "rope_local_base_freq": 777.0, "rope_scaling": {"rope_type": "linear", "factor": 8.0}}
+    sliding, full = RopeSpec(777.0), RopeSpec(5e6, "linear", 8.0)
+    assert ropes_of("Gemma3ForCausalLM", sliding_window_pattern=3, **thetas) == (sliding, sliding, full)
+    assert ropes_of("Gemma3ForCausalLM", num_hidden_layers=6)[4:] == (RopeSpec(1e4), RopeSpec(1e6))
+    saved = {"full_attention": {"rope_theta": 5e6, "rope_type": "linear", "factor": 8.0},
+             "sliding_attention": {"rope_theta": 777.0}}  # fmt: skip
+    assert ropes_of("Gemma3ForCausalLM", sliding_window_pattern=3, rope_parameters=saved) == (sliding, sliding, full)
+
+
+def test_a_soft_cap_that_is_null_is_none_and_an_absent_one_the_familys():
+    for given, want in (
+        ({}, (50.0, 30.0)),
+        ({"attn_logit_softcapping": None, "final_logit_softcapping": None}, (None,) * 2),
+    ):
+        spec = spec_of("Gemma2ForCausalLM", **given)
+        assert (spec.layers[0].attention.soft_cap, spec.logit_soft_cap) == want
+
+
+def test_mistral_reads_no_layer_types():
+    types = ["full_attention"] * 3
+    assert windows_of("MistralForCausalLM", sliding_window=8, layer_types=types) == (8, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "fields", "message"),
+    [
+        ("FalconForCausalLM", {"alibi": True}, "alibi is not supported"),
+        ("GPT2LMHeadModel", {"add_cross_attention": True}, "add_cross_attention is not supported"),
+        ("GemmaForCausalLM", {"use_bidirectional_attention": True}, "use_bidirectional_attention is not supported"),
+        ("GPT2LMHeadModel", {"n_layer": "many", "num_hidden_layers": None}, "n_layer must be a positive integer"),
+        ("SmolLM3ForCausalLM", {"no_rope_layers": [1]}, "no_rope_layers must be 0 or 1 for each layer"),
+        ("Phi3ForCausalLM", {"rope_scaling": {"type": "su", "short_factor": [1], "long_factor": [1]}},
+         "short_factor must be a list of 8 numbers"),
+        ("LlamaForCausalLM", {"rope_scaling": {"type": "yarn"}, "rope_theta": 1}, "rope_theta must be above 1"),
+        ("LlamaForCausalLM", {"head_dim": 15}, "expected an even head size for rotary positions, found 15"),
+        ("GlmForCausalLM", {"partial_rotary_factor": 1.5}, "rotates 192 numbers"),
+        ("Olmo3ForCausalLM", {"rope_parameters": {"rope_theta": 1e4}}, "an object for each kind of attention"),
+    ],
+)  # fmt: skip
+def test_what_a_family_cannot_do_is_refused_by_the_fields_name(architecture: str, fields: dict, message: str):
+    with pytest.raises(ModelError, match=message):
+        spec_of(architecture, **fields)
+
+
+@pytest.mark.parametrize("num_kv_heads", [1, 2])
+def test_a_norm_for_each_head_is_stored_head_by_head_even_where_there_is_one(num_kv_heads: int):
+    config = {
+        "architectures": ["StableLmForCausalLM"],
+        **BASE,
+        "num_key_value_heads": num_kv_heads,
+        "qk_layernorm": True,
+    }
+    family = find_family(config)
+    reader = family.reader(config)
+    leaf = next(leaf for leaf in layer_leaves(family.spec(reader), 0) if leaf.name == "k_norm")
+    assert leaf.stored_shapes(family.layer_tensors(reader)["k_norm"]) == ((16,),) * num_kv_heads

@@ -41,7 +41,7 @@ WINDOW = [7, 16, 33]
 
 QWEN_EXPERTS = {"num_experts": [4, 7], "num_experts_per_tok": [1, 2, ...], "moe_intermediate_size": [13, 18],
                 "norm_topk_prob": FLAG, "decoder_sparse_step": [..., 2], "mlp_only_layers": [..., [0]]}  # fmt: skip
-GROUPED_EXPERTS = {"n_routed_experts": [8, 12], "num_experts_per_tok": [1, 3, 4], "moe_intermediate_size": [13, 18],
+GROUPED_EXPERTS = {"n_routed_experts": [8, 12], "num_experts_per_tok": [1, 2], "moe_intermediate_size": [13, 18],
                    "n_shared_experts": [1, 3], "n_group": [2, 4], "topk_group": [1, 2], "norm_topk_prob": FLAG,
                    "routed_scaling_factor": [..., 1.7], "first_k_dense_replace": [0, 1, 2]}  # fmt: skip
 LATENT_HEADS = [(66, 3, 3, None), (60, 5, 5, None), (65, 5, 5, None)]

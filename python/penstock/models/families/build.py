@@ -23,18 +23,21 @@ def attention(
     *,
     head_dim: int | None = None,
     num_kv_heads: int | None = None,
+    is_multi_head: bool = False,
     **traits: Any,
 ) -> AttentionSpec:
     """Heads as the config has them.
 
     Args:
         head_dim, num_kv_heads: where the config names none; None is an equal share of the width, as many as heads.
+        is_multi_head: the family knows no fewer key-value heads than heads.
         traits: fields of `AttentionSpec`.
     """
     num_heads = config.integer("num_attention_heads")
+    shared = num_heads if is_multi_head else config.integer("num_key_value_heads", default=num_kv_heads or num_heads)
     return AttentionSpec(
         num_heads=num_heads,
-        num_kv_heads=config.integer("num_key_value_heads", default=num_kv_heads or num_heads),
+        num_kv_heads=shared,
         head_dim=head_size(config, head_dim),
         rope=rope,
         **traits,

@@ -57,8 +57,5 @@ def _layer(config: HfConfig, number: int, norm: NormSpec, mlp: MlpSpec) -> Layer
     scale = build.head_size(config) ** -0.5 if config.flag("scale_attn_weights", default=True) else 1.0
     if config.flag("scale_attn_by_inverse_layer_idx"):
         scale /= number + 1
-    num_heads = config.integer("num_attention_heads")
-    attention = build.attention(
-        config, None, num_kv_heads=num_heads, score_scale=scale, has_qkv_bias=True, has_o_bias=True
-    )
+    attention = build.attention(config, None, is_multi_head=True, score_scale=scale, has_qkv_bias=True, has_o_bias=True)
     return LayerSpec(attention, mlp, norm)
