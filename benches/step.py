@@ -30,6 +30,9 @@ class NoHub:
     def mark_scheduled(self, row_key: int, **_: object) -> None:
         pass
 
+    def count_preemption(self) -> None:
+        pass
+
     def push_step(self, keys: np.ndarray, output: StepOutput, **_: int) -> list[int]:
         return []
 

@@ -5,10 +5,10 @@ Book-keeping of the host only: no device, no hub, no thread of its own.
 - Who is next for a slot is said in `fair_order`, whose prompt gets on in a step in `prefill_budget`.
 - A sequence takes pages as it grows: for its next span, and while it decodes for the next tokens. It is admitted when
   there are likely to be enough for it and for all that run (`page_forecast`); alone it always is.
-- Where pages run out, the sequence of the greatest rank (the lowest priority, then the youngest) loses its slot and its
-  pages, and goes on later from what it has made, before all of its tenant that is new. So whoever has the least rank
-  ends by itself, and nothing can lock up. It happens only between steps: what is on its way is waited for, as its
-  tokens count.
+- Where pages run out, `fair_order.who_gives_way` says who loses its slot and its pages: of the tenant whose request
+  came last, the sequence of the greatest rank. It goes on later from what it has made, before what is new of its
+  tenant. So somebody always ends by itself, and nothing can lock up. It happens only between steps: what is on its way
+  is waited for, as its tokens count.
 - What the cache has of a prompt is not computed (`prefix_cache`); other choices of a prompt wait until the first one's
   is in.
 - Decode runs in every step, beside at most `max_prefill_tokens` of prompts.
@@ -41,7 +41,7 @@ from penstock.engine.row_parameters import pack_row
 from penstock.engine.token_rules import WITH_RULES, RowUse
 from penstock.scheduler.admission import Admission
 from penstock.scheduler.constraints import Constraints
-from penstock.scheduler.fair_order import Waiting
+from penstock.scheduler.fair_order import Waiting, who_gives_way
 from penstock.scheduler.prefill_budget import PrefillBudget
 from penstock.scheduler.request_limits import check_fits
 from penstock.scheduler.request_queue import RequestQueue
@@ -200,7 +200,7 @@ class Planner:
         while not self.seats.grow(sequence, num_new):
             if not may_put_off:
                 return False
-            last = max(self._sequences.values(), key=lambda each: each.rank)
+            last = who_gives_way(self._sequences.values())
             self._give_way(last)
             if last is sequence:
                 break
@@ -270,7 +270,7 @@ class Planner:
             num_tokens = _num_of_span(sequence, share)
             is_last = num_tokens == sequence.num_to_prefill
             if not self.seats.grow(sequence, num_tokens + is_last):
-                if sequence is not max(self._sequences.values(), key=lambda each: each.rank):
+                if sequence is not who_gives_way(self._sequences.values()):
                     if not self._make_room(sequence, num_tokens + is_last, may_put_off=may_put_off):
                         return None
                 else:  # it waits for others to end, with what it has
