@@ -1,8 +1,9 @@
 """Finds the pages that hold the beginning of a prompt already, whoever computed them.
 
 A page's name is a hash of all tokens up to its end and of the request's salt (`_core.page_hashes`), so what is found by
-it holds the right keys and values in every layer. Where a layer's keys depend on the prompt's length, that is hashed, too. Only whole pages are shared, and none of them is written to again.
-In a group with a window a beginning can be used where the pages are there that its next token still sees.
+it holds the right keys and values in every layer. Where these depend on the prompt's length, that is hashed, too. Only
+whole pages are shared, and none of them is written to again. In a group with a window a beginning can be used where the
+pages are there that its next token still sees.
 """
 
 from __future__ import annotations
