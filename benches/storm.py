@@ -141,14 +141,7 @@ def main() -> None:
         for name, is_forecast in (("all that it may use", False), ("as it is needed", True)):
             outcome = play(args.requests, seed=seed, is_forecast=is_forecast)
             rows.append(row(f"seed {seed}, {name}", outcome))
-    head = [
-        "pages for a sequence",
-        "sequences",
-        "gave way",
-        "at once",
-        "steps",
-        "prompt tokens computed per token asked",
-    ]
+    head = ["pages for a sequence", "sequences", "gave way", "at once", "pages in use", "steps", "computed per token"]
     pages = CAPACITY.num_pages[0] * CAPACITY.page_size
     intro = (
         f"# The scheduler in a storm\n\n{CAPACITY.num_slots} slots, pages for {pages} tokens; prompts of 16 to "
