@@ -58,7 +58,7 @@ def model_files(folder: Path) -> tuple[Path, Path]:
 def commands(model: Path, gguf: Path) -> dict[str, tuple[list[str], str, str]]:
     """By name: command, URL that answers when it is ready, URL of its chats."""
     made = {}
-    for name, flags in ((CACHED, []), (UNCACHED, ["--no-prefix-caching"])):
+    for name, flags in ((CACHED, []), (UNCACHED, ["--prefix-caching", "off"])):
         port = process.free_port()
         command = [process.python_script("penstock"), "serve", str(model), "--model-name", "m", "--port", str(port)]
         command += ["--max-num-seqs", "4", "--log-level", "warning", *flags]

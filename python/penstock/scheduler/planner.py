@@ -19,75 +19,31 @@ Book-keeping of the host only: no device, no hub, no thread of its own.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from penstock.engine.interface import (
     END_ERROR,
     END_LENGTH,
-    BlockTableChange,
     Capacity,
-    Join,
     PooledColumns,
-    Span,
     StepPlan,
-    TokenRules,
-    Yields,
 )
-from penstock.engine.row_parameters import pack_row
-from penstock.engine.token_rules import WITH_RULES, RowUse
 from penstock.scheduler.admission import Admission
 from penstock.scheduler.constraints import Constraints
 from penstock.scheduler.fair_order import Waiting, who_gives_way
-from penstock.scheduler.prefill_budget import PrefillBudget
+from penstock.scheduler.plan_writer import Chosen, PlannedStep, PlanWriter
+from penstock.scheduler.prompt_line import PromptLine
 from penstock.scheduler.request_limits import check_fits
 from penstock.scheduler.request_queue import RequestQueue
 from penstock.scheduler.seats import Seats
 from penstock.scheduler.sequence import Generation, Sequence
 
 if TYPE_CHECKING:
-    from penstock.generation import GenerationRequest, SamplingParams
-
-# Looked up here: on a class of an enum that takes as long as making a span.
-_TOKEN, _NOTHING = Yields.TOKEN, Yields.NOTHING
-
-#: Sequences and how many tokens of their prompts are computed.
-Chosen = list[tuple[Sequence, int]]
-
-
-class Newcomer(NamedTuple):
-    """A sequence that begins, as the hub is told.
-
-    Attributes:
-        num_cached_tokens: of its prompt, that the cache had, of the `num_queried_tokens` that were looked for.
-        cache_exit: `CacheReport.reason`, where its request asked.
-    """
-
-    row_key: int
-    num_cached_tokens: int
-    num_queried_tokens: int
-    cache_exit: str | None
-
-
-class PlannedStep(NamedTuple):
-    """What a step does.
-
-    Attributes:
-        plan: of the rows that nothing constrains, and of all prompts but the last spans of the others.
-        newcomers: who begins.
-        constrained_plan: the constrained rows whose masks are ready, with their masks. It is dispatched first.
-        complete: row keys of constrained rows whose text is whole.
-        failed: row keys of constrained rows that can go no further, and why.
-    """
-
-    plan: StepPlan
-    newcomers: list[Newcomer]
-    constrained_plan: StepPlan | None = None
-    complete: Collection[int] = ()
-    failed: Collection[tuple[int, str]] = ()
+    from penstock.generation import GenerationRequest
 
 
 class Planner:
@@ -113,17 +69,14 @@ class Planner:
         self.constraints = Constraints(num_grammar_threads)
         self.num_preemptions = 0
         self._capacity = capacity
-        self._stop_ids = tuple(dict.fromkeys(stop_ids))
         self._batch = self.seats.batch
         self._admission = Admission(self.seats)
         queue.num_free_slots = self._batch.num_free
         queue.order.num_slots = capacity.num_slots
         queue.order.num_cache_tokens = max(capacity.num_pages) * capacity.page_size
         self._sequences: dict[int, Sequence] = {}  # in slots, by row key
-        self._prefilling = PrefillBudget(
-            max_tokens=capacity.max_prefill_tokens, max_spans=capacity.max_spans, span_sizes=capacity.span_sizes
-        )
-        self._followers: dict[int, list[Sequence]] = {}  # who waits for whose prompt, by the first one's row key
+        self._line = PromptLine(capacity, self.seats)
+        self._writer = PlanWriter(self.seats, self._line, stop_ids=stop_ids)
         self._begun: dict[int, Generation] = {}  # by stream key, until the last choice has ended
 
     @property
@@ -133,7 +86,7 @@ class Planner:
 
     def check_fits(self, request: GenerationRequest) -> None:
         """Refuses what could never be admitted."""
-        check_fits(request, self._capacity, num_stop_ids=len(self.stop_ids_of(request.sampling)))
+        check_fits(request, self._capacity, num_stop_ids=len(self._writer.stop_ids_of(request.sampling)))
 
     # ---- who joins
 
@@ -166,14 +119,9 @@ class Planner:
 
     def _seat(self, sequence: Sequence) -> None:
         leader = self._leader_of(sequence)
-        num_shared = 0 if leader is None else sequence.num_findable // self._capacity.page_size
         self._sequences[sequence.row_key] = sequence
         self.queue.order.seat(sequence)
-        self.seats.sit(sequence, num_shared=num_shared)
-        if leader is None:
-            self._prefilling.add(sequence)
-        else:
-            self._followers.setdefault(leader.row_key, []).append(sequence)
+        self._line.sit(sequence, leader=leader)
 
     def _leader_of(self, sequence: Sequence) -> Sequence | None:
         """The first choice of the same prompt, while it computes what this one can take from the cache then."""
@@ -183,14 +131,6 @@ class Planner:
             return None
         leader = self._sequences.get(sequence.row_key - index % num_computed)
         return None if leader is None or leader.num_to_prefill == 0 else leader
-
-    def _stop_prefilling(self, sequence: Sequence) -> None:
-        """Its prompt is in, or it has lost its slot: who waited for it goes on."""
-        self._prefilling.discard(sequence)
-        for follower in self._followers.pop(sequence.row_key, ()):
-            if follower.slot >= 0:
-                self.seats.find(follower)
-                self._prefilling.add(follower)
 
     # ---- who gives way
 
@@ -211,14 +151,8 @@ class Planner:
         del self._sequences[sequence.row_key]
         self.queue.order.leave(sequence.row_key)
         self.seats.put_off(sequence)
-        self._leave_line(sequence)
+        self._line.leave(sequence)
         self.queue.put_back(sequence)
-
-    def _leave_line(self, sequence: Sequence) -> None:
-        self._stop_prefilling(sequence)
-        for followers in self._followers.values():
-            if sequence in followers:
-                followers.remove(sequence)
 
     # ---- what runs
 
@@ -234,7 +168,7 @@ class Planner:
         """
         if not self._grow_decoding(may_put_off=may_put_off):
             return None
-        chosen = self._choose_spans(may_put_off=may_put_off) if len(self._prefilling) else []
+        chosen = self._choose_spans(may_put_off=may_put_off) if len(self._line) else []
         if chosen is None:
             return None
         if self.constraints:
@@ -260,14 +194,14 @@ class Planner:
     def _choose_spans(self, *, may_put_off: bool) -> Chosen | None:
         """The prompts' share of this step, with pages for it and for the token after a prompt's last span."""
         chosen: Chosen = []
-        for sequence, share in self._prefilling.choose():
-            if sequence.slot < 0:
+        for sequence, share in self._line.choose():
+            if sequence.slot < 0:  # it gave way to one before it
                 continue
             if not sequence.is_joined:
                 self.seats.find(sequence)
                 if sequence.generation.request.wants_cache_report and not sequence.is_scheduled:
                     sequence.cache_exit = self.seats.report(sequence).reason
-            num_tokens = _num_of_span(sequence, share)
+            num_tokens = sequence.num_of_span(share)
             is_last = num_tokens == sequence.num_to_prefill
             if not self.seats.grow(sequence, num_tokens + is_last):
                 if sequence is not who_gives_way(self._sequences.values()):
@@ -285,32 +219,11 @@ class Planner:
         """Spans, and decode of what decoded before, or of the newcomers too."""
         slots, row_keys = self.decode_rows()
         is_decoding = len(slots) > 0
-        spans = tuple(self._cut(sequence, num_tokens) for sequence, num_tokens in chosen)
+        spans = tuple(self._writer.cut(sequence, num_tokens) for sequence, num_tokens in chosen)
         if is_decoding:
             slots, row_keys = self.decode_rows()  # the newcomers' too
         first = [sequence.row_key for sequence, _ in chosen if sequence.num_to_prefill == 0 and not sequence.is_pooled]
-        return self._step(chosen, spans, slots, np.concatenate([np.array(first, np.uint64), row_keys]))
-
-    def _step(self, chosen: Chosen, spans: tuple[Span, ...], slots: np.ndarray, row_keys: np.ndarray) -> PlannedStep:
-        joining = [sequence for sequence, _ in chosen if not sequence.is_joined]
-        starts = {span.slot: span.start for span in spans}
-        newcomers = [self._newcomer(each, starts[each.slot]) for each in joining if not each.is_scheduled]
-        plan = StepPlan(
-            joins=tuple(self._join(sequence) for sequence in joining),
-            spans=spans,
-            block_tables=self._changes(spans, slots),
-            decode_slots=slots,
-            row_keys=row_keys,
-        )
-        self.seats.progress.advance(slots, 1)
-        for sequence in joining:
-            sequence.is_joined = sequence.is_scheduled = True
-        return PlannedStep(plan, newcomers)
-
-    def _newcomer(self, sequence: Sequence, num_cached: int) -> Newcomer:
-        reads = self.seats.cache.is_on and not sequence.generation.needs_all_states
-        num_queried = len(sequence.prompt_ids) if reads else 0
-        return Newcomer(sequence.row_key, num_cached, num_queried, sequence.cache_exit)
+        return self._writer.step(chosen, spans, slots, np.concatenate([np.array(first, np.uint64), row_keys]))
 
     def _plan_apart(self, chosen: Chosen, *, may_wait: bool) -> PlannedStep:
         """The same beside constrained rows, whose last spans and decode are a plan of their own."""
@@ -322,9 +235,9 @@ class Planner:
         taken = self.constraints.take(keys, may_wait=may_wait and step.plan.is_empty)
         is_of_span = taken.indices < len(last)  # a mask that is late holds up the span, too
         first = [last[index] for index in taken.indices[is_of_span]]
-        spans = tuple(self._cut(sequence, num_tokens) for sequence, num_tokens in first)
+        spans = tuple(self._writer.cut(sequence, num_tokens) for sequence, num_tokens in first)
         ready = slots[taken.indices[~is_of_span] - len(last)]
-        constrained = self._step(first, spans, ready, keys[taken.indices])
+        constrained = self._writer.step(first, spans, ready, keys[taken.indices])
         plan = replace(constrained.plan, masks=taken.masks)
         return PlannedStep(
             step.plan, [*step.newcomers, *constrained.newcomers], None if plan.is_empty else plan,
@@ -336,53 +249,7 @@ class Planner:
         slots, row_keys = self.decode_rows()
         num_tokens = self.tokens_per_dispatch()
         self.seats.progress.advance(slots, num_tokens)
-        return PlannedStep(StepPlan((), (), self._changes((), slots), slots, num_tokens, row_keys=row_keys), [])
-
-    def _changes(self, spans: tuple[Span, ...], slots: np.ndarray) -> tuple[BlockTableChange, ...]:
-        tables = self.seats.tables
-        if not tables.has_untold:
-            return ()
-        return tuple(tables.changes([*(span.slot for span in spans), *slots.tolist()]))
-
-    def _cut(self, sequence: Sequence, num_tokens: int) -> Span:
-        """The next span of a prompt. Who gets the last one of its prompt decodes from now on."""
-        start = sequence.num_prefilled
-        end = sequence.num_prefilled = start + num_tokens
-        is_last = sequence.num_to_prefill == 0
-        self.seats.advance(sequence)
-        if is_last:
-            self._stop_prefilling(sequence)
-            if not sequence.is_pooled:
-                self._batch.start_decoding(sequence.slot, is_constrained=sequence.is_constrained)
-        tokens = sequence.input_ids[start:end]
-        yields = _TOKEN if is_last and not sequence.is_pooled else _NOTHING
-        if not sequence.wants_states or start < sequence.num_told or start >= len(sequence.prompt_ids):
-            return Span(sequence.slot, tokens, start, yields)
-        sequence.num_told = end
-        if sequence.is_pooled:
-            return Span(sequence.slot, tokens, start, Yields.POOLED, row_key=sequence.row_key)
-        next_token = -1 if end == len(sequence.prompt_ids) else int(sequence.prompt_ids[end])
-        yields |= Yields.PROMPT_COLUMNS
-        return Span(sequence.slot, tokens, start, yields, next_token=next_token, row_key=sequence.row_key)
-
-    def _join(self, sequence: Sequence) -> Join:
-        sampling = sequence.generation.request.sampling
-        params = pack_row(
-            sampling,
-            rng_key=sequence.rng_key,
-            stop_ids=self.stop_ids_of(sampling),
-            prompt_length=len(sequence.prompt_ids),
-        )
-        use = RowUse.of(sampling)
-        rules = TokenRules(sampling, sequence.prompt_ids) if use and use & WITH_RULES else None
-        return Join(sequence.slot, params, rules, sequence.made_ids)
-
-    def stop_ids_of(self, sampling: SamplingParams) -> tuple[int, ...]:
-        """The model's stop tokens, unless a request ignores them, and the request's own, each once."""
-        of_the_model = () if sampling.ignore_eos else self._stop_ids
-        if not sampling.stop_token_ids:
-            return of_the_model
-        return tuple(dict.fromkeys(of_the_model + sampling.stop_token_ids))
+        return PlannedStep(StepPlan((), (), self._writer.changes((), slots), slots, num_tokens, row_keys=row_keys), [])
 
     def decode_rows(self) -> tuple[np.ndarray, np.ndarray]:
         """(slots int32 [B], row keys uint64 [B]) whose prompts are on the device and which nothing constrains; never
@@ -391,7 +258,7 @@ class Planner:
 
     def tokens_per_dispatch(self) -> int:
         """How many tokens the next decode makes per row."""
-        is_alone = not len(self._prefilling) and self.queue.num_choices == 0
+        is_alone = not len(self._line) and self.queue.num_choices == 0
         return self._capacity.tokens_per_dispatch if is_alone else 1
 
     # ---- who ends
@@ -457,7 +324,7 @@ class Planner:
             self.queue.order.leave(row_key)
             self.seats.leave(sequence, is_broken=is_broken)
             sequence.slot = -1
-            self._leave_line(sequence)
+            self._line.leave(sequence)
         self.constraints.leave(row_key)
 
     def check_integrity(self) -> None:
@@ -470,16 +337,4 @@ class Planner:
         begun = [s for generation in self._begun.values() for s in generation.sequences.values()]
         assert {id(s) for s in begun if s.slot >= 0} == {id(s) for s in sequences}, "a sequence without its generation"
         self.queue.check_integrity({s.row_key for s in begun if s.slot < 0})
-        assert all(s.num_to_prefill for s in self._prefilling), "a prompt that waits for no span"
-        in_line = [*self._prefilling, *(s for each in self._followers.values() for s in each)]
-        assert len({id(s) for s in in_line}) == len(in_line), "a prompt waits twice"
-        assert {id(s) for s in in_line} == {id(s) for s in sequences if s.num_to_prefill}, (
-            "a prompt that nobody computes"
-        )
-
-
-def _num_of_span(sequence: Sequence, share: int) -> int:
-    """Tokens of its next span: what it has told of its prompt already is not told again by the same span."""
-    num_tokens = min(share, sequence.num_to_prefill)
-    num_told = sequence.num_told - sequence.num_prefilled
-    return min(num_tokens, num_told) if num_told > 0 else num_tokens
+        self._line.check_integrity(sequences)

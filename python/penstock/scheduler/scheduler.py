@@ -28,7 +28,8 @@ from penstock.engine.interface import (
     Yields,
 )
 from penstock.generation import GenerationRequest
-from penstock.scheduler.planner import PlannedStep, Planner
+from penstock.scheduler.plan_writer import PlannedStep
+from penstock.scheduler.planner import Planner
 from penstock.scheduler.prefix_cache import PrefixCache
 from penstock.scheduler.request_queue import RequestQueue
 

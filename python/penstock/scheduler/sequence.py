@@ -183,6 +183,13 @@ class Sequence:
             return self.num_told
         return len(self.input_ids) - 1
 
+    def num_of_span(self, share: int) -> int:
+        """Tokens of its next span, `share` at most: what is told of its prompt already is not told again by a span that
+        goes beyond it."""
+        num_tokens = min(share, self.num_to_prefill)
+        num_told = self.num_told - self.num_prefilled
+        return min(num_tokens, num_told) if num_told > 0 else num_tokens
+
     def put_off(self, made: np.ndarray) -> None:
         """It loses its slot, having made `made`, int32 [N], there."""
         self.input_ids = np.concatenate([self.input_ids, made])
