@@ -237,7 +237,7 @@ def test_the_model_card_and_the_status_say_what_is_there(client):
     assert (info["architecture"], info["max_model_len"], info["vocab_size"]) == ("LlamaForCausalLM", 256, 1280)
     able = Abilities(
         chat=True, token_prompts=True, token_output=True, tools=True, reasoning=True,
-        penalties=True, logit_bias=True, logprobs=True, json=True,
+        penalties=True, logit_bias=True, logprobs=True, json=True, embeddings=True, scheduling=True,
     )  # fmt: skip
     assert client.engine.abilities == able
     assert status.num_pages == info["num_pages"] == client.metrics.get("penstock_num_pages") > 0

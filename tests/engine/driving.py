@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from penstock.engine import BlockTableChange, Join, PromptColumns, Span, StepOutput, StepPlan, TokenRules, Yields
+from penstock.engine.page_plan import first_page_seen
 from penstock.engine.row_parameters import pack_row
 from penstock.engine.runner import JaxRunner
 from penstock.generation import SamplingParams
@@ -21,9 +22,10 @@ class Live:
     """A sequence in a slot."""
 
     slot: int
-    pages: np.ndarray
+    pages: np.ndarray  # of the first page group
     num_stored: int
     num_pages: int = 0  # of `pages`, those that the device knows
+    windowed: dict[int, dict[int, int]] = field(default_factory=dict)  # pages of groups with a window, by their place
     tokens: list[int] = field(default_factory=list)
     end: int = 0
     outputs: list[tuple[StepOutput, int]] = field(default_factory=list)  # and which row of it is this sequence's
@@ -31,12 +33,23 @@ class Live:
 
 
 class Driver:
-    """Hands out slots and pages; pages come in random order, so that no sequence has them in a row."""
+    """Hands out slots and pages; pages come in random order, so that no sequence has them in a row. Page groups with a
+    window get what it needs, and give back what it has passed."""
 
     def __init__(self, runner: JaxRunner, *, seed: int = 0) -> None:
         self.runner = runner
         self.free_slots = list(range(runner.capacity.num_slots))
-        self.free_pages = list(np.random.default_rng(seed).permutation(runner.capacity.num_pages[0]) + 1)
+        rng = np.random.default_rng(seed)
+        self.free_of_groups = [list(rng.permutation(num) + 1) for num in runner.capacity.num_pages]
+
+    @property
+    def free_pages(self) -> list[int]:
+        """Of the first group."""
+        return self.free_of_groups[0]
+
+    @free_pages.setter
+    def free_pages(self, pages: list[int]) -> None:
+        self.free_of_groups[0] = pages
 
     def start(
         self,
@@ -57,7 +70,8 @@ class Driver:
         """
         ids = np.asarray(ids, np.int32)
         num_pages = -(-(len(ids) + max_new) // self.runner.capacity.page_size)
-        pages = np.array([self.free_pages.pop() for _ in range(num_pages)], np.int32)
+        num_taken = 0 if self.runner.capacity.windows[0] else num_pages
+        pages = np.array([self.free_pages.pop() for _ in range(num_taken)], np.int32)
         live = Live(self.free_slots.pop(0) if slot is None else slot, pages, num_stored=0)
         if slot is not None:
             self.free_slots.remove(slot)
@@ -73,6 +87,7 @@ class Driver:
             next_token = -1 if end == len(ids) else int(ids[end])
             span = Span(live.slot, ids[begin:end], begin, yields, next_token, row_key=live.slot)
             changes = self._pages_for(live, num_pages * self.runner.capacity.page_size if pages_at_once else end)
+            changes += self._windowed_pages_for(live, end)
             output = self.runner.dispatch(StepPlan(joins, (span,), changes, NO_SLOTS)).fetch()
             live.num_stored, joins = end, ()
             assert len(output.ids) == len(output.ends) == (Yields.TOKEN in yields)
@@ -98,10 +113,28 @@ class Driver:
         live.num_pages = max(first, end)
         return (BlockTableChange(live.slot, 0, first, live.pages[first:end]),) if end > first else ()
 
+    def _windowed_pages_for(self, live: Live, end: int) -> tuple[BlockTableChange, ...]:
+        """Pages of the groups with a window, for tokens up to position `end`."""
+        size, changes = self.runner.capacity.page_size, []
+        for group, window in enumerate(self.runner.capacity.windows):
+            if window is None:
+                continue
+            held, free = live.windowed.setdefault(group, {}), self.free_of_groups[group]
+            first = first_page_seen(live.num_stored, window, size)
+            free += [held.pop(place) for place in [*held] if place < first]
+            for place in range(first, -(-end // size)):
+                if place not in held:
+                    held[place] = free.pop()
+                    changes.append(BlockTableChange(live.slot, group, place, np.array([held[place]], np.int32)))
+        return tuple(changes)
+
     def step(self, lives: Sequence[Live], *, tokens: int = 1) -> None:
         """One decode dispatch over the slots of `lives`, ended ones included."""
         slots = np.array([live.slot for live in lives], np.int32)
-        changes = [change for live in lives for change in self._pages_for(live, live.num_stored + tokens)]
+        ends = [live.num_stored + tokens for live in lives]
+        changes = [change for live, end in zip(lives, ends, strict=True) for change in self._pages_for(live, end)]
+        for live, end in zip(lives, ends, strict=True):
+            changes += self._windowed_pages_for(live, end)
         output = self.runner.dispatch(StepPlan((), (), tuple(changes), slots, tokens)).fetch()
         assert output.ids.shape == (len(lives), tokens)
         assert output.ids.flags.c_contiguous
@@ -121,6 +154,9 @@ class Driver:
         """Frees a sequence wherever it stands: nothing is said to the device."""
         self.free_slots.append(live.slot)
         self.free_pages += list(live.pages)
+        for group, held in live.windowed.items():
+            self.free_of_groups[group] += held.values()
+        live.windowed = {}
 
     @staticmethod
     def _take(live: Live, output: StepOutput, row: int) -> None:

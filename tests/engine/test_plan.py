@@ -171,3 +171,9 @@ def test_no_sequence_ever_holds_more_pages_than_its_window_needs(window: int):
         assert len(held) <= window_pages(window, page_size=page_size, max_span=max_span)
         seen = {key // page_size for key in range(max(position - window + 1, 0), position + num_new)}
         assert seen <= set(held)
+
+
+def test_all_slots_have_their_pages_where_memory_is_no_question(checkpoint: Checkpoint):
+    """Rounding to steady numbers was meant for what free memory allows: 3 sequences of 21 pages got 56."""
+    capacity, _ = plan(checkpoint, max_num_seqs=3, max_model_len=331)
+    assert capacity.num_pages == (63,)

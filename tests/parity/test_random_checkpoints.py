@@ -55,7 +55,7 @@ def all_logits(folder: Path, ids: np.ndarray, *, dtype=np.float32) -> np.ndarray
     weights = load_weights(checkpoint, dtype=dtype, device=jax.devices()[0])
     caches = empty_caches(spec, attention, num_pages=num_pages + 1, dtype=dtype)
     table = jnp.arange(1, num_pages + 1)[None]
-    places = TokenPlaces(jnp.arange(len(ids))[None], (table,), jnp.ones((1, len(ids)), bool))
+    places = TokenPlaces(jnp.arange(len(ids))[None], (table,) * len(spec.page_groups), jnp.ones((1, len(ids)), bool))
     run = jax.jit(partial(forward, spec=spec, attention=attention))
     hidden, _ = run(weights, caches, ids[None], places)
     return np.asarray(logits(weights, hidden[0], spec=spec), np.float32)

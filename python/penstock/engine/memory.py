@@ -88,7 +88,8 @@ def plan_memory(
         pages_per_sequence, max_model_len = longest, longest * page_size
     of_longest, num_slots = needs.of_sequence(pages_per_sequence), options.max_num_seqs
     most = needs.most_within(budget, of_longest=of_longest, num_slots=num_slots)
-    num_wanted = _steady(most) if options.kv_cache_memory is None else most
+    is_measured = options.kv_cache_memory is None and most < num_slots * max(of_longest)
+    num_wanted = _steady(most) if is_measured else most
     num_pages = needs.shares(num_wanted, of_longest=of_longest, num_slots=num_slots)
     cache_bytes = needs.num_bytes(num_pages)
     plan = MemoryPlan(weight_bytes, state_bytes, temporary_bytes, cache_bytes, num_pages, max_model_len)
