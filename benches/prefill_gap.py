@@ -55,7 +55,14 @@ def checkpoint(folder: Path) -> Path:
 
 def body(draw: random.Random, num_tokens: int, max_tokens: int) -> dict[str, object]:
     prompt = [draw.randrange(300, VOCABULARY) for _ in range(num_tokens)]
-    return {"model": "m", "prompt": prompt, "max_tokens": max_tokens, "temperature": 0, "stream": True}
+    return {
+        "model": "m",
+        "prompt": prompt,
+        "max_tokens": max_tokens,
+        "temperature": 0,
+        "ignore_eos": True,
+        "stream": True,
+    }
 
 
 async def ask(url: str, api_key: str, content: dict[str, object]) -> load.Answer:
@@ -111,7 +118,7 @@ def main() -> None:
     port, quiet, cells = process.free_port(), Cell(), {num: Cell() for num in args.prompts}
     command = (
         f"serve {checkpoint(args.model)} --model-name m --max-num-seqs {STREAMS + 2} --log-level warning"
-        f" --kv-cache-memory 4G --api-key running,long,short --port {port} {args.flags}"
+        f" --kv-cache-memory 4G --api-key running --api-key long --api-key short --port {port} {args.flags}"
     )
     ready, url = f"http://127.0.0.1:{port}/ready", f"http://127.0.0.1:{port}/v1/completions"
     with process.server([process.python_script("penstock"), *command.split()], ready_url=ready):
