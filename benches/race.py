@@ -22,13 +22,8 @@ import process
 import table
 from engine import NEW_TOKENS, PROMPT_TOKENS, TOOLS, Cell, measure
 
-#: Of `--weight-dtype`: the type of make_model.py's checkpoint, and of llama.cpp's file.
-FORMATS = {
-    "float32": ("f32", "f32"),
-    "bfloat16": ("bf16", "bf16"),
-    "int8": ("bf16", "q8_0"),
-    "int4": ("bf16", "q4_0"),
-}
+#: Of `--dtype`: the type of make_model.py's checkpoint, and of llama.cpp's file.
+FORMATS = {"float32": ("f32", "f32"), "bfloat16": ("bf16", "bf16")}
 PENSTOCK, LLAMA, VLLM = "penstock", "llama.cpp", "vLLM"
 SLOTS, CONTEXT = 32, 512
 
@@ -43,9 +38,9 @@ class Peer:
     env: dict[str, str]
 
 
-def model_files(folder: Path, weight_dtype: str) -> tuple[Path, Path]:
+def model_files(folder: Path, dtype: str) -> tuple[Path, Path]:
     """The checkpoint and its GGUF twin, made first if they are not there."""
-    kind, gguf_kind = FORMATS[weight_dtype]
+    kind, gguf_kind = FORMATS[dtype]
     model, gguf = folder / kind, folder / f"{gguf_kind}.gguf"
     make = [sys.executable, str(TOOLS / "make_model.py"), str(model)]
     if not (model / "config.json").exists():
@@ -56,19 +51,19 @@ def model_files(folder: Path, weight_dtype: str) -> tuple[Path, Path]:
     return model, gguf
 
 
-def peers(folder: Path, weight_dtype: str, flags: str) -> dict[str, Peer]:
+def peers(folder: Path, dtype: str, flags: str) -> dict[str, Peer]:
     """The servers of one format, by name."""
-    model, gguf = model_files(folder, weight_dtype)
+    model, gguf = model_files(folder, dtype)
     port = process.free_port()
     command = [process.python_script("penstock"), "serve", str(model), "--model-name", "m", "--port", str(port)]
-    command += ["--weight-dtype", weight_dtype, "--max-num-seqs", str(SLOTS), "--log-level", "warning", *flags.split()]
+    command += ["--dtype", dtype, "--max-num-seqs", str(SLOTS), "--log-level", "warning", *flags.split()]
     made = {PENSTOCK: Peer(command, port, "/ready", {})}
     if llama := os.environ.get("LLAMA_SERVER"):
         port = process.free_port()
         command = [llama, "-m", str(gguf), "-t", "2", "-np", str(SLOTS), "-c", str(SLOTS * CONTEXT), "--alias", "m"]
         made[LLAMA] = Peer([*command, "--port", str(port)], port, "/health", {})
-    if (vllm := os.environ.get("VLLM_PYTHON")) and weight_dtype in {"float32", "bfloat16"}:
-        made[VLLM] = _vllm(vllm, model, weight_dtype)
+    if vllm := os.environ.get("VLLM_PYTHON"):
+        made[VLLM] = _vllm(vllm, model, dtype)
     return made
 
 
@@ -109,10 +104,10 @@ def ratios(ours: list[float], theirs: list[float]) -> str:
     return table.spread([a / b for a, b in zip(ours, theirs, strict=True)], 2)
 
 
-def rows(weight_dtype: str, cells: dict[tuple[str, int], Cell]) -> list[list[str]]:
+def rows(dtype: str, cells: dict[tuple[str, int], Cell]) -> list[list[str]]:
     made = []
     for (name, count), cell in cells.items():
-        row = [weight_dtype, str(count), name, table.spread(cell.tokens_per_s)]
+        row = [dtype, str(count), name, table.spread(cell.tokens_per_s)]
         row += [table.spread(v) for v in (cell.ttft_ms, cell.gap_p50_ms, cell.gap_p99_ms)]
         row.append(f"{statistics.median(cell.rss_mb):.0f}")
         peer = cells.get((LLAMA, count))
@@ -127,7 +122,7 @@ def rows(weight_dtype: str, cells: dict[tuple[str, int], Cell]) -> list[list[str
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=Path, default=Path(tempfile.gettempdir()) / "penstock-bench-race")
-    parser.add_argument("--formats", nargs="+", choices=FORMATS, default=list(FORMATS))
+    parser.add_argument("--formats", nargs="+", choices=FORMATS, default=["float32"])
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--requests", type=int, default=24, help="of a round with several streams, at least 3 for each")
@@ -135,16 +130,16 @@ def main() -> None:
     parser.add_argument("--no-write", action="store_true", help="print only")
     args = parser.parse_args()
     made = []
-    for weight_dtype in args.formats:
-        served = peers(args.models, weight_dtype, args.flags)
-        made += rows(weight_dtype, race(served, args.streams, rounds=args.rounds, requests=args.requests))
+    for dtype in args.formats:
+        served = peers(args.models, dtype, args.flags)
+        made += rows(dtype, race(served, args.streams, rounds=args.rounds, requests=args.requests))
     head = ["weights", "streams", "server", "output tok/s", "TTFT p50 ms", "gap p50 ms", "gap p99 ms", "RSS MB"]
     head += ["tok/s to llama.cpp's", "TTFT to llama.cpp's"]
     intro = (
         f"# Engines on the CPU, on the same weights\n\n{table.machine(['penstock', 'jax', 'jaxlib', 'granian'])}\n\n"
         f"88.1M-parameter Llama shape, {PROMPT_TOKENS} tokens in, {NEW_TOKENS} out, greedy; median (min-max) of "
-        f"{args.rounds} interleaved rounds, ratios by round. llama.cpp: q8_0 beside int8, q4_0 beside int4, its cache "
-        "f16; Penstock's float32.\nCommand: `LLAMA_SERVER=… VLLM_PYTHON=… python benches/race.py`"
+        f"{args.rounds} interleaved rounds, ratios by round. llama.cpp keeps an f16 "
+        "cache, Penstock one of `--dtype`.\nCommand: `LLAMA_SERVER=… VLLM_PYTHON=… python benches/race.py`"
     )
     if args.no_write:
         print(intro, table.markdown(head, made), sep="\n\n")
