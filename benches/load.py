@@ -60,6 +60,9 @@ class Connection(asyncio.Protocol):
 
     def request(self, raw: bytes) -> asyncio.Future[Answer]:
         assert self._transport is not None, "request before connect"
+        if self._transport.is_closing():
+            self.answer = Answer(time.perf_counter())
+            raise ConnectionError("closed since the last answer")
         self._done = asyncio.get_running_loop().create_future()
         self.answer = Answer(time.perf_counter())
         self._tail = b""
@@ -151,7 +154,14 @@ async def _run(url: str, bodies: list[dict[str, object]], concurrency: int) -> t
     async def worker() -> None:
         connection = await connect(url)
         while queue:
-            answers.append(await asyncio.wait_for(connection.request(queue.pop()), 300))
+            raw = queue.pop()
+            try:
+                answers.append(await asyncio.wait_for(connection.request(raw), 300))
+            except ConnectionError:  # llama.cpp drops a kept connection between answers, unsaid
+                if connection.answer is None or connection.answer.reads:
+                    raise
+                connection = await connect(url)
+                answers.append(await asyncio.wait_for(connection.request(raw), 300))
         connection.close()
 
     started = time.perf_counter()
