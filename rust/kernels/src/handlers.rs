@@ -1,5 +1,6 @@
 //! All that XLA can call.
 
+use crate::attention::AttentionHandler;
 use crate::ffi::{Handler, entry};
 use crate::pack::{PackHandler, UnpackHandler};
 use crate::product::ProductHandler;
@@ -15,6 +16,7 @@ pub fn handlers() -> Vec<(&'static str, usize)> {
         named::<ProductHandler>(),
         named::<PackHandler>(),
         named::<UnpackHandler>(),
+        named::<AttentionHandler>(),
     ]
 }
 

@@ -4,6 +4,7 @@
 //! (`isa`), the layout of a packed matrix (`matrix`) and what is computed with it. A call's operands are checked where
 //! it comes in; a panic becomes the error of that call.
 
+pub mod attention;
 pub mod ffi;
 pub mod handlers;
 pub mod isa;
