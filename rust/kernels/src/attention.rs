@@ -5,8 +5,9 @@
 //! result is the same bit for bit in any batch, bucket and span, on any number of threads.
 
 mod attend;
+mod cache_number;
 mod handler;
-mod number;
+mod layout;
 mod places;
 mod prepare;
 mod shape;
@@ -23,14 +24,14 @@ mod walk;
 
 use std::ops::Range;
 
-use crate::ffi::Error;
+use crate::error::Error;
 use crate::isa::Isa;
 use crate::share::Pool;
+use cache_number::CacheNumber;
 pub use handler::AttentionHandler;
-use number::CacheNumber;
+use layout::Layout;
 pub use places::Places;
 pub use prepare::{Norm, NormKind, Preparation, Rope};
-use shape::Layout;
 pub use shape::{Heads, PAGE};
 use spans::Span;
 use sums::Vectors;
@@ -64,12 +65,13 @@ impl Attention<'_> {
         &self,
         pool: &Pool,
         isa: Isa,
-        cache: (&mut [N], &[usize]),
+        cache: &mut [N],
+        cache_dims: &[usize],
         out: &mut [f32],
     ) -> Result<(), Error> {
-        self.check(cache.1, out.len())?;
-        store::store(self, pool, isa, cache.0)?;
-        attend::attend(self, pool, isa, cache.0, out)
+        self.check(cache_dims, out.len())?;
+        store::store(self, pool, isa, cache)?;
+        attend::attend(self, pool, isa, cache, out)
     }
 
     fn check(&self, cache_dims: &[usize], num_out: usize) -> Result<(), Error> {

@@ -5,10 +5,13 @@
 //! it comes in; a panic becomes the error of that call.
 
 pub mod attention;
+pub mod c_api;
+pub mod error;
 pub mod ffi;
 pub mod handlers;
 pub mod isa;
 pub mod matrix;
+pub mod number;
 pub mod pack;
 pub mod product;
 pub mod share;

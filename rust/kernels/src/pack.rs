@@ -2,8 +2,10 @@
 
 use std::ffi::c_int;
 
-use crate::ffi::{Call, Element, Error, Handler};
-use crate::matrix::{Bf16, F16, Format, Matrix, PANEL, floats, words};
+use crate::error::Error;
+use crate::ffi::{Call, Element, Handler};
+use crate::matrix::{Format, Matrix, PANEL, floats, words};
+use crate::number::{Bf16, F16};
 use crate::share::{Shared, share};
 
 /// A number of a stored matrix.

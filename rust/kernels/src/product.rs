@@ -6,7 +6,8 @@
 mod float;
 mod rows;
 
-use crate::ffi::{Call, Error, Handler};
+use crate::error::Error;
+use crate::ffi::{Call, Handler};
 use crate::isa::Isa;
 use crate::matrix::{Format, Matrix, PANEL};
 use crate::share::{Pool, Shared, share};

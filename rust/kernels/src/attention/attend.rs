@@ -4,7 +4,7 @@ use super::spans::{Span, is_cut, spans};
 use super::sums::{Merge, Sums};
 use super::walk::{Keys, Outcome, walk};
 use super::{Attention, CacheNumber};
-use crate::ffi::Error;
+use crate::error::Error;
 use crate::isa::Isa;
 use crate::share::{Pool, Shared, share};
 use crate::simd::dispatch;

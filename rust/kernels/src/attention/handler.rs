@@ -1,17 +1,19 @@
 //! `attention`, as XLA calls it.
 
 use super::{Attention, CacheNumber, Heads, Norm, NormKind, Places, Preparation, Rope};
-use crate::ffi::{Call, Element, Error, Handler};
+use crate::error::Error;
+use crate::ffi::{Call, Element, Handler};
 use crate::isa::Isa;
-use crate::matrix::Bf16;
+use crate::number::Bf16;
 
 /// `attention`: results float32 [R, N * H], the mixed values, and the cache, float32 or bfloat16
 /// [pages, K, even(H) + max(H, 16), 16], which is also the last operand, in the same memory.
 ///
-/// Operands: fused float32 [R, K, (G + 2) * H]; cos and sin float32 [R, pairs], of no pairs where nothing is rotated;
-/// q_norm and k_norm, float32 weights [H], [heads, H] or [0]; sinks float32 [N] or [0]; positions int32 [B, T], -1 for
-/// padding; block_table int32 [B, P]. Attributes: norm "none", "rms" or "layer"; eps, scale, soft_cap (0: none) and
-/// limit (infinity: none) float32; window int64 (0: none); is_interleaved bool; num_kv_heads and head_dim int64.
+/// Operands: `fused` float32 [R, K, (G + 2) * H]; `cos` and `sin` float32 [R, pairs], of no pairs where nothing is
+/// rotated; `q_norm` and `k_norm`, float32 weights [H], [heads, H] or [0]; `sinks` float32 [N] or [0]; `positions`
+/// int32 [B, T], -1 for padding; `block_table` int32 [B, P]. Attributes: `norm` "none", "rms" or "layer"; `eps`,
+/// `scale`, `soft_cap` (0: none) and `limit` (infinity: none) float32; `window` int64 (0: none); `is_interleaved` bool;
+/// `num_kv_heads` and `head_dim` int64.
 pub struct AttentionHandler;
 
 impl Handler for AttentionHandler {
@@ -35,7 +37,8 @@ fn run<N: CacheNumber>(call: &Call<'_>, attention: &Attention<'_>) -> Result<(),
     attention.run(
         &call.pool(),
         Isa::current(),
-        (cache.data, cache.dims),
+        cache.data,
+        cache.dims,
         out.data,
     )
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::shape::PAGE;
-use crate::ffi::Error;
+use crate::error::Error;
 
 /// Of B sequences with T new tokens each.
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +26,7 @@ impl Places<'_> {
         self.positions.len().checked_div(self.num_new).unwrap_or(0)
     }
 
-    /// Every page that is written or read is one of the cache, or INVALID_ARGUMENT.
+    /// Every page that is written or read is one of the cache, or `INVALID_ARGUMENT`.
     pub(super) fn check(&self, num_pages: usize) -> Result<(), Error> {
         let num_sequences = self.num_sequences();
         if num_sequences * self.num_new != self.positions.len()

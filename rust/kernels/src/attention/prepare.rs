@@ -1,6 +1,6 @@
 //! What a head's numbers go through before attention: a bound, a norm and rotary positions.
 
-use crate::ffi::Error;
+use crate::error::Error;
 use crate::simd::LANES;
 
 /// Which normalisation, as `NormSpec.kind` spells it.
@@ -50,7 +50,7 @@ pub struct Preparation<'a> {
 }
 
 impl Preparation<'_> {
-    /// INVALID_ARGUMENT where sizes do not fit `num_rows` rows of heads of that size.
+    /// `INVALID_ARGUMENT` where sizes do not fit `num_rows` rows of heads of that size.
     pub(super) fn check(
         &self,
         num_rows: usize,

@@ -1,13 +1,23 @@
 //! Scores become weights.
 
 use super::shape::{BLOCK, PAGE};
-use super::sums::MASKED;
-use super::tile::Tile;
+use super::sums::{MASKED, Vectors};
 use crate::simd::{LANES, Simd, Task, exp, tanh};
 
-/// Turns a tile's scores into weights, and scales what a row has summed up where a greater score than before has come.
+/// Some rows, and what they have summed up.
+pub(super) struct Rows<'a> {
+    /// The keys of the block that each sees, from the first to before the second.
+    pub(super) seen: &'a [(usize, usize)],
+    pub(super) peaks: &'a mut [f32],
+    pub(super) totals: &'a mut [f32],
+    pub(super) mixed: &'a mut [f32],
+    pub(super) vectors: Vectors,
+    pub(super) soft_cap: Option<f32>,
+}
+
+/// Turns scores into weights, and scales what a row has summed up where a greater score than before has come.
 pub(super) struct Weigh<'a, 'b> {
-    pub(super) tile: &'a mut Tile<'b>,
+    pub(super) rows: &'a mut Rows<'b>,
     pub(super) scores: &'a mut [[f32; BLOCK]],
 }
 
@@ -17,12 +27,12 @@ impl Task for Weigh<'_, '_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         for (row, scores) in self.scores.iter_mut().enumerate() {
-            self.tile.weigh(simd, row, scores);
+            self.rows.weigh(simd, row, scores);
         }
     }
 }
 
-impl Tile<'_> {
+impl Rows<'_> {
     #[inline(always)]
     fn weigh<S: Simd>(&mut self, simd: S, row: usize, scores: &mut [f32; BLOCK]) {
         let (first, end) = self.seen[row];

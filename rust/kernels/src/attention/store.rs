@@ -1,8 +1,10 @@
 //! New keys and values, into the cache.
 
+use super::Attention;
+use super::cache_number::CacheNumber;
+use super::layout::Layout;
 use super::shape::PAGE;
-use super::{Attention, CacheNumber, Layout};
-use crate::ffi::Error;
+use crate::error::Error;
 use crate::isa::Isa;
 use crate::share::{Pool, Shared, share};
 use crate::simd::{Simd, Task, dispatch};

@@ -2,9 +2,9 @@
 
 use super::twin::{self, Stored};
 use super::{Attention, CacheNumber, Heads, Norm, NormKind, PAGE, Places, Preparation, Rope};
-use crate::ffi::Error;
+use crate::error::Error;
 use crate::isa::Isa;
-use crate::matrix::Bf16;
+use crate::number::Bf16;
 use crate::pack::Number;
 use crate::share::Pool;
 
@@ -67,7 +67,7 @@ impl Layer {
             num_groups,
             head_dim,
         };
-        let lengths: Vec<_> = (0..1 + dice.below(3))
+        let lengths: Vec<_> = (0..=dice.below(3))
             .map(|_| 1 + dice.below(longest))
             .collect();
         let fused = lengths
@@ -138,7 +138,7 @@ impl Layer {
         for row in &rows {
             match row {
                 Some((sequence, at)) => {
-                    fused.extend(&self.fused[*sequence][at * self.row_size()..][..self.row_size()])
+                    fused.extend(&self.fused[*sequence][at * self.row_size()..][..self.row_size()]);
                 }
                 None => fused.extend(vec![f32::NAN; self.row_size()]),
             }
@@ -265,7 +265,8 @@ impl<N: CacheNumber> Kept<N> {
             attention.run(
                 &Pool::of_threads(num_threads),
                 isa,
-                (&mut self.cache, &self.dims),
+                &mut self.cache,
+                &self.dims,
                 &mut out,
             )
         })?;

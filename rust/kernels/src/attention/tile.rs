@@ -3,9 +3,9 @@
 //! Each of the three is a function of its own for an instruction set: together, for all numbers of rows, they would be
 //! one that takes minutes to compile.
 
-use super::number::{CacheNumber, Values, Weights};
+use super::cache_number::{CacheNumber, Values, Weights};
 use super::shape::{BLOCK, PAGE};
-use super::softmax::Weigh;
+use super::softmax::{Rows, Weigh};
 use super::sums::Vectors;
 use crate::isa::Isa;
 use crate::simd::{LANES, Simd, Task, dispatch};
@@ -20,20 +20,14 @@ pub(super) type Block<'a, W> = [(&'a [W], &'a [W]); BLOCK / PAGE];
 pub(super) struct Tile<'a> {
     /// [H, rows].
     pub(super) queries: &'a [f32],
-    /// The keys of the block that each row sees, from the first to before the second.
-    pub(super) seen: &'a [(usize, usize)],
-    pub(super) peaks: &'a mut [f32],
-    pub(super) totals: &'a mut [f32],
-    pub(super) mixed: &'a mut [f32],
-    pub(super) vectors: Vectors,
-    pub(super) soft_cap: Option<f32>,
+    pub(super) rows: Rows<'a>,
 }
 
 impl Tile<'_> {
     /// Adds a block to what the rows have summed up. The fewer rows, the more vectors of the cache at once, so that
     /// there is work enough while a sum waits for its last addend.
     pub(super) fn add<N: CacheNumber>(&mut self, isa: Isa, block: &Block<'_, N::Word>) {
-        match self.seen.len() {
+        match self.rows.seen.len() {
             1 => self.add_to::<N, 1, 4, 4>(isa, block),
             2 => self.add_to::<N, 2, 2, 2>(isa, block),
             3 => self.add_to::<N, 3, 2, 2>(isa, block),
@@ -51,8 +45,8 @@ impl Tile<'_> {
         let mut scores = [[0.0; BLOCK]; R];
         let queries = self.queries.as_chunks::<R>().0;
         let seen = (
-            self.seen.iter().map(|seen| seen.0).min().unwrap_or(0),
-            self.seen.iter().map(|seen| seen.1).max().unwrap_or(0),
+            self.rows.seen.iter().map(|seen| seen.0).min().unwrap_or(0),
+            self.rows.seen.iter().map(|seen| seen.1).max().unwrap_or(0),
         );
         dispatch(
             isa,
@@ -66,7 +60,7 @@ impl Tile<'_> {
         dispatch(
             isa,
             Weigh {
-                tile: self,
+                rows: &mut self.rows,
                 scores: &mut scores,
             },
         );
@@ -81,20 +75,21 @@ impl Tile<'_> {
         block: &Block<'_, N::Word>,
         weights: &[[f32; BLOCK]; R],
     ) {
-        let first = self.seen.iter().map(|seen| seen.0).max().unwrap_or(0);
+        let first = self.rows.seen.iter().map(|seen| seen.0).max().unwrap_or(0);
         let end = self
+            .rows
             .seen
             .iter()
             .map(|seen| seen.1)
             .min()
             .unwrap_or(0)
             .max(first);
-        for (seen, row) in self.seen.iter().zip(0..) {
+        for (row, &seen) in self.rows.seen.iter().enumerate() {
             let before = (seen.0, seen.1.min(first));
             self.mix::<N, 1, 4>(isa, block, row, [&weights[row]], before);
         }
         self.mix::<N, R, C>(isa, block, 0, weights.each_ref(), (first, end));
-        for (seen, row) in self.seen.iter().zip(0..) {
+        for (row, &seen) in self.rows.seen.iter().enumerate() {
             let behind = (seen.0.max(end), seen.1);
             self.mix::<N, 1, 4>(isa, block, row, [&weights[row]], behind);
         }
@@ -109,8 +104,11 @@ impl Tile<'_> {
         seen: (usize, usize),
     ) {
         if seen.0 < seen.1 {
-            let (vectors, width) = (self.vectors, self.vectors.width());
-            let sums = self.mixed[row * width..][..R * width].as_chunks_mut().0;
+            let vectors = self.rows.vectors;
+            let width = vectors.width();
+            let sums = self.rows.mixed[row * width..][..R * width]
+                .as_chunks_mut()
+                .0;
             dispatch(
                 isa,
                 MixRows::<N, R, C> {

@@ -3,11 +3,14 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
+use super::Attention;
+use super::cache_number::CacheNumber;
+use super::layout::Layout;
 use super::shape::{BLOCK, CHUNK, PAGE};
+use super::softmax::Rows;
 use super::spans::Span;
 use super::sums::{Merge, Sums};
 use super::tile::{Block, TILE, Tile};
-use super::{Attention, CacheNumber, Layout};
 use crate::isa::Isa;
 use crate::share::Shared;
 use crate::simd::{Simd, Task, dispatch};
@@ -114,12 +117,14 @@ impl<N: CacheNumber> Keys<'_, N> {
             let width = vectors.width();
             let mut tile = Tile {
                 queries: &queries[rows.start * head_dim..rows.end * head_dim],
-                seen: &seen[..rows.len()],
-                peaks: &mut sums.peaks[rows.clone()],
-                totals: &mut sums.totals[rows.clone()],
-                mixed: &mut sums.mixed[rows.start * width..rows.end * width],
-                vectors,
-                soft_cap: attention.soft_cap,
+                rows: Rows {
+                    seen: &seen[..rows.len()],
+                    peaks: &mut sums.peaks[rows.clone()],
+                    totals: &mut sums.totals[rows.clone()],
+                    mixed: &mut sums.mixed[rows.start * width..rows.end * width],
+                    vectors,
+                    soft_cap: attention.soft_cap,
+                },
             };
             tile.add::<N>(isa, pages);
         }

@@ -2,7 +2,7 @@
 
 use super::shape::{BLOCK, PAGE};
 use crate::ffi::Element;
-use crate::matrix::Bf16;
+use crate::number::Bf16;
 use crate::pack::Number;
 use crate::simd::{LANES, Simd};
 
@@ -127,10 +127,10 @@ unsafe fn add<S: Simd, const R: usize>(
     token: usize,
     value: S::V,
 ) {
-    for row in 0..R {
+    for (row, sum) in sums.iter_mut().enumerate() {
         // SAFETY: the caller's promise.
         let weight = unsafe { weights.of(row, token) };
-        sums[row] = simd.fma(simd.splat(weight), value, sums[row]);
+        *sum = simd.fma(simd.splat(weight), value, *sum);
     }
 }
 
@@ -178,11 +178,11 @@ impl CacheNumber for f32 {
     ) {
         values.check(values.tokens.1);
         for token in values.tokens.0..values.tokens.1 {
-            for column in 0..C {
+            for (column, sums) in sums.iter_mut().enumerate() {
                 // SAFETY: the token is one of a page, and its row has been checked.
                 unsafe {
                     let value = simd.load(values.lanes(token, column));
-                    add(simd, &mut sums[column], weights, token, value);
+                    add(simd, sums, weights, token, value);
                 }
             }
         }
@@ -252,31 +252,31 @@ impl CacheNumber for Bf16 {
             return;
         }
         values.check(end.div_ceil(2));
-        for column in 0..C {
+        for (column, sums) in sums.iter_mut().enumerate() {
             if first % 2 == 1 {
                 // SAFETY: the token is one of a page, and its row has been checked.
                 unsafe {
                     let (_, odd) = simd.load_bf16_pairs(values.lanes(first / 2, column));
-                    add(simd, &mut sums[column], weights, first, odd);
+                    add(simd, sums, weights, first, odd);
                 }
             }
         }
         for pair in first.div_ceil(2)..end / 2 {
-            for column in 0..C {
+            for (column, sums) in sums.iter_mut().enumerate() {
                 // SAFETY: as above.
                 unsafe {
                     let (even, odd) = simd.load_bf16_pairs(values.lanes(pair, column));
-                    add(simd, &mut sums[column], weights, 2 * pair, even);
-                    add(simd, &mut sums[column], weights, 2 * pair + 1, odd);
+                    add(simd, sums, weights, 2 * pair, even);
+                    add(simd, sums, weights, 2 * pair + 1, odd);
                 }
             }
         }
-        for column in 0..C {
+        for (column, sums) in sums.iter_mut().enumerate() {
             if end % 2 == 1 {
                 // SAFETY: as above. Where only one token is asked for, it is even.
                 unsafe {
                     let (even, _) = simd.load_bf16_pairs(values.lanes(end / 2, column));
-                    add(simd, &mut sums[column], weights, end - 1, even);
+                    add(simd, sums, weights, end - 1, even);
                 }
             }
         }
