@@ -42,9 +42,11 @@ __all__ = [
     "json_excess",
     "kernel_handlers",
     "kernel_isa",
+    "kernel_packer",
     "key_digest",
     "keys_equal",
     "mint_id",
+    "packed_bytes",
     "page_hashes",
     "parse_output",
     "tool_grammar",
@@ -531,3 +533,9 @@ def kernel_handlers() -> list[tuple[str, int]]:
 def kernel_isa() -> str:
     """The instruction set that kernels compute with: portable, avx2 or avx512. ValueError, in one sentence, where
     PENSTOCK_CPU_ISA asks for one that there is not, or not on this machine."""
+
+def kernel_packer() -> int:
+    """The address of the C function that packs a matrix (`penstock.layers.kernels.pack`)."""
+
+def packed_bytes(format: str, num_in: int, num_out: int) -> int:  # noqa: A002 - as everywhere
+    """Bytes of a packed matrix. ValueError on a format that there is not."""

@@ -161,6 +161,7 @@ class JaxEngine(ScheduledEngine):
             pipeline_depth=settings.pipeline_depth,
             compile_cache=settings.compile_cache,
             tensor_parallel_size=settings.tensor_parallel_size,
+            cpu_kernels=settings.cpu_kernels == "on",
         )
 
     def _count_compiles(self) -> None:

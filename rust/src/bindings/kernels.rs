@@ -1,13 +1,28 @@
 //! The CPU's kernels, as addresses that XLA can call.
 
+use penstock_kernels::error::Error;
 use penstock_kernels::handlers;
 use penstock_kernels::isa::Isa;
+use penstock_kernels::matrix::Format;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 #[pyfunction]
 fn kernel_handlers() -> Vec<(&'static str, usize)> {
     handlers::handlers()
+}
+
+#[pyfunction]
+fn kernel_packer() -> usize {
+    handlers::packer()
+}
+
+#[pyfunction]
+fn packed_bytes(format: &str, num_in: usize, num_out: usize) -> PyResult<usize> {
+    let format: Format = format
+        .parse()
+        .map_err(|error: Error| PyValueError::new_err(error.to_string()))?;
+    Ok(format.matrix_bytes(num_in, num_out))
 }
 
 #[pyfunction]
@@ -18,5 +33,7 @@ fn kernel_isa() -> PyResult<&'static str> {
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("KERNEL_ABI", handlers::ABI)?;
     module.add_function(wrap_pyfunction!(kernel_handlers, module)?)?;
+    module.add_function(wrap_pyfunction!(kernel_packer, module)?)?;
+    module.add_function(wrap_pyfunction!(packed_bytes, module)?)?;
     module.add_function(wrap_pyfunction!(kernel_isa, module)?)
 }
