@@ -162,6 +162,7 @@ class JaxEngine(ScheduledEngine):
             compile_cache=settings.compile_cache,
             tensor_parallel_size=settings.tensor_parallel_size,
             cpu_kernels=settings.cpu_kernels == "on",
+            cpu_isa=settings.cpu_isa,
         )
 
     def _count_compiles(self) -> None:

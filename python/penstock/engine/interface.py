@@ -39,6 +39,7 @@ class EngineOptions:
         compile_cache: folder of compiled programs.
         tensor_parallel_size: devices that the model is split over.
         cpu_kernels: matrix products by our own kernels, on one CPU device; else XLA's.
+        cpu_isa: the kernels' instruction set.
     """
 
     dtype: str | None = None
@@ -52,6 +53,7 @@ class EngineOptions:
     compile_cache: Path | None = None
     tensor_parallel_size: int = 1
     cpu_kernels: bool = True
+    cpu_isa: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding
 
-from penstock._core import KERNEL_ABI, kernel_isa
+from penstock._core import KERNEL_ABI, choose_kernel_isa
 from penstock.checkpoint import Checkpoint
 from penstock.engine.compiler import (
     Programs,
@@ -286,6 +286,13 @@ def packed_formats(checkpoint: Checkpoint, options: EngineOptions, *, device: ja
     return weight_formats(checkpoint, dtype=options.dtype or platform.dtype)
 
 
+def _chosen_isa(options: EngineOptions) -> str:
+    try:
+        return choose_kernel_isa(options.cpu_isa)
+    except ValueError as error:
+        raise ConfigError(f"--cpu-isa {options.cpu_isa}: {error}") from None
+
+
 def plan_engine(
     checkpoint: Checkpoint, options: EngineOptions, *, device: jax.Device, formats: WeightFormats = NO_FORMATS
 ) -> tuple[Capacity, ProgramConfig]:
@@ -335,6 +342,6 @@ def plan_engine(
         is_dynamic=platform.is_dynamic,
         compiler_options=platform.compiler_options,
         num_devices=options.tensor_parallel_size,
-        kernels=f"{KERNEL_ABI} {kernel_isa()}" if formats else "",
+        kernels=f"{KERNEL_ABI} {_chosen_isa(options)}" if formats else "",
     )
     return capacity, config

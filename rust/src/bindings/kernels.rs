@@ -26,8 +26,18 @@ fn packed_bytes(format: &str, num_in: usize, num_out: usize) -> PyResult<usize> 
 }
 
 #[pyfunction]
-fn kernel_isa() -> PyResult<&'static str> {
-    Isa::chosen().map(Isa::name).map_err(PyValueError::new_err)
+#[pyo3(signature = (name = "auto"))]
+fn kernel_isa(name: &str) -> PyResult<&'static str> {
+    Isa::named(name)
+        .map(Isa::name)
+        .map_err(PyValueError::new_err)
+}
+
+#[pyfunction]
+fn choose_kernel_isa(name: &str) -> PyResult<&'static str> {
+    Isa::choose(name)
+        .map(Isa::name)
+        .map_err(PyValueError::new_err)
 }
 
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -35,5 +45,6 @@ pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(kernel_handlers, module)?)?;
     module.add_function(wrap_pyfunction!(kernel_packer, module)?)?;
     module.add_function(wrap_pyfunction!(packed_bytes, module)?)?;
+    module.add_function(wrap_pyfunction!(choose_kernel_isa, module)?)?;
     module.add_function(wrap_pyfunction!(kernel_isa, module)?)
 }
