@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 
 from penstock.layers.attention import PagedAttention, TokenPlaces
@@ -11,7 +13,7 @@ from penstock.layers.spec import AttentionSpec
 
 def grouped_attention(
     x: jax.Array,
-    leaves: dict[str, jax.Array],
+    leaves: dict[str, Any],
     cache: jax.Array,
     places: TokenPlaces,
     *,
@@ -27,6 +29,7 @@ def grouped_attention(
     Returns:
         [R, D], and the cache.
     """
-    fused = linear(x, leaves["qkv"], leaves.get("qkv_bias"))  # [R, K, (G + 2) * H]
+    rows = places.real_rows
+    fused = linear(x, leaves["qkv"], leaves.get("qkv_bias"), rows=rows)  # [R, K, (G + 2) * H]
     mixed, cache = attention.mix(fused, leaves, cache, places, spec=spec)
-    return linear_reduced(mixed, leaves["o"], leaves.get("o_bias"), mesh_axis=spec.mesh_axis), cache
+    return linear_reduced(mixed, leaves["o"], leaves.get("o_bias"), mesh_axis=spec.mesh_axis, rows=rows), cache
