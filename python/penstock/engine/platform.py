@@ -8,6 +8,7 @@ import jax
 
 from penstock.layers.attention import PagedAttention
 from penstock.layers.gather_attention import GatherAttention
+from penstock.layers.kernel_attention import KernelAttention
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Platform:
         max_prefill_tokens: what a step may compute of prompts, which is what other streams' next token waits for: 128
             of an 88M-parameter model take 145 ms on two cores, 512 of an 8B one some 9 ms on an H200.
         has_kernels: whether matrices are packed for kernels of our own (`rust/kernels`).
+        kernel_attention: what takes the place of `attention` beside them.
         compiler_options: XLA's, for every program.
     """
 
@@ -33,6 +35,10 @@ class Platform:
     max_prefill_tokens: int
     has_kernels: bool = False
     compiler_options: tuple[tuple[str, str | int], ...] = ()
+    kernel_attention: PagedAttention | None = None
+
+    def attention_of(self, *, has_kernels: bool) -> PagedAttention:
+        return self.kernel_attention if has_kernels and self.kernel_attention is not None else self.attention
 
 
 #: jax 0.10.2 hands sums of products to a CPU library that gets some of them wrong (decode attention over a block table
@@ -45,7 +51,9 @@ _CPU_OPTIONS = (
 )
 
 PLATFORMS = {
-    "cpu": Platform("float32", GatherAttention(16, 64, is_dynamic=True), True, 1, 1, 128, True, _CPU_OPTIONS),
+    "cpu": Platform(
+        "float32", GatherAttention(16, 64, is_dynamic=True), True, 1, 1, 128, True, _CPU_OPTIONS, KernelAttention()
+    ),
     "gpu": Platform("bfloat16", GatherAttention(64, 512, is_dynamic=False), False, 8, 2, 512),
     "tpu": Platform("bfloat16", GatherAttention(128, 512, is_dynamic=False), False, 8, 2, 512),
 }

@@ -3,7 +3,6 @@
 use super::shape::{BLOCK, PAGE};
 use crate::ffi::Element;
 use crate::number::Bf16;
-use crate::pack::Number;
 use crate::simd::{LANES, Simd};
 
 /// A number of a cache: float32, or bfloat16, of which two neighbours are one word.
@@ -193,7 +192,7 @@ impl CacheNumber for Bf16 {
     type Word = u32;
 
     fn nearest(number: f32) -> Self {
-        Self(Number::to_bf16(number))
+        Self::nearest(number)
     }
     fn key_index(h: usize, token: usize) -> usize {
         h / 2 * 2 * PAGE + 2 * token + h % 2

@@ -5,8 +5,8 @@ use super::{Attention, CacheNumber, Heads, Norm, NormKind, PAGE, Places, Prepara
 use crate::error::Error;
 use crate::isa::Isa;
 use crate::number::Bf16;
-use crate::pack::Number;
 use crate::share::Pool;
+use crate::stored::Number;
 
 /// Numbers that are the same in every run (Marsaglia's xorshift).
 struct Dice(u64);
