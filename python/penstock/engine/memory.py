@@ -111,9 +111,9 @@ def page_needs(spec: DecoderSpec, *, kv_dtype: str, attention: PagedAttention, m
     page_bytes, max_pages = [], []
     for group in spec.page_groups:
         caches = [spec.layers[number].cache for number in group.layers]
-        page_bytes.append(
-            sum(math.prod(attention.cache_shape(each, num_pages=1)) * _num_bytes(each.dtype or kv_dtype) for each in caches)
-        )
+        numbers = [math.prod(attention.cache_shape(each, num_pages=1)) for each in caches]
+        sizes = [_num_bytes(each.dtype or kv_dtype) for each in caches]
+        page_bytes.append(sum(num * size for num, size in zip(numbers, sizes, strict=True)))
         window = group.window
         most = None if window is None else window_pages(window, page_size=attention.page_size, max_span=max_span)
         max_pages.append(most)

@@ -109,8 +109,8 @@ class PagedAttention(Protocol):
     def attend_to_latents(
         self, q: jax.Array, cache: jax.Array, places: PagePlaces, *, scores: ScoreSpec, value_size: int
     ) -> jax.Array:
-        """Causal attention where all heads read one stored vector of a token: whole as the key, its first `value_size` numbers
-        as the value. q [B, T, N, H] → [B, T, N, value_size]."""
+        """Causal attention where all heads read one stored vector of a token: whole as the key, its first `value_size`
+        numbers as the value. q [B, T, N, H] → [B, T, N, value_size]."""
 
 
 def page_rows(places: PagePlaces, page_size: int) -> tuple[jax.Array, jax.Array]:

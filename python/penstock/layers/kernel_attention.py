@@ -1,7 +1,7 @@
 """Paged attention for the CPU in one call of a kernel of ours: norm, rotary positions, the cache's new rows, attention.
 
-Cache layout, of one layer: `[pages, K, even(H) + max(H, 16), 16]`: of a page and head first the keys `[H, 16 tokens]`, so
-that the scores of 16 tokens are one vector, then the values `[16 tokens, H]` (`rust/kernels/src/attention/layout.rs`).
+Cache layout, of one layer: `[pages, K, even(H) + max(H, 16), 16]`: of a page and head first the keys `[H, 16 tokens]`,
+so that the scores of 16 tokens are one vector, then the values `[16 tokens, H]`: `rust/kernels/src/attention/layout.rs`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _LATENT = GatherAttention(PAGE_SIZE, 64, is_dynamic=True)
 
 @dataclass(frozen=True, slots=True)
 class KernelAttention:
-    """A row's result does not depend, to the bit, on what stands beside it, nor on how its prompt was cut into spans."""
+    """A row's result depends on its sequence alone, to the bit: not on the batch, nor on how a prompt is cut."""
 
     @property
     def page_size(self) -> int:
@@ -114,4 +114,4 @@ def _nothing() -> jax.Array:
 
 
 def _like(x: jax.Array, shape: tuple[int, ...]) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(shape, x.dtype)
+    return jax.ShapeDtypeStruct(shape, x.dtype)  # type: ignore[no-untyped-call]  # jax has no types here
