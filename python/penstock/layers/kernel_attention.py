@@ -1,7 +1,7 @@
 """Paged attention for the CPU in one call of a kernel of ours: norm, rotary positions, the cache's new rows, attention.
 
 Cache layout, of one layer: `[pages, K, even(H) + max(H, 16), 16]`: of a page and head first the keys `[H, 16 tokens]`,
-so that the scores of 16 tokens are one vector, then the values `[16 tokens, H]`: `rust/kernels/src/attention/layout.rs`.
+so that the scores of 16 tokens are one vector, then values `[16 tokens, H]`: `rust/kernels/src/attention/layout.rs`.
 """
 
 from __future__ import annotations
