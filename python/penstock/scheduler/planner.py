@@ -86,7 +86,7 @@ class Planner:
 
     def check_fits(self, request: GenerationRequest) -> None:
         """Refuses what could never be admitted."""
-        check_fits(request, self._capacity, num_stop_ids=len(self._writer.stop_ids_of(request.sampling)))
+        check_fits(request, self._capacity, stop_ids=self._writer.stop_ids_of(request.sampling))
 
     # ---- who joins
 
