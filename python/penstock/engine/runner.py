@@ -305,6 +305,9 @@ def plan_engine(
         page_size=attention.page_size,
         max_model_len=plan.max_model_len,
         max_prefill_tokens=max_prefill_tokens,
+        max_prefill_tokens_beside=min(
+            options.max_prefill_tokens_beside or platform.max_prefill_tokens_beside, max_prefill_tokens
+        ),
         tokens_per_dispatch=tokens_per_dispatch,
         pipeline_depth=options.pipeline_depth or platform.pipeline_depth,
         windows=tuple(group.window for group in spec.page_groups),

@@ -11,7 +11,7 @@ Book-keeping of the host only: no device, no hub, no thread of its own.
   is waited for, as its tokens count.
 - What the cache has of a prompt is not computed (`prefix_cache`); other choices of a prompt wait until the first one's
   is in.
-- Decode runs in every step, beside at most `max_prefill_tokens` of prompts.
+- Decode runs in every step, beside at most `max_prefill_tokens_beside` of prompts.
 - Several tokens per dispatch only while nobody waits to join, as a newcomer would wait for all of them.
 - Rows under a grammar are planned apart, one token each, when their last token is known and their next mask is ready:
   a late row sits out the step. The others neither wait for them nor make fewer tokens per dispatch.
@@ -194,7 +194,7 @@ class Planner:
     def _choose_spans(self, *, may_put_off: bool) -> Chosen | None:
         """The prompts' share of this step, with pages for it and for the token after a prompt's last span."""
         chosen: Chosen = []
-        for sequence, share in self._line.choose():
+        for sequence, share in self._line.choose(is_beside=self._batch.num_decoding > 0):
             if sequence.slot < 0:  # it gave way to one before it
                 continue
             if not sequence.is_joined:
