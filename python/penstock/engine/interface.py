@@ -64,6 +64,8 @@ class Capacity:
         page_size: tokens per page.
         max_prefill_tokens_beside: of all prompts together in a step in which rows decode, at most
             `max_prefill_tokens`; None: as many.
+        is_mixed: a span and the rows that decode are computed together, so a sequence does not decode in the step of
+            its prompt's last span.
         windows: for each page group how many positions a token sees at most, itself included; None: all before it.
         max_spans: of one step. A span costs a dispatch and a pass over the weights however short it is; more of them
             would hold decode up.
@@ -79,10 +81,16 @@ class Capacity:
     tokens_per_dispatch: int
     pipeline_depth: int
     max_prefill_tokens_beside: int | None = None
+    is_mixed: bool = False
     windows: tuple[int | None, ...] = (None,)
     max_spans: int = 8
     span_sizes: tuple[int, ...] = ()
     length_borders: tuple[int, ...] = ()
+
+    @property
+    def mixed_tokens(self) -> int:
+        """Of a span that rows decode beside in one program; 0: none does."""
+        return (self.max_prefill_tokens_beside or self.max_prefill_tokens) if self.is_mixed else 0
 
     @property
     def num_page_groups(self) -> int:

@@ -218,9 +218,9 @@ class Planner:
     def _plan_spans(self, chosen: Chosen) -> PlannedStep:
         """Spans, and decode of what decoded before, or of the newcomers too."""
         slots, row_keys = self.decode_rows()
-        is_decoding = len(slots) > 0
+        do_newcomers_decode = len(slots) > 0 and not self._capacity.is_mixed
         spans = tuple(self._writer.cut(sequence, num_tokens) for sequence, num_tokens in chosen)
-        if is_decoding:
+        if do_newcomers_decode:
             slots, row_keys = self.decode_rows()  # the newcomers' too
         first = [sequence.row_key for sequence, _ in chosen if sequence.num_to_prefill == 0 and not sequence.is_pooled]
         return self._writer.step(chosen, spans, slots, np.concatenate([np.array(first, np.uint64), row_keys]))
