@@ -100,6 +100,23 @@ def test_several_tokens_per_dispatch_only_when_nobody_waits_to_join():
     assert planner.tokens_per_dispatch() == 1
 
 
+def test_a_cancel_amid_a_plan_gives_rows_no_more_tokens_than_they_have_pages_for():
+    planner = planner_of(make_request(1, [[1]], 20), num_slots=1, tokens_per_dispatch=4)
+    planner.plan()
+    planner.queue.submit(make_request(2, [[1]], 4))
+    rows = planner.decode_rows
+
+    def cancel_and_tell_rows():  # as the loop's thread may at any time: nobody waits any more
+        planner.queue.cancel(2 << 12)
+        return rows()
+
+    planner.decode_rows = cancel_and_tell_rows
+    for _ in range(4):
+        planner.plan()
+        assert planner.seats.progress.num_stored[0] <= planner.seats.tables.num_entries[0] * 4
+    assert planner.tokens_per_dispatch() == 4
+
+
 def test_rows_are_the_same_arrays_until_somebody_joins_or_ends():
     planner = planner_of(make_request(1, [[1]], 4), make_request(2, [[1]], 4))
     planner.plan()

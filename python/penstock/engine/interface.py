@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import IntFlag
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from penstock.generation import SamplingParams
 END_NONE, END_STOP, END_LENGTH, END_ERROR = 0, 1, 2, 3
 
 #: Entries of one block table that may change in a step in which its row decodes. (A row that decodes grows by at most
-#: `Capacity.tokens_per_dispatch` tokens, which is less than a page.) A table whose row has a span may change at will.
+#: `Capacity.tokens_per_dispatch` tokens: 32 are two of the smallest pages.) A table whose row has a span may change at
+#: will.
 MAX_TABLE_CHANGES_PER_ROW = 2
 
 #: The likeliest tokens that logprobs are given of, whoever asks for fewer (OpenAI's `top_logprobs` ends there).
@@ -274,13 +275,11 @@ class StepOutput:
         logprobs: where a row of the step asked.
         prompt_columns: of the spans that yield some, in order.
         pooled: of the spans that yield it, in order.
-        num_accepted: not built yet.
     """
 
     ids: np.ndarray
     ends: np.ndarray
     logprobs: LogprobColumns | None = None
-    num_accepted: Any = None
     prompt_columns: tuple[PromptColumns, ...] | None = None
     pooled: tuple[PooledColumns, ...] | None = None
 
