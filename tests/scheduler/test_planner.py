@@ -36,6 +36,20 @@ def test_a_long_prompt_is_cut_into_spans_of_the_whole_budget():
     ]
 
 
+def test_beside_rows_that_decode_a_prompt_is_cut_into_shorter_spans():
+    planner = planner_of(
+        make_request(1, [[1] * 3], 20), make_request(2, [[1] * 16], 4), make_request(3, [[1]], 1),
+        max_prefill_tokens_beside=4,
+    )  # fmt: skip
+    assert [spans_of(planner) for _ in range(5)] == [
+        [(1, 0, 3, True), (2, 0, 4, False), (3, 0, 1, True)],
+        [(2, 4, 4, False)],
+        [(2, 8, 4, False)],
+        [(2, 12, 4, True)],
+        [],
+    ]
+
+
 def test_short_prompts_share_a_step_and_a_prompt_to_be_cut_waits_for_a_whole_one():
     planner = planner_of(make_request(1, [[1, 2, 3]], 4), make_request(2, [[1] * 4], 4), make_request(3, [[2] * 9], 4))
     assert [spans_of(planner) for _ in range(3)] == [

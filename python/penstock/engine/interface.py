@@ -35,6 +35,7 @@ class EngineOptions:
         max_num_seqs: slots.
         kv_cache_memory: bytes for the KV cache, of each device.
         max_prefill_tokens: longest span of a prompt.
+        max_prefill_tokens_beside: of all prompts together in a step in which rows decode.
         tokens_per_dispatch: tokens that one decode call can compute when nobody waits to join.
         pipeline_depth: steps in flight.
         compile_cache: folder of compiled programs.
@@ -47,6 +48,7 @@ class EngineOptions:
     max_num_seqs: int = 32
     kv_cache_memory: int | None = None
     max_prefill_tokens: int | None = None
+    max_prefill_tokens_beside: int | None = None
     tokens_per_dispatch: int | None = None
     pipeline_depth: int | None = None
     compile_cache: Path | None = None
@@ -61,6 +63,10 @@ class Capacity:
         num_pages: of each page group, which has a block table of its own; the usable ones have the ids 1 to that
             number, page 0 takes the writes that nobody reads.
         page_size: tokens per page.
+        max_prefill_tokens_beside: of all prompts together in a step in which rows decode, at most
+            `max_prefill_tokens`; None: as many.
+        is_mixed: a span and the rows that decode are computed together, so a sequence does not decode in the step of
+            its prompt's last span.
         windows: for each page group how many positions a token sees at most, itself included; None: all before it.
         max_spans: of one step. A span costs a dispatch and a pass over the weights however short it is; more of them
             would hold decode up.
@@ -75,10 +81,17 @@ class Capacity:
     max_prefill_tokens: int
     tokens_per_dispatch: int
     pipeline_depth: int
+    max_prefill_tokens_beside: int | None = None
+    is_mixed: bool = False
     windows: tuple[int | None, ...] = (None,)
     max_spans: int = 8
     span_sizes: tuple[int, ...] = ()
     length_borders: tuple[int, ...] = ()
+
+    @property
+    def mixed_tokens(self) -> int:
+        """Of a span that rows decode beside in one program; 0: none does."""
+        return (self.max_prefill_tokens_beside or self.max_prefill_tokens) if self.is_mixed else 0
 
     @property
     def num_page_groups(self) -> int:

@@ -11,7 +11,7 @@ Book-keeping of the host only: no device, no hub, no thread of its own.
   is waited for, as its tokens count.
 - What the cache has of a prompt is not computed (`prefix_cache`); other choices of a prompt wait until the first one's
   is in.
-- Decode runs in every step, beside at most `max_prefill_tokens` of prompts.
+- Decode runs in every step, beside at most `max_prefill_tokens_beside` of prompts.
 - Several tokens per dispatch only while nobody waits to join, as a newcomer would wait for all of them.
 - Rows under a grammar are planned apart, one token each, when their last token is known and their next mask is ready:
   a late row sits out the step. The others neither wait for them nor make fewer tokens per dispatch.
@@ -194,7 +194,7 @@ class Planner:
     def _choose_spans(self, *, may_put_off: bool) -> Chosen | None:
         """The prompts' share of this step, with pages for it and for the token after a prompt's last span."""
         chosen: Chosen = []
-        for sequence, share in self._line.choose():
+        for sequence, share in self._line.choose(is_beside=self._batch.num_decoding > 0):
             if sequence.slot < 0:  # it gave way to one before it
                 continue
             if not sequence.is_joined:
@@ -218,9 +218,9 @@ class Planner:
     def _plan_spans(self, chosen: Chosen) -> PlannedStep:
         """Spans, and decode of what decoded before, or of the newcomers too."""
         slots, row_keys = self.decode_rows()
-        is_decoding = len(slots) > 0
+        do_newcomers_decode = len(slots) > 0 and not self._capacity.is_mixed
         spans = tuple(self._writer.cut(sequence, num_tokens) for sequence, num_tokens in chosen)
-        if is_decoding:
+        if do_newcomers_decode:
             slots, row_keys = self.decode_rows()  # the newcomers' too
         first = [sequence.row_key for sequence, _ in chosen if sequence.num_to_prefill == 0 and not sequence.is_pooled]
         return self._writer.step(chosen, spans, slots, np.concatenate([np.array(first, np.uint64), row_keys]))
