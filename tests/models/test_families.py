@@ -131,6 +131,7 @@ def test_both_spellings_of_rope(published: dict, saved: dict, rope: RopeSpec):
         ({"tie_word_embeddings": "yes"}, "tie_word_embeddings must be true or false"),
         ({"architectures": ["MambaForCausalLM"]}, "architecture MambaForCausalLM is not supported"),
         ({"architectures": None, "model_type": "mamba"}, "architecture mamba is not supported"),
+        ({"architectures": None, "model_type": {"a": 1}}, "architecture {'a': 1} is not supported"),
         ({"architectures": []}, "architecture none is not supported"),
     ],
 )
