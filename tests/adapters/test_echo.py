@@ -236,3 +236,25 @@ def test_what_the_engine_refuses_leaves_no_stream_and_counts_as_nothing(prompt: 
         assert engine._counters.get("penstock_cancelled_requests_total") == 0
 
     play(prompt, scene)
+
+
+def test_generate_works_in_one_loop_after_another_and_not_in_two_at_once(prompt: PromptEncoder) -> None:
+    hub, metrics = make_hub(prompt)
+    engine = EchoEngine(settings(engine="echo"), prompt, hub, metrics.model("echo"), "echo")
+    params = SamplingParams(max_tokens=5)
+
+    async def text() -> str:
+        (sample,) = await asyncio.wait_for(engine.generate("a", params), timeout=20)  # type: ignore[misc]
+        return sample.text
+
+    async def beside_another_loop() -> None:
+        await text()
+        with pytest.raises(RuntimeError, match="works for another event loop"):
+            await asyncio.to_thread(asyncio.run, text())
+
+    try:
+        assert asyncio.run(text()) == asyncio.run(text())
+        asyncio.run(beside_another_loop())
+    finally:
+        engine.stop()
+    assert hub.num_open == 0

@@ -1,7 +1,7 @@
 """The one decoder: token ids and a paged cache in, hidden states and the cache out. Described by a `DecoderSpec`.
 
-Knows no sampling, no slots and no requests. Rows of all sequences are laid flat, R = B * T, wherever a step needs no
-more than a token at a time.
+Knows no sampling, no slots and no requests. Rows of all sequences are laid flat wherever a step needs no more than a
+token at a time.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from penstock.layers.attention import PagedAttention, TokenPlaces
+from penstock.layers.attention import PagedAttention
 from penstock.layers.grouped_attention import grouped_attention
 from penstock.layers.latent_attention import latent_attention
 from penstock.layers.latent_spec import LatentAttentionSpec
@@ -21,6 +21,7 @@ from penstock.layers.moe import mixture
 from penstock.layers.moe_spec import MoeSpec
 from penstock.layers.norm import norm
 from penstock.layers.spec import AttentionSpec, MlpSpec
+from penstock.layers.step_places import StepPlaces
 from penstock.layers.vocabulary import embed, whole_logits
 from penstock.models.spec import DecoderSpec, LayerSpec
 from penstock.models.tree import layers_of
@@ -57,7 +58,7 @@ def forward(
     weights: Weights,
     caches: Caches,
     tokens: jax.Array,
-    places: TokenPlaces,
+    places: StepPlaces,
     *,
     spec: DecoderSpec,
     attention: PagedAttention,
@@ -67,18 +68,17 @@ def forward(
     Args:
         weights: the tree of `penstock.models.tree`.
         caches: of `empty_caches`.
-        tokens: int32 [B, T].
+        tokens: int32 [R].
 
     Returns:
-        Hidden states after the final norm [B, T, D], and the caches.
+        Hidden states after the final norm [R, D], and the caches.
     """
     x = _embed(weights, tokens, places, spec=spec)
     written = []
     for layer, leaves, cache in zip(spec.layers, layers_of(weights, spec), caches, strict=True):
         x, new_cache = _run_layer(x, leaves, cache, places, spec=layer, attention=attention)
         written.append(new_cache)
-    hidden = norm(x, weights, "final_norm", spec=spec.final_norm)
-    return hidden.reshape(*tokens.shape, -1), tuple(written)
+    return norm(x, weights, "final_norm", spec=spec.final_norm), tuple(written)
 
 
 def logits(weights: Weights, hidden: jax.Array, *, spec: DecoderSpec) -> jax.Array:
@@ -95,14 +95,14 @@ def logits(weights: Weights, hidden: jax.Array, *, spec: DecoderSpec) -> jax.Arr
         return out if cap is None else cap * jnp.tanh(out / cap)
 
 
-def _embed(weights: Weights, tokens: jax.Array, places: TokenPlaces, *, spec: DecoderSpec) -> jax.Array:
-    """[R, D] of tokens [B, T]."""
+def _embed(weights: Weights, tokens: jax.Array, places: StepPlaces, *, spec: DecoderSpec) -> jax.Array:
+    """[R, D] of tokens [R]."""
     with jax.named_scope("embed"):
-        x = embed(weights["embed"], tokens.reshape(-1), mesh_axis=spec.vocab_axis)
+        x = embed(weights["embed"], tokens, mesh_axis=spec.vocab_axis)
         if spec.embed_scale != 1:
             x = x * jnp.asarray(spec.embed_scale, x.dtype)
         if spec.num_learned_positions:
-            x = x + weights["positions"][places.positions.reshape(-1)]
+            x = x + weights["positions"][places.positions]
         return x
 
 
@@ -110,7 +110,7 @@ def _run_layer(
     x: jax.Array,
     leaves: dict[str, jax.Array],
     cache: jax.Array,
-    places: TokenPlaces,
+    places: StepPlaces,
     *,
     spec: LayerSpec,
     attention: PagedAttention,
@@ -124,8 +124,7 @@ def _run_layer(
     with jax.named_scope("mlp"):
         if not (spec.is_parallel and spec.has_one_norm):
             normed = _before(x if spec.is_parallel else attended, leaves, "mlp_norm", spec=spec)
-        is_real = places.is_real.reshape(-1)
-        fed = FEED_FORWARDS[type(spec.feed_forward)](normed, leaves, is_real, spec=spec.feed_forward)
+        fed = FEED_FORWARDS[type(spec.feed_forward)](normed, leaves, places.is_real, spec=spec.feed_forward)
         return attended + _after(fed, leaves, "mlp_post_norm", spec=spec), cache
 
 

@@ -14,8 +14,9 @@ from penstock.layers.spec import Activation
 #: Sizes fit the int32 of shapes and positions; numbers fit float32.
 MAX_INTEGER = 2**31 - 1
 MAX_NUMBER = 1e38
-#: A bound on what a damaged config can make the checks walk over.
+#: Bounds on what a damaged config can make the checks walk over.
 MAX_LAYERS = 10_000
+MAX_HEADS = 65_536
 
 #: transformers' names (its `activations.ACT2FN`) → ours.
 ACTIVATIONS: dict[str, Activation] = {

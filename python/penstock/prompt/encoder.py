@@ -102,19 +102,15 @@ class PromptEncoder:
         self,
         messages: Sequence[Message],
         *,
-        tools: Sequence[Mapping[str, Any]] | None = None,
-        documents: Sequence[Mapping[str, Any]] | None = None,
-        add_generation_prompt: bool = True,
-        continue_final_message: bool = False,
-        template_kwargs: Mapping[str, Any] | None = None,
         add_special_tokens: bool = False,
         num_last: int | None = None,
         tenant: str | None = None,
+        **options: Any,
     ) -> tuple[str, list[int]]:
         """The text of a chat, and its ids.
 
         Args:
-            tools, documents, add_generation_prompt, continue_final_message, template_kwargs: as `ChatTemplate.render`.
+            options: of `render_chat`.
             add_special_tokens: with those that the tokenizer adds; the template has most often written them.
             num_last: the ids of only so many of its last tokens, at least 1; None: of all.
             tenant: who asks. Its texts are remembered, so that they are encoded once, and for nobody else: the time
@@ -126,14 +122,7 @@ class PromptEncoder:
         limit = self.max_model_len
         if limit is not None and num_last is None and len(messages) > limit:  # each is a token or more
             raise context_length_exceeded(len(messages), limit, param="messages", at_least=True)
-        text = self.render_chat(
-            messages,
-            tools=tools,
-            documents=documents,
-            add_generation_prompt=add_generation_prompt,
-            continue_final_message=continue_final_message,
-            template_kwargs=template_kwargs,
-        )
+        text = self.render_chat(messages, **options)
         ids = self._encode(
             text, add_special_tokens=add_special_tokens, num_last=num_last, tenant=tenant, param="messages"
         )
