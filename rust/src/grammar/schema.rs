@@ -60,6 +60,7 @@ impl Walk<'_> {
         members: &Map<String, Value>,
         path: &str,
     ) -> Result<Map<String, Value>, String> {
+        check_base(members, path)?;
         let mut prepared = Map::new();
         for (name, value) in members {
             let place = format!("{path}/{name}");
@@ -139,6 +140,17 @@ impl Walk<'_> {
 fn spelt_out(pattern: &Value) -> Value {
     let spelt = pattern.as_str().map(regex_classes::spelt_out);
     spelt.map_or_else(|| pattern.clone(), Value::String)
+}
+
+/// What a reference points to beside an `$id` is not the same in all drafts: up to draft 7 an `$id` says nothing there.
+/// That of the whole schema changes nothing, as references point into it.
+fn check_base(members: &Map<String, Value>, path: &str) -> Result<(), String> {
+    if path == "#" || !(members.contains_key("$ref") && members.contains_key("$id")) {
+        return Ok(());
+    }
+    Err(format!(
+        "the keyword '$id' at {path} is not supported beside '$ref'"
+    ))
 }
 
 const TYPES: [&str; 7] = [

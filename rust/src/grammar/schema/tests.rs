@@ -40,6 +40,24 @@ fn what_cannot_be_enforced_is_refused_by_name_and_place() {
 }
 
 #[test]
+fn an_id_beside_a_reference_is_refused() {
+    let schema = |id: &str| {
+        json!({
+            "definitions": {
+                "name": {"$id": "http://a.example/name.json", "type": "string"},
+                "number": {"$id": "http://a.example/base/name.json", "type": "number"}
+            },
+            "$id": "http://a.example/base/",
+            "allOf": [{"$id": id, "$ref": "name.json"}]
+        })
+    };
+    assert!(refusal(&schema("http://a.example/")).contains("'$id' at #/allOf/0"));
+    let whole =
+        json!({"$id": "http://a.example/x.json", "$ref": "#/$defs/a", "$defs": {"a": true}});
+    assert_eq!(prepare(&whole), Ok(whole));
+}
+
+#[test]
 fn a_property_may_have_a_keyword_s_name() {
     let schema = json!({"type": "object", "properties": {"not": {"type": "string"}}});
     assert_eq!(prepare(&schema), Ok(schema));
