@@ -6,16 +6,17 @@ from typing import Any
 
 import jax
 
-from penstock.layers.attention import PagedAttention, TokenPlaces
+from penstock.layers.attention import PagedAttention
 from penstock.layers.linear import linear, linear_reduced
 from penstock.layers.spec import AttentionSpec
+from penstock.layers.step_places import StepPlaces
 
 
 def grouped_attention(
     x: jax.Array,
     leaves: dict[str, Any],
     cache: jax.Array,
-    places: TokenPlaces,
+    places: StepPlaces,
     *,
     spec: AttentionSpec,
     attention: PagedAttention,
@@ -23,7 +24,7 @@ def grouped_attention(
     """Stores the keys and values of the new tokens, then lets each attend to what its sequence has stored.
 
     Args:
-        x: [R, D], R = B * T; leaves: those of `spec`.
+        x: [R, D]; leaves: those of `spec`.
         cache: of `attention.cache_shape(spec.cache)`.
 
     Returns:
@@ -31,5 +32,10 @@ def grouped_attention(
     """
     rows = places.real_rows
     fused = linear(x, leaves["qkv"], leaves.get("qkv_bias"), rows=rows)  # [R, K, (G + 2) * H]
-    mixed, cache = attention.mix(fused, leaves, cache, places, spec=spec)
+    attended = []
+    for part, projected in zip(places.parts, places.split(fused), strict=True):
+        flat = projected.reshape(-1, *fused.shape[1:])
+        mixed, cache = attention.mix(flat, leaves, cache, part, spec=spec)
+        attended.append(mixed.reshape(*part.positions.shape, -1))
+    mixed = places.join(attended)
     return linear_reduced(mixed, leaves["o"], leaves.get("o_bias"), mesh_axis=spec.mesh_axis, rows=rows), cache
