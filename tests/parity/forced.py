@@ -15,7 +15,7 @@ from golden import Prompt
 from penstock.checkpoint import Checkpoint
 from penstock.engine.platform import PLATFORMS
 from penstock.layers.attention import TokenPlaces
-from penstock.layers.gather_attention import GatherAttention
+from penstock.layers.kernel_attention import KernelAttention
 from penstock.layers.step_places import StepPlaces
 from penstock.models.decoder import empty_caches, forward, logits
 from penstock.weights import load_weights
@@ -23,7 +23,7 @@ from penstock.weights import load_weights
 PAGE = 16
 #: For programs that run seldom, of which LLVM's passes are two fifths of the cost; else as the engine compiles.
 QUICK = {**dict(PLATFORMS["cpu"].compiler_options), "xla_backend_optimization_level": 0}
-ATTENTION = GatherAttention(page_size=PAGE, block_size=32, is_dynamic=True)
+ATTENTION = KernelAttention()
 
 
 def forced_logits(checkpoint: Checkpoint, prompts: Sequence[Prompt], *, dtype=np.float32) -> list[np.ndarray]:
