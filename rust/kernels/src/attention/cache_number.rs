@@ -38,14 +38,14 @@ pub(crate) trait CacheNumber: Element {
 
 /// Weights of a block's keys for R rows, and which of them are a page's.
 pub(crate) struct Weights<'a, const R: usize> {
-    rows: [&'a [f32; BLOCK]; R],
+    rows: &'a [[f32; BLOCK]; R],
     first: usize,
 }
 
 impl<'a, const R: usize> Weights<'a, R> {
     /// Of page `page` of a block.
     #[inline(always)]
-    pub(super) fn new(rows: [&'a [f32; BLOCK]; R], page: usize) -> Self {
+    pub(super) fn new(rows: &'a [[f32; BLOCK]; R], page: usize) -> Self {
         assert!(page < BLOCK / PAGE, "a page behind its block");
         Self {
             rows,

@@ -86,12 +86,12 @@ impl Tile<'_> {
             .max(first);
         for (row, &seen) in self.rows.seen.iter().enumerate() {
             let before = (seen.0, seen.1.min(first));
-            self.mix::<N, 1, 4>(isa, block, row, [&weights[row]], before);
+            self.mix::<N, 1, 4>(isa, block, row, std::array::from_ref(&weights[row]), before);
         }
-        self.mix::<N, R, C>(isa, block, 0, weights.each_ref(), (first, end));
+        self.mix::<N, R, C>(isa, block, 0, weights, (first, end));
         for (row, &seen) in self.rows.seen.iter().enumerate() {
             let behind = (seen.0.max(end), seen.1);
-            self.mix::<N, 1, 4>(isa, block, row, [&weights[row]], behind);
+            self.mix::<N, 1, 4>(isa, block, row, std::array::from_ref(&weights[row]), behind);
         }
     }
 
@@ -100,7 +100,7 @@ impl Tile<'_> {
         isa: Isa,
         block: &Block<'_, N::Word>,
         row: usize,
-        weights: [&[f32; BLOCK]; R],
+        weights: &[[f32; BLOCK]; R],
         seen: (usize, usize),
     ) {
         if seen.0 < seen.1 {
@@ -155,7 +155,7 @@ impl<N: CacheNumber, const R: usize, const P: usize> Task for Score<'_, N, R, P>
 struct MixRows<'a, N: CacheNumber, const R: usize, const C: usize> {
     block: &'a Block<'a, N::Word>,
     vectors: Vectors,
-    weights: [&'a [f32; BLOCK]; R],
+    weights: &'a [[f32; BLOCK]; R],
     seen: (usize, usize),
     /// [R, vectors].
     sums: &'a mut [[f32; LANES]],
