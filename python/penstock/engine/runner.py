@@ -39,7 +39,6 @@ from penstock.engine.program_set import (
     SCORE_BLOCK,
     ProgramConfig,
     ProgramKey,
-    decode_buckets,
     decode_layout,
     is_split,
     join_layout,
@@ -47,8 +46,10 @@ from penstock.engine.program_set import (
     num_score_blocks,
     prefill_buckets,
     program_keys,
+    row_counts,
     sample_buckets,
     span_layout,
+    span_sizes,
 )
 from penstock.engine.program_store import ProgramStore
 from penstock.engine.programs import SpanStates, cache_bytes
@@ -75,8 +76,8 @@ class JaxRunner:
         self._config = config
         self._weights = weights
         self._programs = programs
-        self._prefill_buckets = prefill_buckets(capacity.max_prefill_tokens)
-        self._decode_buckets = decode_buckets(capacity.num_slots)
+        self._prefill_buckets = span_sizes(capacity.max_prefill_tokens, config)
+        self._decode_buckets = row_counts(config)
         self._sample_buckets = sample_buckets(capacity.num_slots)
         self._variants = np.zeros(capacity.num_slots, np.int8)  # the least that serves each slot
         self._asks_logprobs = np.zeros(capacity.num_slots, bool)
@@ -369,7 +370,7 @@ def plan_engine(
         max_prefill_tokens_beside=min(
             options.max_prefill_tokens_beside or platform.max_prefill_tokens_beside, max_prefill_tokens
         ),
-        is_mixed=platform.is_mixed,
+        is_mixed=platform.has_kernels and bool(formats),
         tokens_per_dispatch=tokens_per_dispatch,
         pipeline_depth=options.pipeline_depth or platform.pipeline_depth,
         windows=tuple(group.window for group in spec.page_groups),
