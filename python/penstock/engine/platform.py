@@ -8,6 +8,7 @@ import jax
 
 from penstock.layers.attention import PagedAttention
 from penstock.layers.gather_attention import GatherAttention
+from penstock.layers.kernel_attention import KernelAttention
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +23,9 @@ class Platform:
         max_prefill_tokens: what a step may compute of prompts: 128 of an 88M-parameter model take 145 ms on two cores,
             512 of an 8B one some 9 ms on an H200.
         max_prefill_tokens_beside: the same where other streams' next tokens wait for it.
-        has_kernels: whether matrices are packed for our kernels (`rust/kernels`). They leave padding out, so that a span
-            and the rows that decode are one program, which reads the weights once.
+        has_kernels: whether matrices are packed for our kernels (`rust/kernels`). They leave padding out, so a span and
+            the rows that decode are one program, which reads the weights once.
+        kernel_attention: what takes the place of `attention` beside them.
         compiler_options: XLA's, for every program.
     """
 
@@ -36,6 +38,10 @@ class Platform:
     max_prefill_tokens_beside: int
     has_kernels: bool = False
     compiler_options: tuple[tuple[str, str | int], ...] = ()
+    kernel_attention: PagedAttention | None = None
+
+    def attention_of(self, *, has_kernels: bool) -> PagedAttention:
+        return self.kernel_attention if has_kernels and self.kernel_attention is not None else self.attention
 
 
 #: jax 0.10.2 hands sums of products to a CPU library that gets some of them wrong (decode attention over a block table
@@ -48,7 +54,9 @@ _CPU_OPTIONS = (
 )
 
 PLATFORMS = {
-    "cpu": Platform("float32", GatherAttention(16, 64, is_dynamic=True), True, 1, 1, 128, 32, True, _CPU_OPTIONS),
+    "cpu": Platform(
+        "float32", GatherAttention(16, 64, is_dynamic=True), True, 1, 1, 128, 32, True, _CPU_OPTIONS, KernelAttention()
+    ),
     "gpu": Platform("bfloat16", GatherAttention(64, 512, is_dynamic=False), False, 8, 2, 512, 512),
     "tpu": Platform("bfloat16", GatherAttention(128, 512, is_dynamic=False), False, 8, 2, 512, 512),
 }

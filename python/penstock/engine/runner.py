@@ -342,7 +342,7 @@ def plan_engine(
     """Resolves the options for a device, or each of several: what will be held, and what all programs share."""
     platform = platform_of(device)
     spec = shard_of(checkpoint.spec, options.tensor_parallel_size)
-    attention = platform.attention
+    attention = platform.attention_of(has_kernels=bool(formats))
     dtype = options.dtype or platform.dtype
     kv_dtype = options.kv_cache_dtype or dtype
     max_model_len = options.max_model_len or checkpoint.max_position_embeddings
@@ -356,7 +356,7 @@ def plan_engine(
     plan = plan_memory(
         spec, options, model=checkpoint.path.name, weight_bytes=weight_bytes(spec, dtype=dtype, formats=formats),
         dtype=dtype, kv_dtype=kv_dtype,
-        page_size=attention.page_size, block_size=attention.block_size, max_model_len=max_model_len,
+        attention=attention, max_model_len=max_model_len,
         max_prefill_tokens=max_prefill_tokens, max_span=max(max_prefill_tokens + 1, tokens_per_dispatch),
         device=device,
     )  # fmt: skip

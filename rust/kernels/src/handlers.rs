@@ -1,5 +1,6 @@
 //! All that can be called from outside.
 
+use crate::attention::AttentionHandler;
 use crate::ffi::{Handler, entry};
 use crate::gather::TakeRowsHandler;
 use crate::pack::{UnpackHandler, pack_array};
@@ -16,6 +17,7 @@ pub fn handlers() -> Vec<(&'static str, usize)> {
         named::<ProductHandler>(),
         named::<TakeRowsHandler>(),
         named::<UnpackHandler>(),
+        named::<AttentionHandler>(),
     ]
 }
 
