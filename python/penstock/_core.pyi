@@ -518,3 +518,13 @@ def tool_grammar(
     neither is said, text is free up to a call, and only strict tools' arguments are held to their schemas. `parallel`:
     more than one call may be made. `vocabulary`: of the model, for its special tokens. ValueError, in one sentence,
     where a schema asks for what cannot be enforced in this format, and on a tool or format that there is not."""
+
+#: Goes up whenever a kernel's operands, attributes, layout or meaning change.
+KERNEL_ABI: int
+
+def kernel_handlers() -> list[tuple[str, int]]:
+    """The CPU's kernels: a name, and the address of the C function that XLA calls."""
+
+def kernel_isa() -> str:
+    """The instruction set that kernels compute with: portable, avx2 or avx512. ValueError, in one sentence, where
+    PENSTOCK_CPU_ISA asks for one that there is not, or not on this machine."""

@@ -1,0 +1,134 @@
+//! The instruction set that the kernels compute with, chosen once.
+
+use std::str::FromStr;
+use std::sync::OnceLock;
+
+/// The variable that asks for one.
+pub const VARIABLE: &str = "PENSTOCK_CPU_ISA";
+
+/// An instruction set for which there are kernels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isa {
+    /// Whatever the target has at least; the compiler's own vectors.
+    Portable,
+    /// AVX2 with FMA and F16C.
+    Avx2,
+    /// AVX-512 (F, BW, VL, DQ). Only where it is asked for: no table from such a processor is committed yet.
+    Avx512,
+}
+
+impl Isa {
+    /// Every one.
+    pub const ALL: [Self; 3] = [Self::Portable, Self::Avx2, Self::Avx512];
+
+    /// As the variable spells it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+        }
+    }
+
+    /// Whether this machine has it.
+    #[must_use]
+    pub fn is_there(self) -> bool {
+        match self {
+            Self::Portable => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => has_avx2(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => {
+                has_avx2()
+                    && is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("avx512dq")
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => false,
+        }
+    }
+
+    /// Those of this machine.
+    #[must_use]
+    pub fn there() -> Vec<Self> {
+        Self::ALL.into_iter().filter(|isa| isa.is_there()).collect()
+    }
+
+    /// The one that was asked for, or the best that is on by default.
+    ///
+    /// # Errors
+    /// In one sentence, where there is no such one, or not on this machine.
+    pub fn chosen() -> Result<Self, String> {
+        match std::env::var(VARIABLE) {
+            Ok(name) if !name.is_empty() => Self::asked(&name),
+            _ if Self::Avx2.is_there() => Ok(Self::Avx2),
+            _ => Ok(Self::Portable),
+        }
+    }
+
+    /// The one that every call computes with: `chosen` at the first call. What was asked for and is not there has been
+    /// refused by then, so it counts as the default.
+    #[must_use]
+    pub fn current() -> Self {
+        static CURRENT: OnceLock<Isa> = OnceLock::new();
+        *CURRENT.get_or_init(|| Self::chosen().unwrap_or(Self::Portable))
+    }
+
+    fn asked(name: &str) -> Result<Self, String> {
+        let has = || {
+            Self::there()
+                .into_iter()
+                .map(Self::name)
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let isa = name.parse::<Self>().map_err(|()| {
+            format!(
+                "{VARIABLE} is {name:?}, and must be portable, avx2 or avx512; this machine has {}",
+                has()
+            )
+        })?;
+        if isa.is_there() {
+            Ok(isa)
+        } else {
+            Err(format!(
+                "{VARIABLE} is {name}, which this machine lacks; it has {}",
+                has()
+            ))
+        }
+    }
+}
+
+impl FromStr for Isa {
+    type Err = ();
+
+    fn from_str(name: &str) -> Result<Self, ()> {
+        Self::ALL
+            .into_iter()
+            .find(|isa| isa.name() == name)
+            .ok_or(())
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_avx2() -> bool {
+    is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("f16c")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_come_back() {
+        for isa in Isa::ALL {
+            assert_eq!(isa.name().parse(), Ok(isa));
+        }
+        assert!(Isa::asked("sse9").unwrap_err().contains("portable"));
+    }
+}
