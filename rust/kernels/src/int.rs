@@ -24,8 +24,8 @@ pub mod quantize;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
-mod lanes;
 mod portable;
+pub mod simd;
 mod tile;
 
 #[cfg(test)]

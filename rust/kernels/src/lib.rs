@@ -6,6 +6,7 @@
 
 pub mod ffi;
 pub mod handlers;
+pub mod int;
 pub mod isa;
 pub mod matrix;
 pub mod pack;

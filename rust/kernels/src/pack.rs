@@ -3,6 +3,9 @@
 use std::ffi::c_int;
 
 use crate::ffi::{Call, Element, Error, Handler};
+use crate::int::codes::dequantize_panel;
+use crate::int::layout::IntLayout;
+use crate::int::quantize::quantize_panel;
 use crate::matrix::{Bf16, F16, Format, Matrix, PANEL, floats, words};
 use crate::share::{Shared, share};
 
@@ -85,7 +88,11 @@ impl<T: Number> Stored<'_, T> {
                     *place = number.map_or(0, Number::to_bf16).to_ne_bytes();
                 }
             }
-            Format::Int { .. } => unimplemented!("packing {format}"),
+            Format::Int { .. } => {
+                let layout = IntLayout::of(format).expect("a format of whole numbers");
+                let column = |input, lane| self.at(input, first + lane).map_or(0.0, Number::widen);
+                quantize_panel(self.num_in, column, layout, bytes);
+            }
         }
     }
 }
@@ -107,7 +114,10 @@ pub fn unpack_panel(matrix: &Matrix<'_>, panel: usize, out: &mut [[f32; PANEL]])
                 }
             }
         }
-        Format::Int { .. } => unimplemented!("unpacking {}", matrix.format),
+        Format::Int { .. } => {
+            let layout = IntLayout::of(matrix.format).expect("a format of whole numbers");
+            dequantize_panel(bytes, layout, out);
+        }
     }
 }
 

@@ -6,7 +6,12 @@
 mod float;
 mod rows;
 
+use std::cell::Cell;
+
 use crate::ffi::{Call, Error, Handler};
+use crate::int::activations::Activations;
+use crate::int::layout::IntLayout;
+use crate::int::panel::IntPanel;
 use crate::isa::Isa;
 use crate::matrix::{Format, Matrix, PANEL};
 use crate::share::{Pool, Shared, share};
@@ -15,6 +20,11 @@ pub use rows::Rows;
 
 /// Multiplications that are worth another thread's attention: some microseconds of them.
 const CHUNK_PRODUCTS: usize = 1 << 16;
+
+thread_local! {
+    /// A product's rows as whole numbers; kept, as asking for memory costs more than many a product.
+    static QUANTIZED: Cell<Activations> = Cell::default();
+}
 
 /// What is computed: `out [R, N] = x [R, K] matrix + bias`, each row with the matrix that `rows` gives it.
 pub struct Product<'a> {
@@ -54,17 +64,38 @@ impl Product<'_> {
             first.num_panels(),
             self.rows.num_computed() * num_in * PANEL,
         );
+        let quantized = self.quantized(first);
         let place = Shared::new(out);
-        share(pool, num_chunks, &|chunk| {
+        let done = share(pool, num_chunks, &|chunk| {
             let panels = part_of(chunk, num_chunks, first.num_panels());
             for panel in panels {
-                self.run_panel(isa, panel, num_rows, place);
+                self.run_panel(isa, panel, num_rows, &quantized, place);
             }
-        })
+        });
+        QUANTIZED.set(quantized);
+        done
+    }
+
+    /// The rows that are computed, as whole numbers where the weights are.
+    fn quantized(&self, matrix: &Matrix<'_>) -> Activations {
+        let mut quantized = QUANTIZED.take();
+        if let Some(layout) = IntLayout::of(matrix.format) {
+            let rows = self.rows.all();
+            let x = &self.x[rows.start * matrix.num_in..rows.end * matrix.num_in];
+            quantized.quantize(x, matrix.num_in, layout);
+        }
+        quantized
     }
 
     /// 16 columns of all rows.
-    fn run_panel(&self, isa: Isa, panel: usize, num_rows: usize, out: Shared<f32>) {
+    fn run_panel(
+        &self,
+        isa: Isa,
+        panel: usize,
+        num_rows: usize,
+        quantized: &Activations,
+        out: Shared<f32>,
+    ) {
         let (num_in, num_out) = (self.matrices[0].num_in, self.matrices[0].num_out);
         let first_column = panel * PANEL;
         let num_columns = PANEL.min(num_out - first_column);
@@ -102,7 +133,22 @@ impl Product<'_> {
                         },
                     );
                 }
-                Format::Int { .. } => unimplemented!("products of {}", matrix.format),
+                Format::Int { .. } => {
+                    let layout = IntLayout::of(matrix.format).expect("a format of whole numbers");
+                    let (bytes, num_rows) = (matrix.panel(panel), rows.len());
+                    dispatch(
+                        isa,
+                        IntPanel {
+                            layout,
+                            bytes,
+                            x: quantized,
+                            first_row: rows.start - self.rows.all().start,
+                            num_rows,
+                            bias,
+                            place,
+                        },
+                    );
+                }
             }
         }
     }

@@ -3,10 +3,11 @@
 //! A kernel is written once, generic over `Simd`, as the `run` of a `Task`; `dispatch` runs it within a function that
 //! is compiled for the instruction set. For that, `run` and all that it calls with vectors must be `#[inline(always)]`.
 
-mod portable;
+pub(crate) mod portable;
 #[cfg(target_arch = "x86_64")]
-mod x86;
+pub(crate) mod x86;
 
+use crate::int::simd::IntSimd;
 use crate::isa::Isa;
 
 /// Numbers in a vector.
@@ -14,7 +15,7 @@ pub const LANES: usize = 16;
 
 /// A proof that the machine has an instruction set, and its operations. Not all round alike: `fma` rounds once where
 /// the instruction set has it, else twice.
-pub trait Simd: Copy {
+pub trait Simd: IntSimd {
     /// Sixteen float32.
     type V: Copy;
 

@@ -7,29 +7,28 @@ use std::arch::x86_64::{
     _mm512_set1_ps, _mm512_srlv_epi16, _mm512_storeu_ps, _mm512_storeu_si512,
 };
 
-use super::lanes::IntLanes;
-
-/// 512-bit registers.
-pub(crate) struct Avx512;
+use super::simd::IntSimd;
+use crate::simd::x86::Avx512;
 
 /// `value` in each of the four 16-bit words of a 64-bit one.
 const fn words(value: i64) -> i64 {
     value * 0x0001_0001_0001_0001
 }
 
-impl IntLanes for Avx512 {
+// SAFETY in common: `self` proves that the instructions are there, and each reads or writes within the array that it
+// is given.
+#[allow(clippy::undocumented_unsafe_blocks)]
+impl IntSimd for Avx512 {
     type Weights = __m512i;
     type Sums = __m512i;
 
     #[inline(always)]
-    unsafe fn splat(value: i32) -> __m512i {
-        // SAFETY: the machine has AVX-512, as the trait asks.
+    fn splat_sums(self, value: i32) -> __m512i {
         unsafe { _mm512_set1_epi32(value) }
     }
 
     #[inline(always)]
-    unsafe fn widen_bytes(codes: &[u8; 64]) -> [__m512i; 2] {
-        // SAFETY: the machine has AVX-512; twice 32 bytes are read of 64.
+    fn widen_bytes(self, codes: &[u8; 64]) -> [__m512i; 2] {
         unsafe {
             let widen = |part: usize| {
                 _mm512_cvtepi8_epi16(_mm256_loadu_si256(codes.as_ptr().add(part * 32).cast()))
@@ -39,8 +38,7 @@ impl IntLanes for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn widen_nibbles(codes: &[u8; 32]) -> [__m512i; 2] {
-        // SAFETY: the machine has AVX-512; 32 bytes are read of 32.
+    fn widen_nibbles(self, codes: &[u8; 32]) -> [__m512i; 2] {
         unsafe {
             // Both halves get all words: the lower one takes the nibbles of columns 0 to 7, the upper one of 8 to 15.
             let both = _mm512_broadcast_i64x4(_mm256_loadu_si256(codes.as_ptr().cast()));
@@ -56,8 +54,7 @@ impl IntLanes for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn load_wide(codes: &[i16; 64]) -> [__m512i; 2] {
-        // SAFETY: the machine has AVX-512; twice 32 numbers are read of 64.
+    fn load_wide(self, codes: &[i16; 64]) -> [__m512i; 2] {
         unsafe {
             let load = |part: usize| _mm512_loadu_si512(codes.as_ptr().add(part * 32).cast());
             [load(0), load(1)]
@@ -65,56 +62,57 @@ impl IntLanes for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn store_wide(weights: [__m512i; 2], out: &mut [i16; 64]) {
+    fn store_wide(self, weights: [__m512i; 2], out: &mut [i16; 64]) {
         for (part, register) in weights.into_iter().enumerate() {
-            // SAFETY: the machine has AVX-512; `part` is 0 or 1, so 32 numbers are written of the 64.
             unsafe { _mm512_storeu_si512(out.as_mut_ptr().add(part * 32).cast(), register) }
         }
     }
 
     #[inline(always)]
-    unsafe fn dot(sums: __m512i, weights: __m512i, pair: i32) -> __m512i {
-        // SAFETY: the machine has VNNI, as the trait asks.
+    fn dot(self, sums: __m512i, weights: __m512i, pair: i32) -> __m512i {
         unsafe { _mm512_dpwssd_epi32(sums, weights, _mm512_set1_epi32(pair)) }
     }
 
     #[inline(always)]
-    unsafe fn add_scaled(total: &mut [f32; 16], sums: __m512i, scales: &[u8; 64], scale: f32) {
-        // SAFETY: the machine has AVX-512; 16 numbers are read and written of 16.
+    fn add_scaled(self, total: &mut [f32; 16], sums: __m512i, scales: &[u8; 64], scale: f32) {
         unsafe {
             let of_codes = _mm512_mul_ps(
                 _mm512_cvtepi32_ps(sums),
                 _mm512_loadu_ps(scales.as_ptr().cast()),
             );
-            let scaled = _mm512_mul_ps(of_codes, _mm512_set1_ps(scale));
+            let of_block = _mm512_mul_ps(of_codes, _mm512_set1_ps(scale));
             _mm512_storeu_ps(
                 total.as_mut_ptr(),
-                _mm512_add_ps(_mm512_loadu_ps(total.as_ptr()), scaled),
+                _mm512_add_ps(_mm512_loadu_ps(total.as_ptr()), of_block),
             );
         }
     }
 
     #[inline(always)]
-    unsafe fn add_scaled_min(
+    fn add_scaled_min(
+        self,
         total: &mut [f32; 16],
         sums: __m512i,
         scales: &[u8; 64],
         minima: &[u8; 64],
-        sum: f32,
-        scale: f32,
+        sum_and_scale: (f32, f32),
     ) {
-        // SAFETY: the machine has AVX-512; 16 numbers are read and written of 16.
         unsafe {
             let of_codes = _mm512_mul_ps(
                 _mm512_cvtepi32_ps(sums),
                 _mm512_loadu_ps(scales.as_ptr().cast()),
             );
-            let of_minima =
-                _mm512_mul_ps(_mm512_loadu_ps(minima.as_ptr().cast()), _mm512_set1_ps(sum));
-            let scaled = _mm512_mul_ps(_mm512_add_ps(of_codes, of_minima), _mm512_set1_ps(scale));
+            let of_minima = _mm512_mul_ps(
+                _mm512_loadu_ps(minima.as_ptr().cast()),
+                _mm512_set1_ps(sum_and_scale.0),
+            );
+            let of_block = _mm512_mul_ps(
+                _mm512_add_ps(of_codes, of_minima),
+                _mm512_set1_ps(sum_and_scale.1),
+            );
             _mm512_storeu_ps(
                 total.as_mut_ptr(),
-                _mm512_add_ps(_mm512_loadu_ps(total.as_ptr()), scaled),
+                _mm512_add_ps(_mm512_loadu_ps(total.as_ptr()), of_block),
             );
         }
     }

@@ -13,7 +13,8 @@
 //!
 //! So a shift and a mask give words of 16 bits in the order of pairs, without moving anything between lanes.
 
-use super::layout::{Bits, Block, COLUMNS, IntLayout, read_f32};
+use super::layout::{Bits, Block, IntLayout, read_f32};
+use crate::matrix::PANEL;
 
 /// Numbers along K that one group of codes holds.
 pub(crate) const GROUP: usize = 4;
@@ -22,12 +23,12 @@ pub(crate) const GROUP: usize = 4;
 const fn nibble_place(k: usize, column: usize) -> (usize, u32) {
     let word = (column % 8) * 2 + k % 2;
     let nibble = (k % GROUP / 2) * 2 + column / 8;
-    let byte = (k / GROUP) * (GROUP * COLUMNS / 2) + word * 2 + nibble / 2;
-    (byte, if nibble % 2 == 0 { 0 } else { 4 })
+    let byte = (k / GROUP) * (GROUP * PANEL / 2) + word * 2 + nibble / 2;
+    (byte, if nibble.is_multiple_of(2) { 0 } else { 4 })
 }
 
 const fn byte_place(k: usize, column: usize) -> usize {
-    (k / 2 * COLUMNS + column) * 2 + k % 2
+    (k / 2 * PANEL + column) * 2 + k % 2
 }
 
 /// Writes `q` of number `k` in a block and `column` to the block's codes, in which its place is still zero.
@@ -63,6 +64,17 @@ pub fn dequantize_column(panel: &[u8], layout: IntLayout, column: usize, out: &m
         let minimum = block.minima.map_or(0.0, |minima| read_f32(minima, column));
         for (k, number) in numbers.iter_mut().enumerate() {
             *number = scale * small_f32(read_code(block.codes, layout, k, column)) + minimum;
+        }
+    }
+}
+
+/// All columns of a panel as float32: `out [K, 16]`.
+pub fn dequantize_panel(panel: &[u8], layout: IntLayout, out: &mut [[f32; PANEL]]) {
+    let mut numbers = vec![0.0; out.len()];
+    for column in 0..PANEL {
+        dequantize_column(panel, layout, column, &mut numbers);
+        for (row, number) in out.iter_mut().zip(&numbers) {
+            row[column] = *number;
         }
     }
 }

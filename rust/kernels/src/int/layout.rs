@@ -1,10 +1,9 @@
 //! Where the parts of a panel of whole numbers lie.
 
-/// Columns of a panel.
-pub const COLUMNS: usize = 16;
+use crate::matrix::{Format, PANEL};
 
 /// Bytes of 16 numbers of 32 bits: a block's scales, or its minima.
-const ROW_BYTES: usize = COLUMNS * size_of::<f32>();
+const ROW_BYTES: usize = PANEL * size_of::<f32>();
 
 /// Bits of a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,6 +26,24 @@ pub struct IntLayout {
 }
 
 impl IntLayout {
+    /// Of a format, where it is one of whole numbers.
+    #[must_use]
+    pub fn of(format: Format) -> Option<Self> {
+        let Format::Int {
+            bits,
+            block,
+            has_min,
+        } = format
+        else {
+            return None;
+        };
+        Some(Self {
+            bits: if bits == 4 { Bits::Four } else { Bits::Eight },
+            block: usize::from(block),
+            has_min,
+        })
+    }
+
     /// Blocks that `num_in` weights along K take; the last one may be padded.
     #[must_use]
     pub const fn num_blocks(self, num_in: usize) -> usize {
@@ -47,8 +64,8 @@ impl IntLayout {
     #[must_use]
     pub const fn code_bytes(self) -> usize {
         match self.bits {
-            Bits::Four => self.block * COLUMNS / 2,
-            Bits::Eight => self.block * COLUMNS,
+            Bits::Four => self.block * PANEL / 2,
+            Bits::Eight => self.block * PANEL,
         }
     }
 

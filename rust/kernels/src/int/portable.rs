@@ -1,30 +1,29 @@
 //! Plain Rust: every machine has it, and it says what the others must give.
 
 use super::codes::small_f32;
-use super::lanes::IntLanes;
-use super::layout::{COLUMNS, read_f32};
+use super::layout::read_f32;
+use super::simd::IntSimd;
+use crate::matrix::PANEL;
+use crate::simd::portable::Portable;
 
-/// No instruction set at all.
-pub(crate) struct Portable;
-
-impl IntLanes for Portable {
+impl IntSimd for Portable {
     type Weights = [i16; 32];
     type Sums = [i32; 16];
 
     #[inline(always)]
-    unsafe fn splat(value: i32) -> [i32; 16] {
+    fn splat_sums(self, value: i32) -> [i32; 16] {
         [value; 16]
     }
 
     #[inline(always)]
-    unsafe fn widen_bytes(codes: &[u8; 64]) -> [[i16; 32]; 2] {
+    fn widen_bytes(self, codes: &[u8; 64]) -> [[i16; 32]; 2] {
         let widen =
             |from: usize| std::array::from_fn(|at| i16::from(codes[from + at].cast_signed()));
         [widen(0), widen(32)]
     }
 
     #[inline(always)]
-    unsafe fn widen_nibbles(codes: &[u8; 32]) -> [[i16; 32]; 2] {
+    fn widen_nibbles(self, codes: &[u8; 32]) -> [[i16; 32]; 2] {
         let widen = |shift: usize| {
             std::array::from_fn(|at| {
                 let word = u16::from_le_bytes([codes[at % 16 * 2], codes[at % 16 * 2 + 1]]);
@@ -35,7 +34,7 @@ impl IntLanes for Portable {
     }
 
     #[inline(always)]
-    unsafe fn load_wide(codes: &[i16; 64]) -> [[i16; 32]; 2] {
+    fn load_wide(self, codes: &[i16; 64]) -> [[i16; 32]; 2] {
         [
             std::array::from_fn(|at| codes[at]),
             std::array::from_fn(|at| codes[32 + at]),
@@ -43,13 +42,13 @@ impl IntLanes for Portable {
     }
 
     #[inline(always)]
-    unsafe fn store_wide(weights: [[i16; 32]; 2], out: &mut [i16; 64]) {
+    fn store_wide(self, weights: [[i16; 32]; 2], out: &mut [i16; 64]) {
         out[..32].copy_from_slice(&weights[0]);
         out[32..].copy_from_slice(&weights[1]);
     }
 
     #[inline(always)]
-    unsafe fn dot(mut sums: [i32; 16], weights: [i16; 32], pair: i32) -> [i32; 16] {
+    fn dot(self, mut sums: [i32; 16], weights: [i16; 32], pair: i32) -> [i32; 16] {
         let (even, odd) = ((pair << 16) >> 16, pair >> 16);
         for (column, sum) in sums.iter_mut().enumerate() {
             *sum +=
@@ -59,24 +58,25 @@ impl IntLanes for Portable {
     }
 
     #[inline(always)]
-    unsafe fn add_scaled(total: &mut [f32; 16], sums: [i32; 16], scales: &[u8; 64], scale: f32) {
-        for column in 0..COLUMNS {
+    fn add_scaled(self, total: &mut [f32; 16], sums: [i32; 16], scales: &[u8; 64], scale: f32) {
+        for column in 0..PANEL {
             total[column] += (small_f32(sums[column]) * read_f32(scales, column)) * scale;
         }
     }
 
     #[inline(always)]
-    unsafe fn add_scaled_min(
+    fn add_scaled_min(
+        self,
         total: &mut [f32; 16],
         sums: [i32; 16],
         scales: &[u8; 64],
         minima: &[u8; 64],
-        sum: f32,
-        scale: f32,
+        sum_and_scale: (f32, f32),
     ) {
-        for column in 0..COLUMNS {
+        for column in 0..PANEL {
             let of_codes = small_f32(sums[column]) * read_f32(scales, column);
-            total[column] += (of_codes + read_f32(minima, column) * sum) * scale;
+            total[column] +=
+                (of_codes + read_f32(minima, column) * sum_and_scale.0) * sum_and_scale.1;
         }
     }
 }

@@ -2,15 +2,34 @@
 
 use super::activations::round;
 use super::codes::{small_f32, write_code};
-use super::layout::{Bits, COLUMNS, IntLayout};
+use super::layout::{Bits, IntLayout};
+use crate::matrix::PANEL;
 
-type Row = [f32; COLUMNS];
+type Row = [f32; PANEL];
 
 /// How many scales beside the plain one are tried for 4 bits, on each side.
 const NUM_TRIES: i32 = 9;
 
 /// By how much of a step the tried scales differ.
 const TRY_STEP: f32 = 0.1;
+
+/// Writes a panel of `num_in` weights along K, each of which `number` tells by its place along K and its column.
+pub fn quantize_panel(
+    num_in: usize,
+    number: impl Fn(usize, usize) -> f32,
+    layout: IntLayout,
+    out: &mut [u8],
+) {
+    let mut rows = vec![[0.0; PANEL]; layout.block];
+    for (block, bytes) in out.chunks_exact_mut(layout.block_bytes()).enumerate() {
+        let first = block * layout.block;
+        let rows = &mut rows[..layout.block.min(num_in - first)];
+        for (k, row) in rows.iter_mut().enumerate() {
+            *row = std::array::from_fn(|column| number(first + k, column));
+        }
+        quantize_block(rows, layout, bytes);
+    }
+}
 
 /// Writes one block of a panel: `rows`, up to `layout.block` rows of 16 columns along K (what is missing counts as 0).
 ///
@@ -19,8 +38,8 @@ const TRY_STEP: f32 = 0.1;
 pub fn quantize_block(rows: &[Row], layout: IntLayout, out: &mut [u8]) {
     out.fill(0);
     let (scales, minima) = match (layout.bits, layout.has_min) {
-        (Bits::Eight, _) => (byte_scales(rows), [0.0; COLUMNS]),
-        (Bits::Four, false) => (nibble_scales(rows, layout), [0.0; COLUMNS]),
+        (Bits::Eight, _) => (byte_scales(rows), [0.0; PANEL]),
+        (Bits::Four, false) => (nibble_scales(rows, layout), [0.0; PANEL]),
         (Bits::Four, true) => scales_and_minima(rows, layout),
     };
     let (head, codes) = out.split_at_mut(layout.head_bytes());
@@ -34,13 +53,13 @@ pub fn quantize_block(rows: &[Row], layout: IntLayout, out: &mut [u8]) {
     }
     let (lowest, highest) = layout.range();
     for (k, row) in rows.iter().enumerate() {
-        for column in 0..COLUMNS {
+        for column in 0..PANEL {
             let q = round((row[column] - minima[column]) * inverse(scales[column]));
             write_code(codes, layout, k, column, q.clamp(lowest, highest));
         }
     }
     for k in rows.len()..layout.block {
-        (0..COLUMNS).for_each(|column| write_code(codes, layout, k, column, 0));
+        (0..PANEL).for_each(|column| write_code(codes, layout, k, column, 0));
     }
 }
 
@@ -52,7 +71,7 @@ fn inverse(scale: f32) -> f32 {
 
 fn byte_scales(rows: &[Row]) -> Row {
     rows.iter()
-        .fold([0.0; COLUMNS], |largest, row| {
+        .fold([0.0; PANEL], |largest, row| {
             std::array::from_fn(|column| row[column].abs().max(largest[column]))
         })
         .map(|largest: f32| largest / 127.0)
@@ -60,7 +79,7 @@ fn byte_scales(rows: &[Row]) -> Row {
 
 /// `1 / scale` of the plain choice: the number of largest magnitude falls on -8.
 fn extremes(rows: &[Row]) -> Row {
-    rows.iter().fold([0.0f32; COLUMNS], |extreme, row| {
+    rows.iter().fold([0.0f32; PANEL], |extreme, row| {
         std::array::from_fn(|column| {
             if row[column].abs() > extreme[column].abs() {
                 row[column]
@@ -73,7 +92,7 @@ fn extremes(rows: &[Row]) -> Row {
 
 fn nibble_scales(rows: &[Row], layout: IntLayout) -> Row {
     let extremes = extremes(rows);
-    let (mut best, mut best_gain) = ([0.0; COLUMNS], [0.0; COLUMNS]);
+    let (mut best, mut best_gain) = ([0.0; PANEL], [0.0; PANEL]);
     for number in -NUM_TRIES..=NUM_TRIES {
         let lowest = -8.0 + TRY_STEP * small_f32(number);
         let inverses = extremes.map(|extreme| {
@@ -84,7 +103,7 @@ fn nibble_scales(rows: &[Row], layout: IntLayout) -> Row {
             }
         });
         let (products, squares) = match_codes(rows, &inverses, layout);
-        for column in 0..COLUMNS {
+        for column in 0..PANEL {
             // The least-squares scale of these codes is products / squares; it lowers the squared error by `gain`.
             let gain = if squares[column] > 0.0 {
                 products[column] * products[column] / squares[column]
@@ -102,9 +121,9 @@ fn nibble_scales(rows: &[Row], layout: IntLayout) -> Row {
 /// Sums of `value * q` and of `q * q` over the block, with `q` the nearest code of `value * inverse`.
 fn match_codes(rows: &[Row], inverses: &Row, layout: IntLayout) -> (Row, Row) {
     let (lowest, highest) = layout.range();
-    let (mut products, mut squares) = ([0.0; COLUMNS], [0.0; COLUMNS]);
+    let (mut products, mut squares) = ([0.0; PANEL], [0.0; PANEL]);
     for row in rows {
-        for column in 0..COLUMNS {
+        for column in 0..PANEL {
             let q = small_f32(round(row[column] * inverses[column]).clamp(lowest, highest));
             products[column] += row[column] * q;
             squares[column] += q * q;

@@ -4,9 +4,13 @@ use proptest::prelude::*;
 
 use super::activations::Activations;
 use super::codes::dequantize_column;
-use super::layout::{Bits, COLUMNS, IntLayout};
-use super::panel::{IntIsa, panel_product};
+use super::layout::{Bits, IntLayout};
+use super::panel::IntPanel;
 use super::quantize::quantize_block;
+use crate::isa::Isa;
+use crate::matrix::PANEL;
+use crate::share::Shared;
+use crate::simd::dispatch;
 
 const LAYOUTS: [IntLayout; 12] = {
     let mut layouts = [IntLayout {
@@ -25,20 +29,6 @@ const LAYOUTS: [IntLayout; 12] = {
     }
     layouts
 };
-
-fn isas() -> Vec<IntIsa> {
-    let mut isas = vec![IntIsa::Portable];
-    #[cfg(target_arch = "x86_64")]
-    {
-        if is_x86_feature_detected!("avx2") {
-            isas.push(IntIsa::Avx2);
-        }
-        if is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512vnni") {
-            isas.push(IntIsa::Avx512);
-        }
-    }
-    isas
-}
 
 /// Numbers between -1 and 1 from a seed, a few of them large.
 fn numbers(seed: u64, len: usize) -> Vec<f32> {
@@ -59,8 +49,8 @@ fn numbers(seed: u64, len: usize) -> Vec<f32> {
 }
 
 fn make_panel(layout: IntLayout, num_in: usize, seed: u64) -> Vec<u8> {
-    let weights = numbers(seed, num_in * COLUMNS);
-    let (rows, _) = weights.as_chunks::<COLUMNS>();
+    let weights = numbers(seed, num_in * PANEL);
+    let (rows, _) = weights.as_chunks::<PANEL>();
     let mut panel = vec![0; layout.panel_bytes(num_in)];
     for (rows, bytes) in rows
         .chunks(layout.block)
@@ -72,22 +62,35 @@ fn make_panel(layout: IntLayout, num_in: usize, seed: u64) -> Vec<u8> {
 }
 
 fn product(
-    isa: IntIsa,
+    isa: Isa,
     x: &[f32],
     num_in: usize,
     panel: &[u8],
     layout: IntLayout,
-) -> Vec<[f32; COLUMNS]> {
+) -> Vec<[f32; PANEL]> {
     let mut activations = Activations::default();
     activations.quantize(x, num_in, layout);
-    let mut totals = vec![[f32::NAN; COLUMNS]; activations.num_rows()];
-    // SAFETY: `isa` is one that this machine has.
-    unsafe { panel_product(isa, &activations, 0, panel, layout, &mut totals) };
+    let num_rows = activations.num_rows();
+    let mut totals = vec![[f32::NAN; PANEL]; num_rows];
+    let out = Shared::new(totals.as_flattened_mut());
+    dispatch(
+        isa,
+        IntPanel {
+            layout,
+            bytes: panel,
+            x: &activations,
+            first_row: 0,
+            num_rows,
+            bias: &[],
+            // SAFETY: `totals` is borrowed until here, and each row is written by itself.
+            place: |row| unsafe { out.part(row * PANEL, PANEL) },
+        },
+    );
     totals
 }
 
 fn columns(panel: &[u8], layout: IntLayout, num_in: usize) -> Vec<Vec<f32>> {
-    (0..COLUMNS)
+    (0..PANEL)
         .map(|column| {
             let mut out = vec![0.0; num_in];
             dequantize_column(panel, layout, column, &mut out);
@@ -104,7 +107,7 @@ proptest! {
         let layout = LAYOUTS[at];
         let (x, panel) = (numbers(seed, num_rows * num_in), make_panel(layout, num_in, seed ^ 77));
         let weights = columns(&panel, layout, num_in);
-        for isa in isas() {
+        for isa in Isa::there() {
             let totals = product(isa, &x, num_in, &panel, layout);
             for (x, totals) in x.chunks_exact(num_in).zip(&totals) {
                 for (weights, total) in weights.iter().zip(totals) {
@@ -129,12 +132,12 @@ proptest! {
     fn a_row_is_the_same_in_any_company_and_with_any_instruction_set(num_rows in 1usize..131, num_in in 1usize..200, seed: u64, at in 0usize..12) {
         let layout = LAYOUTS[at];
         let (x, panel) = (numbers(seed, num_rows * num_in), make_panel(layout, num_in, seed ^ 77));
-        let bits = |totals: &[[f32; COLUMNS]]| totals.as_flattened().iter().map(|total| total.to_bits()).collect::<Vec<_>>();
+        let bits = |totals: &[[f32; PANEL]]| totals.as_flattened().iter().map(|total| total.to_bits()).collect::<Vec<_>>();
         let alone: Vec<u32> = x
             .chunks_exact(num_in)
-            .flat_map(|row| bits(&product(IntIsa::Portable, row, num_in, &panel, layout)))
+            .flat_map(|row| bits(&product(Isa::Portable, row, num_in, &panel, layout)))
             .collect();
-        for isa in isas() {
+        for isa in Isa::there() {
             prop_assert_eq!(&bits(&product(isa, &x, num_in, &panel, layout)), &alone);
         }
     }
@@ -145,10 +148,10 @@ fn a_number_that_is_none_spoils_its_own_row_only() {
     let layout = LAYOUTS[4];
     let mut x = numbers(3, 3 * 100);
     let panel = make_panel(layout, 100, 5);
-    let before = product(IntIsa::Portable, &x, 100, &panel, layout);
+    let before = product(Isa::Portable, &x, 100, &panel, layout);
     for odd in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         x[150] = odd;
-        for isa in isas() {
+        for isa in Isa::there() {
             let totals = product(isa, &x, 100, &panel, layout);
             assert!(totals[1].iter().all(|total| total.is_nan()));
             assert_eq!((totals[0], totals[2]), (before[0], before[2]));
@@ -162,7 +165,7 @@ fn the_widest_numbers_do_not_overflow() {
         let x: Vec<f32> = (0..256)
             .map(|k| if k % 2 == 0 { 1e3 } else { -1e3 })
             .collect();
-        let rows: Vec<[f32; COLUMNS]> = x.iter().map(|x| [-x * 2.0; COLUMNS]).collect();
+        let rows: Vec<[f32; PANEL]> = x.iter().map(|x| [-x * 2.0; PANEL]).collect();
         let mut panel = vec![0; layout.panel_bytes(256)];
         for (rows, bytes) in rows
             .chunks(layout.block)
@@ -170,7 +173,7 @@ fn the_widest_numbers_do_not_overflow() {
         {
             quantize_block(rows, layout, bytes);
         }
-        for isa in isas() {
+        for isa in Isa::there() {
             for total in product(isa, &x, 256, &panel, layout)[0] {
                 assert!(
                     (total + 5.12e8).abs() < 5.12e8 * 0.07,
@@ -185,16 +188,16 @@ fn the_widest_numbers_do_not_overflow() {
 fn a_panel_of_zeros_gives_zeros() {
     for layout in LAYOUTS {
         let mut block = vec![1; layout.block_bytes()];
-        quantize_block(&vec![[0.0; COLUMNS]; layout.block], layout, &mut block);
+        quantize_block(&vec![[0.0; PANEL]; layout.block], layout, &mut block);
         assert_eq!(
             product(
-                IntIsa::Portable,
+                Isa::Portable,
                 &numbers(1, layout.block),
                 layout.block,
                 &block,
                 layout
             )[0],
-            [0.0; COLUMNS]
+            [0.0; PANEL]
         );
     }
 }

@@ -2,8 +2,9 @@
 
 use super::activations::RowsOfBlock;
 use super::codes::{GROUP, small_f32};
-use super::lanes::IntLanes;
-use super::layout::{Block, COLUMNS};
+use super::layout::Block;
+use super::simd::IntSimd;
+use crate::matrix::PANEL;
 
 /// Rows of the largest tile: with AVX2 its sums take 12 of 16 registers.
 pub(crate) const MAX_ROWS: usize = 6;
@@ -14,11 +15,7 @@ pub(crate) trait Codes {
     type Group;
 
     /// The group's weights, pair by pair.
-    ///
-    /// # Safety
-    ///
-    /// The machine has the instruction set of `L`.
-    unsafe fn read<L: IntLanes>(group: &Self::Group) -> [L::Weights; 2];
+    fn read<S: IntSimd>(simd: S, group: &Self::Group) -> [S::Weights; 2];
 }
 
 /// Signed bytes.
@@ -31,79 +28,67 @@ pub(crate) struct Nibbles;
 pub(crate) struct Wide;
 
 impl Codes for Bytes {
-    type Group = [u8; GROUP * COLUMNS];
+    type Group = [u8; GROUP * PANEL];
 
     #[inline(always)]
-    unsafe fn read<L: IntLanes>(group: &Self::Group) -> [L::Weights; 2] {
-        // SAFETY: as asked here.
-        unsafe { L::widen_bytes(group) }
+    fn read<S: IntSimd>(simd: S, group: &Self::Group) -> [S::Weights; 2] {
+        simd.widen_bytes(group)
     }
 }
 
 impl Codes for Nibbles {
-    type Group = [u8; GROUP * COLUMNS / 2];
+    type Group = [u8; GROUP * PANEL / 2];
 
     #[inline(always)]
-    unsafe fn read<L: IntLanes>(group: &Self::Group) -> [L::Weights; 2] {
-        // SAFETY: as asked here.
-        unsafe { L::widen_nibbles(group) }
+    fn read<S: IntSimd>(simd: S, group: &Self::Group) -> [S::Weights; 2] {
+        simd.widen_nibbles(group)
     }
 }
 
 impl Codes for Wide {
-    type Group = [i16; GROUP * COLUMNS];
+    type Group = [i16; GROUP * PANEL];
 
     #[inline(always)]
-    unsafe fn read<L: IntLanes>(group: &Self::Group) -> [L::Weights; 2] {
-        // SAFETY: as asked here.
-        unsafe { L::load_wide(group) }
+    fn read<S: IntSimd>(simd: S, group: &Self::Group) -> [S::Weights; 2] {
+        simd.load_wide(group)
     }
 }
 
 /// Adds one block's products to the totals of `R` rows.
 ///
 /// Args: `x`, the block of `R` rows; `groups`, the block's codes; `zero_code`, what stands above `q` in each code.
-///
-/// # Safety
-///
-/// The machine has the instruction set of `L`.
 #[inline(always)]
-pub(crate) unsafe fn add_block<L: IntLanes, C: Codes, const R: usize>(
+pub(crate) fn add_block<S: IntSimd, C: Codes, const R: usize>(
+    simd: S,
     x: RowsOfBlock<'_>,
     groups: &[C::Group],
     block: &Block<'_>,
     zero_code: i32,
-    totals: &mut [[f32; COLUMNS]; R],
+    totals: &mut [[f32; PANEL]; R],
 ) {
     let pairs_per_row = groups.len() * 2;
     assert!(
         x.pairs.len() == R * pairs_per_row && x.scales.len() == R && x.sums.len() == R,
         "R rows of a block"
     );
-    // SAFETY: the machine has the instruction set, as asked here. A pair's index is below R * pairs_per_row.
-    unsafe {
-        let mut sums: [L::Sums; R] = std::array::from_fn(|row| L::splat(-zero_code * x.sums[row]));
-        for (number, group) in groups.iter().enumerate() {
-            let [first, second] = C::read::<L>(group);
-            for (row, sums) in sums.iter_mut().enumerate() {
-                let at = row * pairs_per_row + number * 2;
-                *sums = L::dot(*sums, first, *x.pairs.get_unchecked(at));
-                *sums = L::dot(*sums, second, *x.pairs.get_unchecked(at + 1));
-            }
+    let mut sums: [S::Sums; R] =
+        std::array::from_fn(|row| simd.splat_sums(-zero_code * x.sums[row]));
+    for (number, group) in groups.iter().enumerate() {
+        let [first, second] = C::read(simd, group);
+        for (row, sums) in sums.iter_mut().enumerate() {
+            let at = row * pairs_per_row + number * 2;
+            // SAFETY: row < R and number < groups.len(), so `at + 1` is below R * pairs_per_row.
+            let pairs = unsafe { (*x.pairs.get_unchecked(at), *x.pairs.get_unchecked(at + 1)) };
+            *sums = simd.dot(simd.dot(*sums, first, pairs.0), second, pairs.1);
         }
-        for (row, total) in totals.iter_mut().enumerate() {
-            match block.minima {
-                None => L::add_scaled(total, sums[row], block.scales, x.scales[row]),
-                Some(minima) => {
-                    L::add_scaled_min(
-                        total,
-                        sums[row],
-                        block.scales,
-                        minima,
-                        small_f32(x.sums[row]),
-                        x.scales[row],
-                    );
-                }
+    }
+    for (row, total) in totals.iter_mut().enumerate() {
+        let (sums, scale) = (sums[row], x.scales[row]);
+        match block.minima {
+            None => simd.add_scaled(total, sums, block.scales, scale),
+            Some(minima) => {
+                let sum_and_scale = (small_f32(x.sums[row]), scale);
+                simd.add_scaled_min(total, sums, block.scales, minima, sum_and_scale);
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::{LANES, Simd};
 
 #[derive(Clone, Copy)]
-pub(super) struct Portable;
+pub(crate) struct Portable;
 
 #[inline(always)]
 fn each(make: impl Fn(usize) -> f32) -> [f32; LANES] {

@@ -14,10 +14,10 @@ use std::arch::x86_64::{
 use super::{LANES, Simd, Task};
 
 #[derive(Clone, Copy)]
-pub(super) struct Avx2(());
+pub(crate) struct Avx2(());
 
 #[derive(Clone, Copy)]
-pub(super) struct Avx512(());
+pub(crate) struct Avx512(());
 
 /// # Safety
 /// The machine has AVX2, FMA and F16C.
@@ -27,8 +27,8 @@ pub(super) unsafe fn with_avx2<T: Task>(task: T) -> T::Out {
 }
 
 /// # Safety
-/// The machine has AVX-512 F, BW, VL and DQ, and AVX2, FMA and F16C.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]
+/// The machine has AVX-512 F, BW, VL, DQ and VNNI, and AVX2, FMA and F16C.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
 pub(super) unsafe fn with_avx512<T: Task>(task: T) -> T::Out {
     task.run(Avx512(()))
 }
