@@ -42,6 +42,7 @@ FENCES = {
         "protocol/parse.py",
         "prompt",
         "http",
+        "layers/kernels.py",
         "scheduler/constraints.py",
         "scheduler/prefix_cache.py",
         "adapters",

@@ -15,7 +15,7 @@ from penstock._core import KERNEL_ABI, kernel_handlers
 def register_kernels() -> None:
     """Tells XLA the kernels, once in a process: before a program that calls them is compiled, or read from a store."""
     for name, address in kernel_handlers():
-        capsule = jax.ffi.pycapsule(ctypes.c_void_p(address))
+        capsule = jax.ffi.pycapsule(ctypes.c_void_p(address))  # type: ignore[no-untyped-call]  # jax has no types here
         jax.ffi.register_ffi_target(target(name), capsule, platform="cpu")
 
 
@@ -33,4 +33,5 @@ def call(name: str, result: Any, *operands: jax.Array, aliases: dict[int, int] |
         attributes: strings, bools, `numpy.int64`, `numpy.float32`.
     """
     register_kernels()
-    return jax.ffi.ffi_call(target(name), result, input_output_aliases=aliases)(*operands, **attributes)
+    kernel: Any = jax.ffi.ffi_call(target(name), result, input_output_aliases=aliases)
+    return kernel(*operands, **attributes)

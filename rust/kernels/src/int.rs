@@ -20,12 +20,6 @@ pub mod layout;
 pub mod panel;
 pub mod quantize;
 
-#[cfg(target_arch = "x86_64")]
-mod avx2;
-#[cfg(target_arch = "x86_64")]
-mod avx512;
-mod portable;
-pub mod simd;
 mod tile;
 
 #[cfg(test)]

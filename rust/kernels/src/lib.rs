@@ -4,11 +4,14 @@
 //! (`isa`), the layout of a packed matrix (`matrix`) and what is computed with it. A call's operands are checked where
 //! it comes in; a panic becomes the error of that call.
 
+pub mod c_api;
+pub mod error;
 pub mod ffi;
 pub mod handlers;
 pub mod int;
 pub mod isa;
 pub mod matrix;
+pub mod number;
 pub mod pack;
 pub mod product;
 pub mod share;

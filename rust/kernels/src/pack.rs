@@ -2,11 +2,13 @@
 
 use std::ffi::c_int;
 
-use crate::ffi::{Call, Element, Error, Handler};
+use crate::error::Error;
+use crate::ffi::{Call, Element, Handler};
 use crate::int::codes::dequantize_panel;
 use crate::int::layout::IntLayout;
 use crate::int::quantize::quantize_panel;
-use crate::matrix::{Bf16, F16, Format, Matrix, PANEL, floats, words};
+use crate::matrix::{Format, Matrix, PANEL, floats, words};
+use crate::number::{Bf16, F16};
 use crate::share::{Shared, share};
 
 /// A number of a stored matrix.
@@ -88,8 +90,12 @@ impl<T: Number> Stored<'_, T> {
                     *place = number.map_or(0, Number::to_bf16).to_ne_bytes();
                 }
             }
-            Format::Int { .. } => {
-                let layout = IntLayout::of(format).expect("a format of whole numbers");
+            Format::Int {
+                bits,
+                block,
+                has_min,
+            } => {
+                let layout = IntLayout::new(bits, block, has_min);
                 let column = |input, lane| self.at(input, first + lane).map_or(0.0, Number::widen);
                 quantize_panel(self.num_in, column, layout, bytes);
             }
@@ -114,8 +120,12 @@ pub fn unpack_panel(matrix: &Matrix<'_>, panel: usize, out: &mut [[f32; PANEL]])
                 }
             }
         }
-        Format::Int { .. } => {
-            let layout = IntLayout::of(matrix.format).expect("a format of whole numbers");
+        Format::Int {
+            bits,
+            block,
+            has_min,
+        } => {
+            let layout = IntLayout::new(bits, block, has_min);
             dequantize_panel(bytes, layout, out);
         }
     }

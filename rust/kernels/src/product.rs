@@ -8,7 +8,8 @@ mod rows;
 
 use std::cell::Cell;
 
-use crate::ffi::{Call, Error, Handler};
+use crate::error::Error;
+use crate::ffi::{Call, Handler};
 use crate::int::activations::Activations;
 use crate::int::layout::IntLayout;
 use crate::int::panel::IntPanel;
@@ -133,8 +134,12 @@ impl Product<'_> {
                         },
                     );
                 }
-                Format::Int { .. } => {
-                    let layout = IntLayout::of(matrix.format).expect("a format of whole numbers");
+                Format::Int {
+                    bits,
+                    block,
+                    has_min,
+                } => {
+                    let layout = IntLayout::new(bits, block, has_min);
                     let (bytes, num_rows) = (matrix.panel(panel), rows.len());
                     dispatch(
                         isa,

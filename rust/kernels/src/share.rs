@@ -9,10 +9,10 @@ use std::ffi::c_void;
 use std::ptr::null_mut;
 use std::sync::Arc;
 
-use crate::ffi::Error;
-use crate::ffi::c_api::{
+use crate::c_api::{
     Api, ErrorDestroyArgs, ExecutionContext, NumThreadsArgs, OpaqueError, ScheduleArgs,
 };
+use crate::error::Error;
 use job::Job;
 
 /// Threads that may help.

@@ -3,12 +3,18 @@
 //! A kernel is written once, generic over `Simd`, as the `run` of a `Task`; `dispatch` runs it within a function that
 //! is compiled for the instruction set. For that, `run` and all that it calls with vectors must be `#[inline(always)]`.
 
-pub(crate) mod portable;
+pub mod int;
 #[cfg(target_arch = "x86_64")]
-pub(crate) mod x86;
+mod int_avx2;
+#[cfg(target_arch = "x86_64")]
+mod int_avx512;
+mod int_portable;
+mod portable;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
-use crate::int::simd::IntSimd;
 use crate::isa::Isa;
+use int::IntSimd;
 
 /// Numbers in a vector.
 pub const LANES: usize = 16;

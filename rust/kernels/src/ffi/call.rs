@@ -4,10 +4,11 @@ use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::ops::Range;
 
-use super::c_api::{
+use crate::c_api::{
     ATTR_SCALAR, ATTR_STRING, Api, BUFFER, Buffer, Buffers, ByteSpan, CallFrame, Scalar,
 };
-use super::error::Error;
+use crate::error::Error;
+use crate::number::{Bf16, F16};
 use crate::share::Pool;
 
 /// A type of numbers in a buffer.
@@ -34,8 +35,8 @@ macro_rules! element {
 element!(f32, 11, "float32");
 element!(i32, 4, "int32");
 element!(u8, 6, "uint8");
-element!(crate::matrix::Bf16, 16, "bfloat16");
-element!(crate::matrix::F16, 10, "float16");
+element!(Bf16, 16, "bfloat16");
+element!(F16, 10, "float16");
 
 /// The numbers of an operand and its sizes.
 #[derive(Clone, Copy)]
@@ -102,7 +103,7 @@ impl<'a> Call<'a> {
         name: &str,
         ranks: Range<usize>,
     ) -> Result<Operand<'a, T>, Error> {
-        let (data, dims) = self.checked::<T>(&self.frame.args, index, name, &ranks)?;
+        let (data, dims) = Self::checked::<T>(&self.frame.args, index, name, &ranks)?;
         for result in 0..self.frame.rets.size {
             let result = buffer(
                 &self.frame.rets,
@@ -131,7 +132,7 @@ impl<'a> Call<'a> {
         name: &str,
         ranks: Range<usize>,
     ) -> Result<ResultView<'a, T>, Error> {
-        let (data, dims) = self.checked::<T>(&self.frame.rets, index, name, &ranks)?;
+        let (data, dims) = Self::checked::<T>(&self.frame.rets, index, name, &ranks)?;
         let bit = u32::try_from(index)
             .ok()
             .and_then(|index| 1_u64.checked_shl(index))
@@ -213,7 +214,6 @@ impl<'a> Call<'a> {
     }
 
     fn checked<T: Element>(
-        &self,
         buffers: &'a Buffers,
         index: usize,
         name: &str,

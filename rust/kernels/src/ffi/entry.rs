@@ -4,12 +4,12 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::null_mut;
 
-use super::c_api::{
+use super::call::Call;
+use crate::c_api::{
     API_MAJOR, API_MINOR, Api, CallFrame, EXTENSION_METADATA, MetadataExtension, OpaqueError,
     STAGE_EXECUTE,
 };
-use super::call::Call;
-use super::error::Error;
+use crate::error::Error;
 
 /// What XLA can call.
 pub trait Handler {

@@ -13,8 +13,9 @@
 //!
 //! So a shift and a mask give words of 16 bits in the order of pairs, without moving anything between lanes.
 
-use super::layout::{Bits, Block, IntLayout, read_f32};
+use super::layout::{Bits, Block, IntLayout};
 use crate::matrix::PANEL;
+use crate::simd::int::{read_f32, small_f32};
 
 /// Numbers along K that one group of codes holds.
 pub(crate) const GROUP: usize = 4;
@@ -77,10 +78,4 @@ pub fn dequantize_panel(panel: &[u8], layout: IntLayout, out: &mut [[f32; PANEL]
             row[column] = *number;
         }
     }
-}
-
-/// A whole number of few bits, exactly.
-#[allow(clippy::cast_precision_loss)]
-pub(crate) const fn small_f32(number: i32) -> f32 {
-    number as f32
 }

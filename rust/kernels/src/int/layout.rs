@@ -26,22 +26,28 @@ pub struct IntLayout {
 }
 
 impl IntLayout {
+    /// Of `Format::Int` with these fields.
+    #[must_use]
+    pub fn new(bits: u8, block: u8, has_min: bool) -> Self {
+        let bits = if bits == 4 { Bits::Four } else { Bits::Eight };
+        Self {
+            bits,
+            block: usize::from(block),
+            has_min,
+        }
+    }
+
     /// Of a format, where it is one of whole numbers.
     #[must_use]
     pub fn of(format: Format) -> Option<Self> {
-        let Format::Int {
-            bits,
-            block,
-            has_min,
-        } = format
-        else {
-            return None;
-        };
-        Some(Self {
-            bits: if bits == 4 { Bits::Four } else { Bits::Eight },
-            block: usize::from(block),
-            has_min,
-        })
+        match format {
+            Format::Int {
+                bits,
+                block,
+                has_min,
+            } => Some(Self::new(bits, block, has_min)),
+            _ => None,
+        }
     }
 
     /// Blocks that `num_in` weights along K take; the last one may be padded.
@@ -129,10 +135,4 @@ impl<'a> Block<'a> {
             codes,
         }
     }
-}
-
-/// Number `column` of the 16 in a row of scales or minima.
-pub(crate) fn read_f32(row: &[u8; ROW_BYTES], column: usize) -> f32 {
-    let at = column * size_of::<f32>();
-    f32::from_le_bytes([row[at], row[at + 1], row[at + 2], row[at + 3]])
 }

@@ -1,13 +1,13 @@
 //! Some rows with one panel.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 
 use super::activations::Activations;
 use super::codes::GROUP;
 use super::layout::{Bits, Block, IntLayout};
-use super::simd::IntSimd;
 use super::tile::{Bytes, Codes, MAX_ROWS, Nibbles, Wide, add_block};
 use crate::matrix::PANEL;
+use crate::simd::int::IntSimd;
 use crate::simd::{Simd, Task};
 
 /// From this many rows on, a block is widened to 16 bits once and then read by every tile.
@@ -36,7 +36,7 @@ pub struct IntPanel<'a, P> {
 
 thread_local! {
     /// Totals of a panel; kept, as asking for memory costs more than many a product.
-    static TOTALS: RefCell<Vec<[f32; PANEL]>> = const { RefCell::new(Vec::new()) };
+    static TOTALS: Cell<Vec<[f32; PANEL]>> = const { Cell::new(Vec::new()) };
 }
 
 impl<'a, P: Fn(usize) -> &'a mut [f32]> Task for IntPanel<'a, P> {
@@ -44,19 +44,20 @@ impl<'a, P: Fn(usize) -> &'a mut [f32]> Task for IntPanel<'a, P> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        TOTALS.with_borrow_mut(|totals| {
-            totals.clear();
-            totals.resize(self.num_rows, [0.0; PANEL]);
-            match self.layout.bits {
-                Bits::Eight => self.add_blocks::<S, Bytes, { GROUP * PANEL }>(simd, totals),
-                Bits::Four => self.add_blocks::<S, Nibbles, { GROUP * PANEL / 2 }>(simd, totals),
+        // Not `with_borrow_mut`: a closure is no part of the function that is compiled for the instruction set.
+        let mut totals = TOTALS.take();
+        totals.clear();
+        totals.resize(self.num_rows, [0.0; PANEL]);
+        match self.layout.bits {
+            Bits::Eight => self.add_blocks::<S, Bytes, { GROUP * PANEL }>(simd, &mut totals),
+            Bits::Four => self.add_blocks::<S, Nibbles, { GROUP * PANEL / 2 }>(simd, &mut totals),
+        }
+        for (row, total) in totals.iter().enumerate() {
+            for (column, number) in (self.place)(row).iter_mut().enumerate() {
+                *number = total[column] + self.bias.get(column).copied().unwrap_or(0.0);
             }
-            for (row, total) in totals.iter().enumerate() {
-                for (column, number) in (self.place)(row).iter_mut().enumerate() {
-                    *number = total[column] + self.bias.get(column).copied().unwrap_or(0.0);
-                }
-            }
-        });
+        }
+        TOTALS.set(totals);
     }
 }
 

@@ -1,9 +1,10 @@
 //! From float32 to whole numbers of 8 or 4 bits.
 
 use super::activations::round;
-use super::codes::{small_f32, write_code};
+use super::codes::write_code;
 use super::layout::{Bits, IntLayout};
 use crate::matrix::PANEL;
+use crate::simd::int::small_f32;
 
 type Row = [f32; PANEL];
 

@@ -1,10 +1,11 @@
 //! The innermost product: up to 6 rows with the blocks of one panel, sums in registers.
 
 use super::activations::RowsOfBlock;
-use super::codes::{GROUP, small_f32};
+use super::codes::GROUP;
 use super::layout::Block;
-use super::simd::IntSimd;
+
 use crate::matrix::PANEL;
+use crate::simd::int::{IntSimd, small_f32};
 
 /// Rows of the largest tile: with AVX2 its sums take 12 of 16 registers.
 pub(crate) const MAX_ROWS: usize = 6;
@@ -71,8 +72,12 @@ pub(crate) fn add_block<S: IntSimd, C: Codes, const R: usize>(
         x.pairs.len() == R * pairs_per_row && x.scales.len() == R && x.sums.len() == R,
         "R rows of a block"
     );
-    let mut sums: [S::Sums; R] =
-        std::array::from_fn(|row| simd.splat_sums(-zero_code * x.sums[row]));
+    let mut sums = [simd.splat_sums(0); R];
+    if zero_code != 0 {
+        for (sums, sum) in sums.iter_mut().zip(x.sums) {
+            *sums = simd.splat_sums(-zero_code * sum);
+        }
+    }
     for (number, group) in groups.iter().enumerate() {
         let [first, second] = C::read(simd, group);
         for (row, sums) in sums.iter_mut().enumerate() {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::ffi::Error;
+use crate::error::Error;
 
 /// Matrix e is for the rows `starts[e]..starts[e + 1]`; those before and behind are padding.
 #[derive(Clone, Copy)]

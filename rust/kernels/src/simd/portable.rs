@@ -3,7 +3,7 @@
 use super::{LANES, Simd};
 
 #[derive(Clone, Copy)]
-pub(crate) struct Portable;
+pub(super) struct Portable;
 
 #[inline(always)]
 fn each(make: impl Fn(usize) -> f32) -> [f32; LANES] {

@@ -14,10 +14,10 @@ use std::arch::x86_64::{
 use super::{LANES, Simd, Task};
 
 #[derive(Clone, Copy)]
-pub(crate) struct Avx2(());
+pub(super) struct Avx2(());
 
 #[derive(Clone, Copy)]
-pub(crate) struct Avx512(());
+pub(super) struct Avx512(());
 
 /// # Safety
 /// The machine has AVX2, FMA and F16C.

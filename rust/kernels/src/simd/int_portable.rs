@@ -1,10 +1,8 @@
 //! Plain Rust: every machine has it, and it says what the others must give.
 
-use super::codes::small_f32;
-use super::layout::read_f32;
-use super::simd::IntSimd;
+use super::int::{IntSimd, read_f32, small_f32};
+use super::portable::Portable;
 use crate::matrix::PANEL;
-use crate::simd::portable::Portable;
 
 impl IntSimd for Portable {
     type Weights = [i16; 32];

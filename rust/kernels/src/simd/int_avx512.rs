@@ -7,8 +7,8 @@ use std::arch::x86_64::{
     _mm512_set1_ps, _mm512_srlv_epi16, _mm512_storeu_ps, _mm512_storeu_si512,
 };
 
-use super::simd::IntSimd;
-use crate::simd::x86::Avx512;
+use super::int::IntSimd;
+use super::x86::Avx512;
 
 /// `value` in each of the four 16-bit words of a 64-bit one.
 const fn words(value: i64) -> i64 {
@@ -30,10 +30,12 @@ impl IntSimd for Avx512 {
     #[inline(always)]
     fn widen_bytes(self, codes: &[u8; 64]) -> [__m512i; 2] {
         unsafe {
-            let widen = |part: usize| {
-                _mm512_cvtepi8_epi16(_mm256_loadu_si256(codes.as_ptr().add(part * 32).cast()))
-            };
-            [widen(0), widen(1)]
+            let from = codes.as_ptr();
+            let (a, b) = (
+                _mm256_loadu_si256(from.cast()),
+                _mm256_loadu_si256(from.add(32).cast()),
+            );
+            [_mm512_cvtepi8_epi16(a), _mm512_cvtepi8_epi16(b)]
         }
     }
 
@@ -45,19 +47,20 @@ impl IntSimd for Avx512 {
             let (w0, w4, w8, w12) = (words(0), words(4), words(8), words(12));
             let first = _mm512_set_epi64(w4, w4, w4, w4, w0, w0, w0, w0);
             let second = _mm512_set_epi64(w12, w12, w12, w12, w8, w8, w8, w8);
-            let low = |word| _mm512_and_si512(word, _mm512_set1_epi16(15));
-            [
-                low(_mm512_srlv_epi16(both, first)),
-                low(_mm512_srlv_epi16(both, second)),
-            ]
+            let low = _mm512_set1_epi16(15);
+            let a = _mm512_and_si512(_mm512_srlv_epi16(both, first), low);
+            [a, _mm512_and_si512(_mm512_srlv_epi16(both, second), low)]
         }
     }
 
     #[inline(always)]
     fn load_wide(self, codes: &[i16; 64]) -> [__m512i; 2] {
         unsafe {
-            let load = |part: usize| _mm512_loadu_si512(codes.as_ptr().add(part * 32).cast());
-            [load(0), load(1)]
+            let from = codes.as_ptr();
+            [
+                _mm512_loadu_si512(from.cast()),
+                _mm512_loadu_si512(from.add(32).cast()),
+            ]
         }
     }
 

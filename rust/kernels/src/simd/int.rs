@@ -38,3 +38,15 @@ pub trait IntSimd: Copy {
         sum_and_scale: (f32, f32),
     );
 }
+
+/// A whole number below 2^24, exactly.
+#[allow(clippy::cast_precision_loss)]
+#[must_use]
+pub(crate) const fn small_f32(number: i32) -> f32 {
+    number as f32
+}
+
+/// Number `column` of 16 float32.
+pub(crate) fn read_f32(row: &[u8; 64], column: usize) -> f32 {
+    f32::from_le_bytes(row.as_chunks().0[column])
+}

@@ -7,8 +7,8 @@ use std::arch::x86_64::{
     _mm256_srli_epi16, _mm256_storeu_ps, _mm256_storeu_si256,
 };
 
-use super::simd::IntSimd;
-use crate::simd::x86::Avx2;
+use super::int::IntSimd;
+use super::x86::Avx2;
 
 // SAFETY in common: `self` proves that the instructions are there, and each reads or writes within the array that it
 // is given.
@@ -25,10 +25,19 @@ impl IntSimd for Avx2 {
     #[inline(always)]
     fn widen_bytes(self, codes: &[u8; 64]) -> [[__m256i; 2]; 2] {
         unsafe {
-            let widen = |part: usize| {
-                _mm256_cvtepi8_epi16(_mm_loadu_si128(codes.as_ptr().add(part * 16).cast()))
-            };
-            [[widen(0), widen(1)], [widen(2), widen(3)]]
+            let from = codes.as_ptr();
+            let (a, b) = (
+                _mm_loadu_si128(from.cast()),
+                _mm_loadu_si128(from.add(16).cast()),
+            );
+            let (c, d) = (
+                _mm_loadu_si128(from.add(32).cast()),
+                _mm_loadu_si128(from.add(48).cast()),
+            );
+            [
+                [_mm256_cvtepi8_epi16(a), _mm256_cvtepi8_epi16(b)],
+                [_mm256_cvtepi8_epi16(c), _mm256_cvtepi8_epi16(d)],
+            ]
         }
     }
 
@@ -36,22 +45,27 @@ impl IntSimd for Avx2 {
     fn widen_nibbles(self, codes: &[u8; 32]) -> [[__m256i; 2]; 2] {
         unsafe {
             let words = _mm256_loadu_si256(codes.as_ptr().cast());
-            let low = |word| _mm256_and_si256(word, _mm256_set1_epi16(15));
-            [
-                [low(words), low(_mm256_srli_epi16::<4>(words))],
-                [
-                    low(_mm256_srli_epi16::<8>(words)),
-                    _mm256_srli_epi16::<12>(words),
-                ],
-            ]
+            let low = _mm256_set1_epi16(15);
+            let a = _mm256_and_si256(words, low);
+            let b = _mm256_and_si256(_mm256_srli_epi16::<4>(words), low);
+            let c = _mm256_and_si256(_mm256_srli_epi16::<8>(words), low);
+            [[a, b], [c, _mm256_srli_epi16::<12>(words)]]
         }
     }
 
     #[inline(always)]
     fn load_wide(self, codes: &[i16; 64]) -> [[__m256i; 2]; 2] {
         unsafe {
-            let load = |part: usize| _mm256_loadu_si256(codes.as_ptr().add(part * 16).cast());
-            [[load(0), load(1)], [load(2), load(3)]]
+            let from = codes.as_ptr();
+            let (a, b) = (
+                _mm256_loadu_si256(from.cast()),
+                _mm256_loadu_si256(from.add(16).cast()),
+            );
+            let (c, d) = (
+                _mm256_loadu_si256(from.add(32).cast()),
+                _mm256_loadu_si256(from.add(48).cast()),
+            );
+            [[a, b], [c, d]]
         }
     }
 

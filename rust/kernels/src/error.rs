@@ -3,9 +3,9 @@
 use std::ffi::{CString, c_int};
 use std::fmt;
 
-use super::c_api::{Api, ErrorCreateArgs, OpaqueError};
+use crate::c_api::{Api, ErrorCreateArgs, OpaqueError};
 
-/// A refusal, as XLA tells it: `XlaRuntimeError: INVALID_ARGUMENT: message`.
+/// A refusal, as XLA tells it: `INVALID_ARGUMENT: message`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
     code: c_int,
@@ -13,7 +13,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// INVALID_ARGUMENT: an operand, a result or an attribute is not what the handler expects.
+    /// `INVALID_ARGUMENT`: an operand, a result or an attribute is not what the handler expects.
     #[must_use]
     pub fn invalid(message: impl Into<String>) -> Self {
         Self {
@@ -32,7 +32,7 @@ impl Error {
     }
 
     /// The error as XLA's own, which XLA destroys.
-    pub(super) fn into_xla(self, api: &Api) -> *mut OpaqueError {
+    pub(crate) fn into_xla(self, api: &Api) -> *mut OpaqueError {
         let message = CString::new(self.message.replace('\0', " ")).unwrap_or_default();
         let mut args = ErrorCreateArgs {
             struct_size: size_of::<ErrorCreateArgs>(),
