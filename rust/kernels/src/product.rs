@@ -141,18 +141,20 @@ impl Product<'_> {
                 } => {
                     let layout = IntLayout::new(bits, block, has_min);
                     let (bytes, num_rows) = (matrix.panel(panel), rows.len());
-                    dispatch(
-                        isa,
-                        IntPanel {
-                            layout,
-                            bytes,
-                            x: quantized,
-                            first_row: rows.start - self.rows.all().start,
-                            num_rows,
-                            bias,
-                            place,
-                        },
-                    );
+                    let mut sums = vec![[0.0; PANEL]; num_rows];
+                    let sum = IntPanel {
+                        layout,
+                        weights: bytes,
+                        x: quantized,
+                        first_row: rows.start - self.rows.all().start,
+                        sums: &mut sums,
+                    };
+                    dispatch(isa, sum);
+                    for (row, sums) in sums.iter().enumerate() {
+                        for (lane, number) in place(row).iter_mut().enumerate() {
+                            *number = sums[lane] + bias.get(lane).copied().unwrap_or(0.0);
+                        }
+                    }
                 }
             }
         }
