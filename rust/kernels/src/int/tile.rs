@@ -79,12 +79,18 @@ pub(crate) fn add_block<S: IntSimd, C: Codes, const R: usize>(
         }
     }
     for (number, group) in groups.iter().enumerate() {
-        let [first, second] = C::read(simd, group);
+        // One pair of K after the other: weights of both would not fit the registers beside the sums.
+        let [weights, _] = C::read(simd, group);
         for (row, sums) in sums.iter_mut().enumerate() {
-            let at = row * pairs_per_row + number * 2;
-            // SAFETY: row < R and number < groups.len(), so `at + 1` is below R * pairs_per_row.
-            let pairs = unsafe { (*x.pairs.get_unchecked(at), *x.pairs.get_unchecked(at + 1)) };
-            *sums = simd.dot(simd.dot(*sums, first, pairs.0), second, pairs.1);
+            // SAFETY: row < R and number < groups.len(), so this is below R * pairs_per_row, as is what follows it.
+            let pair = unsafe { *x.pairs.get_unchecked(row * pairs_per_row + number * 2) };
+            *sums = simd.dot(*sums, weights, pair);
+        }
+        let [_, weights] = C::read(simd, group);
+        for (row, sums) in sums.iter_mut().enumerate() {
+            // SAFETY: as above.
+            let pair = unsafe { *x.pairs.get_unchecked(row * pairs_per_row + number * 2 + 1) };
+            *sums = simd.dot(*sums, weights, pair);
         }
     }
     for (row, total) in totals.iter_mut().enumerate() {
