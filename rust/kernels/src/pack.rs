@@ -7,6 +7,7 @@ use crate::ffi::{Call, Element, Handler};
 use crate::int::codes::dequantize_panel;
 use crate::int::layout::IntLayout;
 use crate::int::quantize::quantize_panel;
+use crate::isa::Isa;
 use crate::matrix::{Format, Matrix, PANEL, floats, words};
 use crate::number::{Bf16, F16};
 use crate::share::{Shared, share};
@@ -97,7 +98,7 @@ impl<T: Number> Stored<'_, T> {
             } => {
                 let layout = IntLayout::new(bits, block, has_min);
                 let column = |input, lane| self.at(input, first + lane).map_or(0.0, Number::widen);
-                quantize_panel(self.num_in, column, layout, bytes);
+                quantize_panel(Isa::current(), self.num_in, column, layout, bytes);
             }
         }
     }

@@ -65,7 +65,7 @@ impl Product<'_> {
             first.num_panels(),
             self.rows.num_computed() * num_in * PANEL,
         );
-        let quantized = self.quantized(first);
+        let quantized = self.quantized(isa, first);
         let place = Shared::new(out);
         let done = share(pool, num_chunks, &|chunk| {
             let panels = part_of(chunk, num_chunks, first.num_panels());
@@ -78,12 +78,12 @@ impl Product<'_> {
     }
 
     /// The rows that are computed, as whole numbers where the weights are.
-    fn quantized(&self, matrix: &Matrix<'_>) -> Activations {
+    fn quantized(&self, isa: Isa, matrix: &Matrix<'_>) -> Activations {
         let mut quantized = QUANTIZED.take();
         if let Some(layout) = IntLayout::of(matrix.format) {
             let rows = self.rows.all();
             let x = &self.x[rows.start * matrix.num_in..rows.end * matrix.num_in];
-            quantized.quantize(x, matrix.num_in, layout);
+            quantized.quantize(isa, x, matrix.num_in, layout);
         }
         quantized
     }

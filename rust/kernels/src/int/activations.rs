@@ -4,6 +4,8 @@
 //! 32 bits and in float32. The rounding of activations then costs a sixteenth of what that of 8-bit weights does.
 
 use super::layout::IntLayout;
+use crate::isa::Isa;
+use crate::simd::{Simd, Task, dispatch};
 
 /// The largest quantized activation.
 pub const LIMIT: f32 = 2047.0;
@@ -39,24 +41,21 @@ impl Activations {
     /// Quantizes `rows`, `num_in` numbers each, in place of what was here.
     ///
     /// A block with a number that is not finite gets the scale NaN, so that its row shows it and no other does.
-    pub fn quantize(&mut self, rows: &[f32], num_in: usize, layout: IntLayout) {
+    pub fn quantize(&mut self, isa: Isa, rows: &[f32], num_in: usize, layout: IntLayout) {
         let block = layout.block;
-        (self.num_rows, self.block) = (rows.len() / num_in, block);
+        (self.num_rows, self.block) = (rows.len() / num_in.max(1), block);
         let num = layout.num_blocks(num_in) * self.num_rows;
         self.pairs.resize(num * block / 2, 0);
         self.scales.resize(num, 0.0);
         self.sums.resize(num, 0);
-        for (row, numbers) in rows.chunks_exact(num_in).enumerate() {
-            for (number, values) in numbers.chunks(block).enumerate() {
-                let at = number * self.num_rows + row;
-                let pairs = &mut self.pairs[at * block / 2..][..block / 2];
-                (self.scales[at], self.sums[at]) = match block {
-                    16 => quantize_block::<16>(values, pairs),
-                    32 => quantize_block::<32>(values, pairs),
-                    _ => quantize_block::<64>(values, pairs),
-                };
-            }
-        }
+        dispatch(
+            isa,
+            Quantize {
+                rows,
+                num_in,
+                to: self,
+            },
+        );
     }
 
     /// Rows that are quantized here.
@@ -76,8 +75,47 @@ impl Activations {
     }
 }
 
+struct Quantize<'a> {
+    rows: &'a [f32],
+    num_in: usize,
+    to: &'a mut Activations,
+}
+
+impl Task for Quantize<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        match self.to.block {
+            16 => self.rows::<16>(),
+            32 => self.rows::<32>(),
+            _ => self.rows::<64>(),
+        }
+    }
+}
+
+impl Quantize<'_> {
+    #[inline(always)]
+    fn rows<const BLOCK: usize>(self) {
+        let num_rows = self.to.num_rows;
+        let Activations {
+            pairs,
+            scales,
+            sums,
+            ..
+        } = self.to;
+        for (row, numbers) in self.rows.chunks_exact(self.num_in).enumerate() {
+            for (number, values) in numbers.chunks(BLOCK).enumerate() {
+                let at = number * num_rows + row;
+                let pairs = &mut pairs[at * BLOCK / 2..][..BLOCK / 2];
+                (scales[at], sums[at]) = quantize_block::<BLOCK>(values, pairs);
+            }
+        }
+    }
+}
+
 /// Scale and sum of a block, whose pairs are written. `values` may be shorter than the block: zeros follow.
-#[inline]
+#[inline(always)]
 fn quantize_block<const BLOCK: usize>(values: &[f32], pairs: &mut [i32]) -> (f32, i32) {
     let mut padded = [0.0f32; BLOCK];
     padded[..values.len()].copy_from_slice(values);
@@ -86,22 +124,25 @@ fn quantize_block<const BLOCK: usize>(values: &[f32], pairs: &mut [i32]) -> (f32
         pairs.fill(0);
         return (scale, 0);
     }
-    let mut sum = 0;
-    for (pair, two) in pairs.iter_mut().zip(padded.chunks_exact(2)) {
-        let (even, odd) = (round(two[0] * inverse), round(two[1] * inverse));
-        *pair = (odd << 16) | (even & 0xffff);
-        sum += even + odd;
+    let (mut whole, mut sum) = ([0; BLOCK], 0);
+    for (whole, value) in whole.iter_mut().zip(&padded) {
+        *whole = round(value * inverse);
+        sum += *whole;
+    }
+    for (pair, two) in pairs.iter_mut().zip(whole.as_chunks::<2>().0) {
+        *pair = (two[1] << 16) | (two[0] & 0xffff);
     }
     (scale, sum)
 }
 
 /// A block's scale, and what its numbers are multiplied by: nothing, where they count as zeros.
-#[inline]
-fn scale_of(values: &[f32]) -> (f32, f32) {
+#[inline(always)]
+fn scale_of<const BLOCK: usize>(values: &[f32; BLOCK]) -> (f32, f32) {
     // As bits, NaN is above infinity and both are above every finite number.
-    let largest = values.iter().fold(0, |largest: u32, value| {
-        largest.max(value.to_bits() & 0x7fff_ffff)
-    });
+    let mut largest = 0;
+    for value in values {
+        largest = largest.max(value.to_bits() & 0x7fff_ffff);
+    }
     let largest = f32::from_bits(largest);
     if !largest.is_finite() {
         return (f32::NAN, 0.0);
@@ -114,7 +155,7 @@ fn scale_of(values: &[f32]) -> (f32, f32) {
 }
 
 /// The nearest whole number of one below 2^22; any number at all where it is none.
-#[inline]
+#[inline(always)]
 pub(crate) fn round(value: f32) -> i32 {
     // The sum's lowest bits are the number: no conversion, which would not vectorise everywhere.
     (value + ROUNDER)

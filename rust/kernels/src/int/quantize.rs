@@ -3,8 +3,10 @@
 use super::activations::round;
 use super::codes::write_code;
 use super::layout::{Bits, IntLayout};
+use crate::isa::Isa;
 use crate::matrix::PANEL;
 use crate::simd::int::small_f32;
+use crate::simd::{Simd, Task, dispatch};
 
 type Row = [f32; PANEL];
 
@@ -16,6 +18,7 @@ const TRY_STEP: f32 = 0.1;
 
 /// Writes a panel of `num_in` weights along K, each of which `number` tells by its place along K and its column.
 pub fn quantize_panel(
+    isa: Isa,
     num_in: usize,
     number: impl Fn(usize, usize) -> f32,
     layout: IntLayout,
@@ -26,9 +29,11 @@ pub fn quantize_panel(
         let first = block * layout.block;
         let rows = &mut rows[..layout.block.min(num_in - first)];
         for (k, row) in rows.iter_mut().enumerate() {
-            *row = std::array::from_fn(|column| number(first + k, column));
+            for (column, place) in row.iter_mut().enumerate() {
+                *place = number(first + k, column);
+            }
         }
-        quantize_block(rows, layout, bytes);
+        quantize_block(isa, rows, layout, bytes);
     }
 }
 
@@ -36,13 +41,9 @@ pub fn quantize_panel(
 ///
 /// With 8 bits the scale is the block's largest magnitude over 127. With 4 bits it is the one of a few tried, adjusted
 /// by least squares, that has the smallest squared error. `out`: `layout.block_bytes()`.
-pub fn quantize_block(rows: &[Row], layout: IntLayout, out: &mut [u8]) {
+pub fn quantize_block(isa: Isa, rows: &[Row], layout: IntLayout, out: &mut [u8]) {
     out.fill(0);
-    let (scales, minima) = match (layout.bits, layout.has_min) {
-        (Bits::Eight, _) => (byte_scales(rows), [0.0; PANEL]),
-        (Bits::Four, false) => (nibble_scales(rows, layout), [0.0; PANEL]),
-        (Bits::Four, true) => scales_and_minima(rows, layout),
-    };
+    let (scales, minima) = dispatch(isa, Scales { rows, layout });
     let (head, codes) = out.split_at_mut(layout.head_bytes());
     for (place, value) in head
         .as_chunks_mut()
@@ -53,9 +54,10 @@ pub fn quantize_block(rows: &[Row], layout: IntLayout, out: &mut [u8]) {
         *place = value.to_le_bytes();
     }
     let (lowest, highest) = layout.range();
+    let inverses = scales.map(inverse);
     for (k, row) in rows.iter().enumerate() {
         for column in 0..PANEL {
-            let q = round((row[column] - minima[column]) * inverse(scales[column]));
+            let q = round((row[column] - minima[column]) * inverses[column]);
             write_code(codes, layout, k, column, q.clamp(lowest, highest));
         }
     }
@@ -70,80 +72,99 @@ fn inverse(scale: f32) -> f32 {
     if inverse.is_finite() { inverse } else { 0.0 }
 }
 
-fn byte_scales(rows: &[Row]) -> Row {
-    rows.iter()
-        .fold([0.0; PANEL], |largest, row| {
-            std::array::from_fn(|column| row[column].abs().max(largest[column]))
-        })
-        .map(|largest: f32| largest / 127.0)
+/// A block's scales and minima.
+struct Scales<'a> {
+    rows: &'a [Row],
+    layout: IntLayout,
 }
 
-/// `1 / scale` of the plain choice: the number of largest magnitude falls on -8.
-fn extremes(rows: &[Row]) -> Row {
-    rows.iter().fold([0.0f32; PANEL], |extreme, row| {
-        std::array::from_fn(|column| {
-            if row[column].abs() > extreme[column].abs() {
-                row[column]
-            } else {
-                extreme[column]
-            }
-        })
-    })
-}
+impl Task for Scales<'_> {
+    type Out = (Row, Row);
 
-fn nibble_scales(rows: &[Row], layout: IntLayout) -> Row {
-    let extremes = extremes(rows);
-    let (mut best, mut best_gain) = ([0.0; PANEL], [0.0; PANEL]);
-    for number in -NUM_TRIES..=NUM_TRIES {
-        let lowest = -8.0 + TRY_STEP * small_f32(number);
-        let inverses = extremes.map(|extreme| {
-            if extreme == 0.0 {
-                0.0
-            } else {
-                lowest / extreme
-            }
-        });
-        let (products, squares) = match_codes(rows, &inverses, layout);
-        for column in 0..PANEL {
-            // The least-squares scale of these codes is products / squares; it lowers the squared error by `gain`.
-            let gain = if squares[column] > 0.0 {
-                products[column] * products[column] / squares[column]
-            } else {
-                0.0
-            };
-            if gain > best_gain[column] {
-                (best[column], best_gain[column]) = (products[column] / squares[column], gain);
-            }
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> (Row, Row) {
+        match (self.layout.bits, self.layout.has_min) {
+            (Bits::Eight, _) => (self.of_bytes(), [0.0; PANEL]),
+            (Bits::Four, false) => (self.of_nibbles(), [0.0; PANEL]),
+            (Bits::Four, true) => self.with_minima(),
         }
     }
-    best
 }
 
-/// Sums of `value * q` and of `q * q` over the block, with `q` the nearest code of `value * inverse`.
-fn match_codes(rows: &[Row], inverses: &Row, layout: IntLayout) -> (Row, Row) {
-    let (lowest, highest) = layout.range();
-    let (mut products, mut squares) = ([0.0; PANEL], [0.0; PANEL]);
-    for row in rows {
-        for column in 0..PANEL {
-            let q = small_f32(round(row[column] * inverses[column]).clamp(lowest, highest));
-            products[column] += row[column] * q;
-            squares[column] += q * q;
-        }
+impl Scales<'_> {
+    #[inline(always)]
+    fn of_bytes(&self) -> Row {
+        self.extremes().map(|extreme| extreme.abs() / 127.0)
     }
-    (products, squares)
-}
 
-/// A scale and a minimum from the smallest to the largest number.
-fn scales_and_minima(rows: &[Row], layout: IntLayout) -> (Row, Row) {
-    let steps = small_f32(layout.range().1);
-    let fold = |pick: fn(f32, f32) -> f32| {
-        rows.iter().fold(rows[0], |found, row| {
-            std::array::from_fn(|column| pick(found[column], row[column]))
-        })
-    };
-    let (smallest, largest) = (fold(f32::min), fold(f32::max));
-    (
-        std::array::from_fn(|column| (largest[column] - smallest[column]) / steps),
-        smallest,
-    )
+    /// The number of largest magnitude.
+    #[inline(always)]
+    fn extremes(&self) -> Row {
+        let mut extremes = [0.0f32; PANEL];
+        for row in self.rows {
+            for (extreme, number) in extremes.iter_mut().zip(row) {
+                if number.abs() > extreme.abs() {
+                    *extreme = *number;
+                }
+            }
+        }
+        extremes
+    }
+
+    /// The plain choice puts the number of largest magnitude on -8; the others a little beside it.
+    #[inline(always)]
+    fn of_nibbles(&self) -> Row {
+        let extremes = self.extremes();
+        let (mut best, mut best_gain) = ([0.0; PANEL], [0.0; PANEL]);
+        for number in -NUM_TRIES..=NUM_TRIES {
+            let lowest = -8.0 + TRY_STEP * small_f32(number);
+            let (products, squares) =
+                self.matched(&extremes.map(|extreme| lowest * inverse(extreme)));
+            for column in 0..PANEL {
+                // The least-squares scale of these codes is products / squares; it takes `gain` off the squared error.
+                let scale = products[column] / squares[column];
+                let gain = products[column] * scale;
+                if gain > best_gain[column] {
+                    (best[column], best_gain[column]) = (scale, gain);
+                }
+            }
+        }
+        best
+    }
+
+    /// Sums of `number * q` and of `q * q` over the block, with `q` the nearest code of `number * inverse`.
+    #[inline(always)]
+    fn matched(&self, inverses: &Row) -> (Row, Row) {
+        let (lowest, highest) = self.layout.range();
+        let (mut products, mut squares) = ([0.0; PANEL], [0.0; PANEL]);
+        for row in self.rows {
+            for column in 0..PANEL {
+                let q = round(row[column] * inverses[column])
+                    .max(lowest)
+                    .min(highest);
+                let q = small_f32(q);
+                products[column] += row[column] * q;
+                squares[column] += q * q;
+            }
+        }
+        (products, squares)
+    }
+
+    /// From the smallest to the largest number.
+    #[inline(always)]
+    fn with_minima(&self) -> (Row, Row) {
+        let steps = small_f32(self.layout.range().1);
+        let (mut smallest, mut largest) = (self.rows[0], self.rows[0]);
+        for row in self.rows {
+            for column in 0..PANEL {
+                smallest[column] = smallest[column].min(row[column]);
+                largest[column] = largest[column].max(row[column]);
+            }
+        }
+        let mut scales = [0.0; PANEL];
+        for column in 0..PANEL {
+            scales[column] = (largest[column] - smallest[column]) / steps;
+        }
+        (scales, smallest)
+    }
 }

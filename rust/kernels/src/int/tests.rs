@@ -55,7 +55,7 @@ fn make_panel(layout: IntLayout, num_in: usize, seed: u64) -> Vec<u8> {
         .chunks(layout.block)
         .zip(panel.chunks_exact_mut(layout.block_bytes()))
     {
-        quantize_block(rows, layout, bytes);
+        quantize_block(Isa::Portable, rows, layout, bytes);
     }
     panel
 }
@@ -68,7 +68,7 @@ fn product(
     layout: IntLayout,
 ) -> Vec<[f32; PANEL]> {
     let mut activations = Activations::default();
-    activations.quantize(x, num_in, layout);
+    activations.quantize(isa, x, num_in, layout);
     let mut sums = vec![[f32::NAN; PANEL]; activations.num_rows()];
     dispatch(
         isa,
@@ -172,7 +172,7 @@ fn the_widest_numbers_do_not_overflow() {
             .chunks(layout.block)
             .zip(panel.chunks_exact_mut(layout.block_bytes()))
         {
-            quantize_block(rows, layout, bytes);
+            quantize_block(Isa::Portable, rows, layout, bytes);
         }
         for isa in Isa::there() {
             for total in product(isa, &x, 256, &panel, layout)[0] {
@@ -189,7 +189,12 @@ fn the_widest_numbers_do_not_overflow() {
 fn a_panel_of_zeros_gives_zeros() {
     for layout in LAYOUTS {
         let mut block = vec![1; layout.block_bytes()];
-        quantize_block(&vec![[0.0; PANEL]; layout.block], layout, &mut block);
+        quantize_block(
+            Isa::Portable,
+            &vec![[0.0; PANEL]; layout.block],
+            layout,
+            &mut block,
+        );
         let x = numbers(1, layout.block);
         let sums = product(Isa::Portable, &x, layout.block, &block, layout);
         assert!(sums[0].iter().all(|sum| *sum == 0.0), "{sums:?}");
