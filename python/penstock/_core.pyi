@@ -35,6 +35,7 @@ __all__ = [
     "ToolFormat",
     "Vocabulary",
     "__version__",
+    "choose_kernel_isa",
     "error_body",
     "error_kind",
     "error_kinds",
@@ -42,9 +43,11 @@ __all__ = [
     "json_excess",
     "kernel_handlers",
     "kernel_isa",
+    "kernel_packer",
     "key_digest",
     "keys_equal",
     "mint_id",
+    "packed_bytes",
     "page_hashes",
     "parse_output",
     "tool_grammar",
@@ -528,6 +531,16 @@ KERNEL_ABI: int
 def kernel_handlers() -> list[tuple[str, int]]:
     """The CPU's kernels: a name, and the address of the C function that XLA calls."""
 
-def kernel_isa() -> str:
-    """The instruction set that kernels compute with: portable, avx2 or avx512. ValueError, in one sentence, where
-    PENSTOCK_CPU_ISA asks for one that there is not, or not on this machine."""
+def kernel_isa(name: str = "auto") -> str:
+    """The instruction set that a name means on this machine: portable, avx2 or avx512; "auto" is the best that is on by
+    default. ValueError, in a few words, where this machine lacks it."""
+
+def choose_kernel_isa(name: str) -> str:
+    """Decides which instruction set all kernels of this process compute with. ValueError as in `kernel_isa`, and where
+    another one computes already."""
+
+def kernel_packer() -> int:
+    """The address of the C function that packs a matrix (`penstock.layers.kernels.pack`)."""
+
+def packed_bytes(format: str, num_in: int, num_out: int) -> int:  # noqa: A002 - as everywhere
+    """Bytes of a packed matrix. ValueError on a format that there is not."""

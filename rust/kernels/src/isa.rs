@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::sync::OnceLock;
 
-/// The variable that asks for one.
+/// Asks for one where nobody calls `choose`, as in tests.
 pub const VARIABLE: &str = "PENSTOCK_CPU_ISA";
 
 /// An instruction set for which there are kernels.
@@ -58,50 +58,64 @@ impl Isa {
         Self::ALL.into_iter().filter(|isa| isa.is_there()).collect()
     }
 
-    /// The one that was asked for, or the best that is on by default.
+    /// The one of that name; `auto` is the best that is on by default.
     ///
     /// # Errors
-    /// In one sentence, where there is no such one, or not on this machine.
-    pub fn chosen() -> Result<Self, String> {
-        match std::env::var(VARIABLE) {
-            Ok(name) if !name.is_empty() => Self::asked(&name),
-            _ if Self::Avx2.is_there() => Ok(Self::Avx2),
-            _ => Ok(Self::Portable),
+    /// In a few words, where there is no such one, or not on this machine.
+    pub fn named(name: &str) -> Result<Self, String> {
+        if name == "auto" {
+            return Ok(if Self::Avx2.is_there() {
+                Self::Avx2
+            } else {
+                Self::Portable
+            });
+        }
+        match name.parse::<Self>() {
+            Ok(isa) if isa.is_there() => Ok(isa),
+            _ => Err(format!(
+                "this machine has {}",
+                Self::there()
+                    .into_iter()
+                    .map(Self::name)
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            )),
         }
     }
 
-    /// The one that every call computes with: `chosen` at the first call. What was asked for and is not there has been
-    /// refused by then, so it counts as the default.
+    /// The one that every call computes with: that of the variable, or `auto`, decided at the first call.
     #[must_use]
     pub fn current() -> Self {
-        static CURRENT: OnceLock<Isa> = OnceLock::new();
-        *CURRENT.get_or_init(|| Self::chosen().unwrap_or(Self::Portable))
+        *CURRENT.get_or_init(|| {
+            let asked = std::env::var(VARIABLE).unwrap_or_default();
+            Self::named(&asked)
+                .or_else(|_| Self::named("auto"))
+                .unwrap_or(Self::Portable)
+        })
     }
 
-    fn asked(name: &str) -> Result<Self, String> {
-        let has = || {
-            Self::there()
-                .into_iter()
-                .map(Self::name)
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
-        let isa = name.parse::<Self>().map_err(|()| {
-            format!(
-                "{VARIABLE} is {name:?}, and must be portable, avx2 or avx512; this machine has {}",
-                has()
-            )
-        })?;
-        if isa.is_there() {
-            Ok(isa)
+    /// Decides for all calls; `auto` leaves it to `current`.
+    ///
+    /// # Errors
+    /// In a few words: as `named`, or where another one computes already.
+    pub fn choose(name: &str) -> Result<Self, String> {
+        if name == "auto" {
+            return Ok(Self::current());
+        }
+        let wanted = Self::named(name)?;
+        let current = *CURRENT.get_or_init(|| wanted);
+        if current == wanted {
+            Ok(current)
         } else {
             Err(format!(
-                "{VARIABLE} is {name}, which this machine lacks; it has {}",
-                has()
+                "this process computes with {} already",
+                current.name()
             ))
         }
     }
 }
+
+static CURRENT: OnceLock<Isa> = OnceLock::new();
 
 impl FromStr for Isa {
     type Err = ();
@@ -130,6 +144,6 @@ mod tests {
         for isa in Isa::ALL {
             assert_eq!(isa.name().parse(), Ok(isa));
         }
-        assert!(Isa::asked("sse9").unwrap_err().contains("portable"));
+        assert!(Isa::named("sse9").unwrap_err().contains("portable"));
     }
 }

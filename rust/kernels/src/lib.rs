@@ -4,9 +4,11 @@
 //! (`isa`), the layout of a packed matrix (`matrix`) and what is computed with it. A call's operands are checked where
 //! it comes in; a panic becomes the error of that call.
 
+pub mod activation;
 pub mod c_api;
 pub mod error;
 pub mod ffi;
+pub mod gather;
 pub mod handlers;
 pub mod int;
 pub mod isa;
@@ -16,3 +18,4 @@ pub mod pack;
 pub mod product;
 pub mod share;
 pub mod simd;
+pub mod stored;

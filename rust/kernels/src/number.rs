@@ -11,6 +11,18 @@ impl Bf16 {
     pub fn to_f32(self) -> f32 {
         f32::from_bits(u32::from(self.0) << 16)
     }
+
+    /// Rounded, halves to even; not-a-numbers stay.
+    #[must_use]
+    pub fn nearest(number: f32) -> Self {
+        let bits = number.to_bits();
+        let upper = |bits: u32| u16::try_from(bits >> 16).unwrap_or(u16::MAX);
+        if number.is_nan() {
+            Self(upper(bits) | 0x40)
+        } else {
+            Self(upper(bits + 0x7fff + (bits >> 16 & 1)))
+        }
+    }
 }
 
 /// A float16 number's bits.

@@ -1,6 +1,8 @@
 //! Packing an array into panels, and back.
 
 use std::ffi::c_int;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::slice::{from_raw_parts, from_raw_parts_mut};
 
 use crate::error::Error;
 use crate::ffi::{Call, Element, Handler};
@@ -10,174 +12,183 @@ use crate::int::quantize::quantize_panel;
 use crate::isa::Isa;
 use crate::matrix::{Format, Matrix, PANEL, floats, words};
 use crate::number::{Bf16, F16};
-use crate::share::{Shared, share};
+use crate::share::{Pool, Shared, share};
+use crate::stored::{Number, Stored};
 
-/// A number of a stored matrix.
-pub trait Number: Element {
-    /// Exactly.
-    fn widen(self) -> f32;
-    /// To the nearest bfloat16, halves to even; NaN stays NaN.
-    fn to_bf16(self) -> u16 {
-        let bits = self.widen().to_bits();
-        if bits & 0x7fff_ffff > 0x7f80_0000 {
-            return u16::try_from(bits >> 16).unwrap_or(0) | 0x40;
-        }
-        u16::try_from((bits + 0x7fff + ((bits >> 16) & 1)) >> 16).unwrap_or(u16::MAX)
+/// Packs `stored` into `out`, of `format.matrix_bytes`.
+///
+/// # Errors
+/// The sizes do not fit, or a thread panicked.
+pub fn pack<T: Number>(
+    stored: &Stored<'_, T>,
+    format: Format,
+    pool: &Pool,
+    out: &mut [u8],
+) -> Result<(), Error> {
+    let (num_in, num_out) = (stored.num_in, stored.num_out);
+    let (given, wanted) = (out.len(), format.matrix_bytes(num_in, num_out));
+    if given != wanted || stored.numbers.len() != num_in * num_out {
+        return Err(Error::invalid(format!(
+            "a {format} matrix [{num_in}, {num_out}] has {wanted} bytes, not {given}"
+        )));
     }
+    let (len, place) = (format.panel_bytes(num_in), Shared::new(out));
+    share(pool, num_out.div_ceil(PANEL), &|panel| {
+        // SAFETY: `out` is there until the share is over, and each panel is of one chunk.
+        pack_panel(stored, format, panel, unsafe {
+            place.part(panel * len, len)
+        });
+    })
 }
 
-impl Number for f32 {
-    fn widen(self) -> f32 {
-        self
-    }
-}
-
-impl Number for Bf16 {
-    fn widen(self) -> f32 {
-        self.to_f32()
-    }
-    fn to_bf16(self) -> u16 {
-        self.0
-    }
-}
-
-impl Number for F16 {
-    fn widen(self) -> f32 {
-        self.to_f32()
-    }
-}
-
-/// Where the numbers of a stored matrix lie.
-#[derive(Clone, Copy)]
-pub struct Stored<'a, T> {
-    /// All numbers.
-    pub numbers: &'a [T],
-    /// K.
-    pub num_in: usize,
-    /// N.
-    pub num_out: usize,
-    /// [N, K] instead of [K, N].
-    pub is_out_first: bool,
-}
-
-impl<T: Number> Stored<'_, T> {
-    #[inline]
-    fn at(&self, input: usize, output: usize) -> Option<T> {
-        if input >= self.num_in || output >= self.num_out {
-            return None;
-        }
-        let index = if self.is_out_first {
-            output * self.num_in + input
-        } else {
-            input * self.num_out + output
-        };
-        self.numbers.get(index).copied()
-    }
-
-    /// Fills the panel of that number, of `format.panel_bytes`.
-    pub fn pack_panel(&self, format: Format, panel: usize, bytes: &mut [u8]) {
-        let first = panel * PANEL;
-        match format {
-            Format::F32 => {
-                for (index, place) in bytes.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-                    let number = self.at(index / PANEL, first + index % PANEL);
-                    *place = number.map_or(0.0, Number::widen).to_ne_bytes();
+/// Fills the panel of that number, of `format.panel_bytes`.
+fn pack_panel<T: Number>(stored: &Stored<'_, T>, format: Format, panel: usize, bytes: &mut [u8]) {
+    match format {
+        Format::F32 => {
+            let places = bytes.as_chunks_mut::<{ 4 * PANEL }>().0;
+            stored.each_row(panel * PANEL, |input, row| {
+                for (place, number) in places[input].as_chunks_mut::<4>().0.iter_mut().zip(row) {
+                    *place = number.widen().to_ne_bytes();
                 }
-            }
-            Format::Bf16 => {
-                for (index, place) in bytes.as_chunks_mut::<2>().0.iter_mut().enumerate() {
-                    let (pair, column) = (index / (2 * PANEL), index / 2 % PANEL);
-                    let number = self.at(2 * pair + index % 2, first + column);
-                    *place = number.map_or(0, Number::to_bf16).to_ne_bytes();
-                }
-            }
-            Format::Int {
-                bits,
-                block,
-                has_min,
-            } => {
-                let layout = IntLayout::new(bits, block, has_min);
-                let column = |input, lane| self.at(input, first + lane).map_or(0.0, Number::widen);
-                quantize_panel(Isa::current(), self.num_in, column, layout, bytes);
-            }
+            });
         }
-    }
-}
-
-/// Writes the panel of that number of a matrix into `out`, its 16 columns one after another for each input: [K, 16].
-pub fn unpack_panel(matrix: &Matrix<'_>, panel: usize, out: &mut [[f32; PANEL]]) {
-    let bytes = matrix.panel(panel);
-    match matrix.format {
-        Format::F32 => out.copy_from_slice(&floats(bytes).as_chunks().0[..matrix.num_in]),
         Format::Bf16 => {
-            for (input, row) in out.iter_mut().enumerate() {
-                for (lane, place) in row.iter_mut().enumerate() {
-                    let pair = words(bytes)[input / 2 * PANEL + lane];
-                    *place = f32::from_bits(if input % 2 == 0 {
-                        pair << 16
-                    } else {
-                        pair & 0xffff_0000
-                    });
-                }
+            let places = bytes.as_chunks_mut::<{ 4 * PANEL }>().0;
+            if let Some(last) = places.last_mut() {
+                last.fill(0);
             }
+            stored.each_row(panel * PANEL, |input, row| {
+                let places = &mut places[input / 2].as_chunks_mut::<4>().0;
+                for (place, number) in places.iter_mut().zip(row) {
+                    place[input % 2 * 2..][..2].copy_from_slice(&number.to_bf16().to_ne_bytes());
+                }
+            });
         }
         Format::Int {
             bits,
             block,
             has_min,
         } => {
+            let mut rows = vec![[0.0; PANEL]; stored.num_in];
+            stored.each_row(panel * PANEL, |input, row| {
+                rows[input] = row.map(Number::widen)
+            });
             let layout = IntLayout::new(bits, block, has_min);
-            dequantize_panel(bytes, layout, out);
+            quantize_panel(Isa::current(), &rows, layout, bytes);
         }
     }
 }
 
-/// `pack`: operand float32, bfloat16 or float16, [K, N], or [N, K] where the attribute `is_out_first` says so; attribute
-/// `format`; result uint8 [bytes].
-pub struct PackHandler;
+/// What `pack_array` is told.
+#[repr(C)]
+pub struct PackRequest {
+    /// float32, bfloat16 or float16 numbers, [K, N] or [N, K].
+    pub array: *const u8,
+    /// `XLA_FFI_DataType_…`.
+    pub dtype: c_int,
+    /// Not 0: [N, K].
+    pub is_out_first: c_int,
+    /// K.
+    pub num_in: usize,
+    /// N.
+    pub num_out: usize,
+    /// The packed matrix.
+    pub out: *mut u8,
+    /// How many bytes it has.
+    pub out_bytes: usize,
+    /// The format's spelling.
+    pub format: *const u8,
+    /// How long that is.
+    pub format_bytes: usize,
+    /// Threads to work with.
+    pub num_threads: usize,
+}
 
-impl Handler for PackHandler {
-    const NAME: &'static str = "pack";
-
-    fn run(call: &Call<'_>) -> Result<(), Error> {
+/// Packs an array, for callers without XLA: loading packs matrices of many shapes, and compiling a program for each
+/// would cost more than the work. Whether it could.
+///
+/// # Safety
+/// The request's pointers hold what it says, `out` is written by nobody else.
+#[must_use]
+pub unsafe extern "C" fn pack_array(request: &PackRequest) -> bool {
+    let packed = catch_unwind(AssertUnwindSafe(|| {
         const F32: c_int = f32::DTYPE;
         const BF16: c_int = Bf16::DTYPE;
-        match call.operand_dtype(0, "array")? {
-            F32 => pack::<f32>(call),
-            BF16 => pack::<Bf16>(call),
-            _ => pack::<F16>(call),
+        const F16_TYPE: c_int = F16::DTYPE;
+        match request.dtype {
+            // SAFETY: the caller's promise.
+            F32 => unsafe { pack_request::<f32>(request) },
+            // SAFETY: as above.
+            BF16 => unsafe { pack_request::<Bf16>(request) },
+            // SAFETY: as above.
+            F16_TYPE => unsafe { pack_request::<F16>(request) },
+            other => Err(Error::invalid(format!(
+                "no matrix is packed from type {other}"
+            ))),
         }
-    }
+    }));
+    matches!(packed, Ok(Ok(())))
 }
 
-fn pack<T: Number>(call: &Call<'_>) -> Result<(), Error> {
-    let array = call.operand::<T>(0, "array", 2..3)?;
-    let out = call.result::<u8>(0, "the packed matrix", 1..2)?;
-    let format: Format = call.text("format")?.parse()?;
-    let is_out_first = call.bool("is_out_first")?;
-    let (first, second) = (array.dims[0], array.dims[1]);
-    let (num_in, num_out) = if is_out_first {
-        (second, first)
-    } else {
-        (first, second)
-    };
-    let (bytes, wanted) = (out.data.len(), format.matrix_bytes(num_in, num_out));
-    if bytes != wanted {
-        return Err(Error::invalid(format!(
-            "a {format} matrix [{num_in}, {num_out}] has {wanted} bytes, not {bytes}"
-        )));
+/// # Safety
+/// As `pack_array`, and the dtype is that of `T`.
+unsafe fn pack_request<T: Number>(request: &PackRequest) -> Result<(), Error> {
+    let PackRequest {
+        num_in, num_out, ..
+    } = *request;
+    if num_in == 0 || num_out == 0 || !request.array.cast::<T>().is_aligned() {
+        return Err(Error::invalid("an empty array, or one that is not aligned"));
     }
+    let size = num_in
+        .checked_mul(num_out)
+        .ok_or_else(|| Error::invalid("sizes that are too large"))?;
+    // SAFETY: the caller's promise.
+    let (numbers, format, out) = unsafe {
+        (
+            from_raw_parts(request.array.cast::<T>(), size),
+            from_raw_parts(request.format, request.format_bytes),
+            from_raw_parts_mut(request.out, request.out_bytes),
+        )
+    };
+    let format = std::str::from_utf8(format)
+        .map_err(|_| Error::invalid("format is no text"))?
+        .parse()?;
     let stored = Stored {
-        numbers: array.data,
+        numbers,
         num_in,
         num_out,
-        is_out_first,
+        is_out_first: request.is_out_first != 0,
     };
-    let (len, place) = (format.panel_bytes(num_in), Shared::new(out.data));
-    share(&call.pool(), num_out.div_ceil(PANEL), &|panel| {
-        // SAFETY: the result is there until the share is over, and each panel is of one chunk.
-        stored.pack_panel(format, panel, unsafe { place.part(panel * len, len) });
-    })
+    pack(&stored, format, &Pool::of_threads(request.num_threads), out)
+}
+
+/// Writes the panel of that number into `out`, its 16 columns one after another for each input: [K, 16].
+///
+/// # Panics
+/// `out` is shorter.
+pub fn unpack_panel(matrix: &Matrix<'_>, panel: usize, out: &mut [[f32; PANEL]]) {
+    let bytes = matrix.panel(panel);
+    match matrix.format {
+        Format::F32 => out.copy_from_slice(&floats(bytes).as_chunks().0[..matrix.num_in]),
+        Format::Bf16 => {
+            let pairs = words(bytes).as_chunks::<PANEL>().0;
+            for (input, row) in out.iter_mut().enumerate() {
+                let is_first = input % 2 == 0;
+                *row = pairs[input / 2].map(|pair| {
+                    f32::from_bits(if is_first {
+                        pair << 16
+                    } else {
+                        pair & 0xffff_0000
+                    })
+                });
+            }
+        }
+        Format::Int {
+            bits,
+            block,
+            has_min,
+        } => dequantize_panel(bytes, IntLayout::new(bits, block, has_min), out),
+    }
 }
 
 /// `unpack`: operand uint8 [bytes]; attribute `format`; result float32 [K, N].

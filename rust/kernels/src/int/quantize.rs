@@ -16,23 +16,10 @@ const NUM_TRIES: i32 = 9;
 /// By how much of a step the tried scales differ.
 const TRY_STEP: f32 = 0.1;
 
-/// Writes a panel of `num_in` weights along K, each of which `number` tells by its place along K and its column.
-pub fn quantize_panel(
-    isa: Isa,
-    num_in: usize,
-    number: impl Fn(usize, usize) -> f32,
-    layout: IntLayout,
-    out: &mut [u8],
-) {
-    let mut rows = vec![[0.0; PANEL]; layout.block];
-    for (block, bytes) in out.chunks_exact_mut(layout.block_bytes()).enumerate() {
-        let first = block * layout.block;
-        let rows = &mut rows[..layout.block.min(num_in - first)];
-        for (k, row) in rows.iter_mut().enumerate() {
-            for (column, place) in row.iter_mut().enumerate() {
-                *place = number(first + k, column);
-            }
-        }
+/// Writes a panel: `rows`, 16 columns for each number along K.
+pub fn quantize_panel(isa: Isa, rows: &[Row], layout: IntLayout, out: &mut [u8]) {
+    let blocks = out.chunks_exact_mut(layout.block_bytes());
+    for (rows, bytes) in rows.chunks(layout.block).zip(blocks) {
         quantize_block(isa, rows, layout, bytes);
     }
 }

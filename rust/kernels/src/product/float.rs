@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use super::part_of;
 use crate::matrix::{Format, PANEL, floats, words};
 use crate::simd::{Simd, Task};
 
@@ -11,77 +12,84 @@ const TILE_ROWS: usize = 6;
 const TILES_TO_WIDEN: usize = 3;
 
 /// 16 columns of some rows.
-pub(super) struct Panel<'a, P> {
+pub(super) struct Panel<'a> {
     pub(super) format: Format,
-    pub(super) bytes: &'a [u8],
-    pub(super) num_rows: usize,
+    /// A panel's bytes.
+    pub(super) weights: &'a [u8],
     pub(super) num_in: usize,
     /// [rows, K].
     pub(super) x: &'a [f32],
-    /// Of each column, or nothing.
-    pub(super) bias: &'a [f32],
-    /// The columns of a row, at most 16.
-    pub(super) place: P,
+    /// Of each row, to be filled.
+    pub(super) sums: &'a mut [[f32; PANEL]],
 }
 
 thread_local! {
-    /// A widened panel; kept, as asking for memory costs more than many a product.
+    /// A widened panel; kept, as asking for memory costs as much as a small product.
     static WIDENED: RefCell<Vec<[f32; PANEL]>> = const { RefCell::new(Vec::new()) };
 }
 
-impl<'a, P: Fn(usize) -> &'a mut [f32]> Task for Panel<'a, P> {
+impl Task for Panel<'_> {
     type Out = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let num_rows = self.num_rows;
-        let num_tiles = num_rows.div_ceil(TILE_ROWS);
-        if self.format == Format::F32 {
-            let (weights, _) = floats(self.bytes).as_chunks::<PANEL>();
-            self.tiles(simd, num_rows, &InF32(weights));
-        } else if num_tiles < TILES_TO_WIDEN {
-            let (weights, _) = words(self.bytes).as_chunks::<PANEL>();
-            self.tiles(simd, num_rows, &InBf16(weights));
-        } else {
-            let (weights, _) = words(self.bytes).as_chunks::<PANEL>();
-            WIDENED.with_borrow_mut(|widened| {
-                widen(simd, weights, widened);
-                self.tiles(simd, num_rows, &InF32(&widened[..self.num_in]));
-            });
+        let Self {
+            format,
+            weights,
+            num_in,
+            x,
+            sums,
+        } = self;
+        if format == Format::F32 {
+            return fill(simd, x, num_in, sums, &InF32(floats(weights).as_chunks().0));
+        }
+        let weights = words(weights).as_chunks().0;
+        if sums.len().div_ceil(TILE_ROWS) < TILES_TO_WIDEN {
+            return fill(simd, x, num_in, sums, &InBf16(weights));
+        }
+        WIDENED.with_borrow_mut(|widened| {
+            widen(simd, weights, widened);
+            fill(simd, x, num_in, sums, &InF32(widened));
+        });
+    }
+}
+
+/// All rows, in tiles of nearly equal height.
+#[inline(always)]
+fn fill<S: Simd>(
+    simd: S,
+    x: &[f32],
+    num_in: usize,
+    sums: &mut [[f32; PANEL]],
+    weights: &impl Weights,
+) {
+    let num_rows = sums.len();
+    let num_tiles = num_rows.div_ceil(TILE_ROWS);
+    for tile in 0..num_tiles {
+        let rows = part_of(tile, num_tiles, num_rows);
+        let (x, sums) = (&x[rows.start * num_in..rows.end * num_in], &mut sums[rows]);
+        match sums.len() {
+            1 => fill_tile::<S, 1>(simd, x, num_in, sums, weights),
+            2 => fill_tile::<S, 2>(simd, x, num_in, sums, weights),
+            3 => fill_tile::<S, 3>(simd, x, num_in, sums, weights),
+            4 => fill_tile::<S, 4>(simd, x, num_in, sums, weights),
+            5 => fill_tile::<S, 5>(simd, x, num_in, sums, weights),
+            _ => fill_tile::<S, TILE_ROWS>(simd, x, num_in, sums, weights),
         }
     }
 }
 
-impl<'a, P: Fn(usize) -> &'a mut [f32]> Panel<'a, P> {
-    #[inline(always)]
-    fn tiles<S: Simd>(&self, simd: S, num_rows: usize, weights: &impl Weights) {
-        let num_tiles = num_rows.div_ceil(TILE_ROWS);
-        for tile in 0..num_tiles {
-            let rows = super::part_of(tile, num_tiles, num_rows);
-            match rows.len() {
-                1 => self.tile::<S, 1>(simd, rows.start, weights),
-                2 => self.tile::<S, 2>(simd, rows.start, weights),
-                3 => self.tile::<S, 3>(simd, rows.start, weights),
-                4 => self.tile::<S, 4>(simd, rows.start, weights),
-                5 => self.tile::<S, 5>(simd, rows.start, weights),
-                _ => self.tile::<S, TILE_ROWS>(simd, rows.start, weights),
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn tile<S: Simd, const R: usize>(&self, simd: S, first: usize, weights: &impl Weights) {
-        let x: [&[f32]; R] =
-            std::array::from_fn(|row| &self.x[(first + row) * self.num_in..][..self.num_in]);
-        let sums = weights.sums(simd, x);
-        for (row, sum) in sums.into_iter().enumerate() {
-            let mut columns = [0.0; PANEL];
-            simd.store(sum, &mut columns);
-            let place = (self.place)(first + row);
-            for (lane, number) in place.iter_mut().enumerate() {
-                *number = columns[lane] + self.bias.get(lane).copied().unwrap_or(0.0);
-            }
-        }
+#[inline(always)]
+fn fill_tile<S: Simd, const R: usize>(
+    simd: S,
+    x: &[f32],
+    num_in: usize,
+    sums: &mut [[f32; PANEL]],
+    weights: &impl Weights,
+) {
+    let rows: [&[f32]; R] = std::array::from_fn(|row| &x[row * num_in..][..num_in]);
+    for (place, sum) in sums.iter_mut().zip(weights.sums(simd, rows)) {
+        simd.store(sum, place);
     }
 }
 
