@@ -71,7 +71,7 @@ fn pack_panel<T: Number>(stored: &Stored<'_, T>, format: Format, panel: usize, b
         } => {
             let mut rows = vec![[0.0; PANEL]; stored.num_in];
             stored.each_row(panel * PANEL, |input, row| {
-                rows[input] = row.map(Number::widen)
+                rows[input] = row.map(Number::widen);
             });
             let layout = IntLayout::new(bits, block, has_min);
             quantize_panel(Isa::current(), &rows, layout, bytes);
