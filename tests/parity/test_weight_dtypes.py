@@ -1,4 +1,4 @@
-"""Models with matrices of few bits: near the model whose weights are what the bits say, and not too far from the whole."""
+"""Models with matrices of few bits: near the model whose weights are what the bits say, not too far from the whole."""
 
 from typing import Any
 
