@@ -46,6 +46,7 @@ FENCES = {
         "layers/packed_matrix.py",
         "weights.py",
         "engine/runner.py",
+        "preflight.py",
         "scheduler/constraints.py",
         "scheduler/prefix_cache.py",
         "adapters",
