@@ -116,7 +116,12 @@ class Settings(BaseModel):
     )
 
     dtype: Literal["float32", "bfloat16"] | None = Field(
-        default=None, description="of weights and cache; default: float32 on CPU, bfloat16 on accelerators"
+        default=None, description="of activations, weights and cache; default: float32 on CPU, bfloat16 on accelerators"
+    )
+    weight_dtype: Literal["float32", "bfloat16", "int8", "int4"] | None = Field(
+        default=None,
+        description="of matrices, for a CPU's kernels; int8 and int4 in blocks with a scale each; "
+        "default: bfloat16 where the model's are, else as --dtype",
     )
     kv_cache_dtype: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", description="of the KV cache; auto: as --dtype. bfloat16 holds twice the tokens of float32"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from math import prod
 
 from penstock.checkpoint import Checkpoint, LeafSource
 from penstock.layers.leaf import LeafSpec
@@ -11,7 +12,18 @@ from penstock.layers.leaf import LeafSpec
 WeightFormats = Mapping[tuple[int | None, str], str]
 
 
-def weight_formats(checkpoint: Checkpoint, *, dtype: str) -> WeightFormats:
+#: What an operator can choose for the weights, and what matrices are packed as then.
+_CHOSEN = {"float32": "f32", "bfloat16": "bf16", "int8": "q8_64", "int4": "q4_32"}
+
+#: Leaves that keep 8 bits where the others have 4: rows of an embedding are not averaged with others, and the head's
+#: errors are the logits'.
+_KEPT_AT_8_BITS = ("embed", "lm_head")
+
+#: A matrix of fewer outputs is read in no time, and its few sums decide much.
+_FEWEST_QUANTIZED_OUTPUTS = 16
+
+
+def weight_formats(checkpoint: Checkpoint, *, dtype: str, weight_dtype: str | None = None) -> WeightFormats:
     """For the kernels: every matrix that a linear layer multiplies by, the embedding and the head.
 
     Products and sums are float32, so a matrix that is stored in bfloat16 loses nothing by staying so, and is read in
@@ -19,12 +31,34 @@ def weight_formats(checkpoint: Checkpoint, *, dtype: str) -> WeightFormats:
 
     Args:
         dtype: of the activations; in bfloat16 weights are, too.
+        weight_dtype: "float32", "bfloat16", "int8" or "int4" for all of them.
     """
+
+    def weight_format(source: LeafSource) -> str:
+        if weight_dtype is not None:
+            return chosen_format(source.leaf, weight_dtype)
+        return "bf16" if dtype == "bfloat16" or _is_bfloat16(checkpoint, source) else "f32"
+
     return {
-        (source.layer, source.leaf.name): "bf16" if dtype == "bfloat16" or _is_bfloat16(checkpoint, source) else "f32"
+        (source.layer, source.leaf.name): weight_format(source)
         for source in checkpoint.sources
         if is_matrix(source.leaf)
     }
+
+
+def chosen_format(leaf: LeafSpec, weight_dtype: str) -> str:
+    """Of a matrix, where an operator has chosen a dtype for all."""
+    if weight_dtype in {"int8", "int4"} and prod(matrix_sizes(leaf)[1]) < _FEWEST_QUANTIZED_OUTPUTS:
+        return "f32"
+    if weight_dtype == "int4" and leaf.name in _KEPT_AT_8_BITS:
+        return _CHOSEN["int8"]
+    return _CHOSEN[weight_dtype]
+
+
+def told_dtype(formats: Iterable[str]) -> str:
+    """What matrices of these formats are called, as "bfloat16" or "int4 and int8"."""
+    names = {spelling: name for name, spelling in _CHOSEN.items()}
+    return " and ".join(sorted({names.get(spelling, spelling) for spelling in formats}))
 
 
 def is_matrix(leaf: LeafSpec) -> bool:

@@ -26,8 +26,14 @@ QUICK = {**dict(PLATFORMS["cpu"].compiler_options), "xla_backend_optimization_le
 ATTENTION = GatherAttention(page_size=PAGE, block_size=32, is_dynamic=True)
 
 
-def forced_logits(checkpoint: Checkpoint, prompts: Sequence[Prompt], *, dtype=np.float32) -> list[np.ndarray]:
-    """For each prompt the logits after its last token and after each recorded one but the last, [steps, V]."""
+def forced_logits(
+    checkpoint: Checkpoint, prompts: Sequence[Prompt], *, dtype=np.float32, weights=None
+) -> list[np.ndarray]:
+    """For each prompt the logits after its last token and after each recorded one but the last, [steps, V].
+
+    Args:
+        weights: the tree; None: of the checkpoint, as arrays.
+    """
     spec = checkpoint.spec
     sequences = [np.concatenate([prompt.ids, prompt.greedy[:-1]]).astype(np.int32) for prompt in prompts]
     length = -(-max(map(len, sequences)) // ATTENTION.block_size) * ATTENTION.block_size
@@ -48,7 +54,8 @@ def forced_logits(checkpoint: Checkpoint, prompts: Sequence[Prompt], *, dtype=np
     ]
     empty = partial(empty_caches, spec, ATTENTION, num_pages=num_pages + 1, dtype=dtype)
     caches = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), jax.eval_shape(empty))
-    weights = load_weights(checkpoint, dtype=dtype, device=jax.devices()[0])
+    if weights is None:
+        weights = load_weights(checkpoint, dtype=dtype, device=jax.devices()[0])
 
     @partial(jax.jit, compiler_options=QUICK)
     def run(weights, caches, tokens, places, rows):

@@ -30,6 +30,7 @@ class EngineOptions:
 
     Attributes:
         dtype: of weights and hidden states, "float32" or "bfloat16".
+        weight_dtype: of the matrices that kernels multiply by: "float32", "bfloat16", "int8" or "int4".
         kv_cache_dtype: of the KV cache; None: as `dtype`.
         max_model_len: prompt and new tokens of one sequence together.
         max_num_seqs: slots.
@@ -45,6 +46,7 @@ class EngineOptions:
     """
 
     dtype: str | None = None
+    weight_dtype: str | None = None
     kv_cache_dtype: str | None = None
     max_model_len: int | None = None
     max_num_seqs: int = 32

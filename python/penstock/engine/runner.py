@@ -56,9 +56,10 @@ from penstock.engine.programs import SpanStates, cache_bytes
 from penstock.engine.row_parameters import Variant, row_use, variant_of
 from penstock.engine.token_rules import NUM_COUNTED, NUM_RECENT, RowUse, pack_rules
 from penstock.errors import ConfigError
+from penstock.layers.packed_matrix import PackedMatrix
 from penstock.models.sharding import shard_of
 from penstock.sharded_weights import load_shards
-from penstock.weight_formats import WeightFormats, weight_formats
+from penstock.weight_formats import WeightFormats, told_dtype, weight_formats
 from penstock.weights import NO_FORMATS, load_weights, weight_bytes
 
 log = logging.getLogger("penstock.engine")
@@ -124,6 +125,12 @@ class JaxRunner:
     def dtype(self) -> str:
         """Of weights and cache, as "float32"."""
         return str(self._config.dtype)
+
+    @property
+    def weight_dtype(self) -> str:
+        """Of the matrices, as "int8"."""
+        leaves = jax.tree.leaves(self._weights, is_leaf=lambda leaf: isinstance(leaf, PackedMatrix))
+        return told_dtype(leaf.format for leaf in leaves if isinstance(leaf, PackedMatrix)) or self.dtype
 
     @property
     def num_compiles_after_ready(self) -> int:
@@ -322,11 +329,20 @@ def _no_masks(num_rows: int, config: ProgramConfig) -> jax.Array:
 
 
 def packed_formats(checkpoint: Checkpoint, options: EngineOptions, *, device: jax.Device) -> WeightFormats:
-    """Which weights are packed for kernels, and how: none where there are no kernels."""
+    """Which weights are packed for kernels, and how: none where there are no kernels.
+
+    Raises:
+        ConfigError: a dtype of the weights that only kernels have, where there are none.
+    """
     platform = platform_of(device)
-    if not platform.has_kernels or not options.cpu_kernels or options.tensor_parallel_size > 1:
-        return NO_FORMATS
-    return weight_formats(checkpoint, dtype=options.dtype or platform.dtype)
+    if platform.has_kernels and options.cpu_kernels and options.tensor_parallel_size == 1:
+        return weight_formats(checkpoint, dtype=options.dtype or platform.dtype, weight_dtype=options.weight_dtype)
+    if options.weight_dtype is not None:
+        raise ConfigError(
+            f"--weight-dtype {options.weight_dtype} needs the kernels for one CPU device, which are not used here "
+            f"({device.platform}, {options.tensor_parallel_size} devices): weights are as --dtype says."
+        )
+    return NO_FORMATS
 
 
 def _chosen_isa(options: EngineOptions) -> str:

@@ -11,6 +11,7 @@ pub mod error;
 pub mod ffi;
 pub mod gather;
 pub mod handlers;
+pub mod int;
 pub mod isa;
 pub mod matrix;
 pub mod number;
