@@ -127,10 +127,12 @@ def test_both_spellings_of_rope(published: dict, saved: dict, rope: RopeSpec):
         ({"hidden_act": "xielu"}, "hidden_act 'xielu'"),
         ({"hidden_act": ["silu"]}, "hidden_act \\['silu'\\]"),
         ({"rope_theta": 0}, "rope_theta must be a positive number, found 0"),
+        ({"rope_theta": 1e-300}, "rope_theta must be a positive number, found 1e-300"),  # 0 in float32
         ({"num_key_value_heads": 3}, "4 attention heads .* 3 key-value heads"),
         ({"tie_word_embeddings": "yes"}, "tie_word_embeddings must be true or false"),
         ({"architectures": ["MambaForCausalLM"]}, "architecture MambaForCausalLM is not supported"),
         ({"architectures": None, "model_type": "mamba"}, "architecture mamba is not supported"),
+        ({"architectures": None, "model_type": {"a": 1}}, "architecture {'a': 1} is not supported"),
         ({"architectures": []}, "architecture none is not supported"),
     ],
 )

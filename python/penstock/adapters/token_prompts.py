@@ -27,7 +27,7 @@ def is_quick(request: ChatCompletionRequest | CompletionRequest) -> bool:
     """Whether it is plain text, and so little that reading it does not keep the loop."""
     if isinstance(request, CompletionRequest):
         return isinstance(request.prompt, str) and len(request.prompt) < _QUICK_CHARS
-    has_more = not _TEMPLATE_FIELDS.isdisjoint(request.model_fields_set)
+    has_more = not _TEMPLATE_FIELDS.isdisjoint(request.__pydantic_fields_set__)
     if has_more and (request.documents or request.chat_template_kwargs or request.tools or request.functions):
         return False
     num_chars = 0
@@ -73,7 +73,7 @@ def _read_chat(
     encoder: PromptEncoder, request: ChatCompletionRequest, markers: ThoughtMarkers | None, num_last: int | None,
     tenant: str | None,
 ) -> Prompt:  # fmt: skip
-    options = {} if _TEMPLATE_FIELDS.isdisjoint(request.model_fields_set) else template_options(request)
+    options = {} if _TEMPLATE_FIELDS.isdisjoint(request.__pydantic_fields_set__) else template_options(request)
     if "tools" in options and not encoder.takes_tools:
         problem = "'tools' cannot be used: this model's chat template has no place for them."
         raise ApiError("unsupported_parameter", problem, param="tools")
@@ -101,10 +101,11 @@ def _encode(
 
 
 def read_input(encoder: PromptEncoder, given: str | list[int]) -> list[int]:
-    """The ids of an input to embed, with the tokenizer's special tokens. Blocks. Raises ApiError as above."""
+    """The ids of an input to embed, with the tokenizer's special tokens; it may fill the context. Blocks. Raises
+    ApiError as above."""
     if isinstance(given, str):
-        return encoder.encode_text(given, param="input")
-    encoder.check_ids(given, param="input")
+        return encoder.encode_text(given, param="input", num_new=0)
+    encoder.check_ids(given, param="input", num_new=0)
     return given
 
 
@@ -147,7 +148,9 @@ def unread_options(request: ChatCompletionRequest, variables: frozenset[str]) ->
     Args:
         variables: the names that the template reads.
     """
-    given = request.model_fields_set
+    given = request.__pydantic_fields_set__
+    if _TEMPLATE_FIELDS.isdisjoint(given):  # most
+        return []
     unread = [
         name
         for name, read in _THINKING.items()

@@ -92,7 +92,7 @@ class ChatCompletionRequest(GenerationFields):
             raise invalid("continue_final_message", "cannot be true together with 'add_generation_prompt'")
         if self.top_logprobs and not self.logprobs:
             raise invalid("top_logprobs", "needs 'logprobs' to be true")
-        if not _TOOL_FIELDS.isdisjoint(self.model_fields_set):
+        if not _TOOL_FIELDS.isdisjoint(self.__pydantic_fields_set__):
             _ = self.tool_use  # read now, so that what is wrong is refused
         template_messages(self.messages, limits.content_parts)
         return Parsed(self, warnings)

@@ -23,9 +23,10 @@ def read(model: type[ModelT], body: bytes, limits: Limits) -> ModelT:
     if excess is not None:
         raise ApiError(*excess)
     try:
-        return model.model_validate_json(body)
+        parsed: ModelT = model.__pydantic_validator__.validate_json(body)  # `model_validate_json`, less its options
     except ValidationError as error:
         raise refusal(error) from None
+    return parsed
 
 
 def read_limits(request: GenerationFields) -> list[str]:
@@ -74,7 +75,7 @@ def _check_prompt_logprobs(request: GenerationFields) -> None:
 def _check_stop(stop: tuple[str, ...], limits: Limits) -> None:
     if len(stop) > limits.max_stop_strings:
         raise invalid("stop", f"must be at most {limits.max_stop_strings} strings, not {len(stop)}")
-    if any(len(each) > MAX_STOP_CHARS for each in stop):
+    if stop and max(map(len, stop)) > MAX_STOP_CHARS:
         raise invalid("stop", f"must hold strings of at most {MAX_STOP_CHARS} characters")
 
 

@@ -37,7 +37,7 @@ from penstock.scheduler.constraints import Constraints
 from penstock.scheduler.fair_order import Waiting, who_gives_way
 from penstock.scheduler.plan_writer import Chosen, PlannedStep, PlanWriter
 from penstock.scheduler.prompt_line import PromptLine
-from penstock.scheduler.request_limits import check_fits
+from penstock.scheduler.request_limits import check_fits, max_sequence_len
 from penstock.scheduler.request_queue import RequestQueue
 from penstock.scheduler.seats import Seats
 from penstock.scheduler.sequence import Generation, Sequence
@@ -69,6 +69,7 @@ class Planner:
         self.constraints = Constraints(num_grammar_threads)
         self.num_preemptions = 0
         self._capacity = capacity
+        self._max_sequence_len = max_sequence_len(capacity)
         self._batch = self.seats.batch
         self._admission = Admission(self.seats)
         queue.num_free_slots = self._batch.num_free
@@ -86,7 +87,7 @@ class Planner:
 
     def check_fits(self, request: GenerationRequest) -> None:
         """Refuses what could never be admitted."""
-        check_fits(request, self._capacity, stop_ids=self._writer.stop_ids_of(request.sampling))
+        check_fits(request, limit=self._max_sequence_len, stop_ids=self._writer.stop_ids_of(request.sampling))
 
     # ---- who joins
 

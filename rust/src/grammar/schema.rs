@@ -15,13 +15,17 @@ use serde_json::{Map, Value};
 use super::regex_classes;
 pub(super) use bounds::without as without_bounds;
 use keywords::{Keyword, keyword};
+use names::CopyBudget;
 
 /// A schema that can be compiled, and means the same. Tool parameters go through here, too.
 ///
 /// # Errors
 /// The reason, in one sentence with the keyword and its place, where a part of the schema cannot be enforced.
 pub fn prepare(schema: &Value) -> Result<Value, String> {
-    let walk = Walk { root: schema };
+    let walk = Walk {
+        root: schema,
+        copies: CopyBudget::default(),
+    };
     walk.schema(schema, "#")
 }
 
@@ -37,6 +41,7 @@ pub fn check(schema: &Value) -> Result<(), String> {
 struct Walk<'a> {
     /// Where local references point to.
     root: &'a Value,
+    copies: CopyBudget,
 }
 
 impl Walk<'_> {
@@ -90,7 +95,7 @@ impl Walk<'_> {
             }
         }
         if let Some(value) = members.get("propertyNames") {
-            names::apply(value, &mut prepared, path)?;
+            names::apply(value, &mut prepared, path, &self.copies)?;
         }
         check_type(&prepared, path)?;
         Ok(prepared)

@@ -40,7 +40,8 @@ async def generate(
     prompts = read() if engine.is_quick(request) else await pool.run(read)
     if sampling.bad_words:
         sampling = await pool.run(engine.read_sampling, sampling)
-    raw_request.warnings += [name for name in engine.unread_options(request) if name not in request.assumed]
+    if unread := engine.unread_options(request):
+        raw_request.warnings += [name for name in unread if name not in request.assumed]
     grammar = await constraint(request, engine, is_thinking=prompts[0].is_thinking, pool=grammar_pool)
     max_tokens = new_token_limit(engine, prompts, wanted=sampling.max_tokens, default=request.default_max_tokens)
     asked = request.new_token_limit

@@ -120,3 +120,16 @@ fn dates_are_held_to_the_calendar() {
     );
     assert!(prepared.get("format").is_none());
 }
+
+#[test]
+fn names_in_names_do_not_grow_without_bound() {
+    let names: Vec<String> = (0..10).map(|number| format!("k{number}")).collect();
+    let nested = |depth| {
+        (0..depth).fold(
+            json!({"type": "string"}),
+            |inner, _| json!({"propertyNames": {"enum": names}, "additionalProperties": inner}),
+        )
+    };
+    assert!(prepare(&nested(2)).is_ok());
+    assert!(refusal(&nested(40)).contains("too many names"));
+}
