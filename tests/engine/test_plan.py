@@ -37,6 +37,11 @@ def test_programs_are_few_and_the_smallest_come_first(checkpoint: Checkpoint):
     assert [key.size for key in keys] == sorted(key.size for key in keys)
 
 
+def test_one_slot_has_no_program_for_a_span_beside_rows(checkpoint: Checkpoint):
+    kinds = [{key.kind for key in program_keys(*plan(checkpoint, max_num_seqs=num))} for num in (1, 2)]
+    assert kinds[1] - kinds[0] == {"mixed"}
+
+
 def test_the_cache_holds_every_slot_at_full_length_where_memory_allows(checkpoint: Checkpoint):
     capacity, config = plan(checkpoint, max_num_seqs=4, max_model_len=100)
     assert (capacity.num_pages, config.num_pages) == ((4 * 7,), (4 * 7 + 1,))
