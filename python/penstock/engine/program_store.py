@@ -29,6 +29,7 @@ from penstock.engine.mesh import devices_for
 from penstock.engine.program_set import ProgramConfig, ProgramKey
 from penstock.engine.programs import program_trees
 from penstock.engine.row_parameters import ROW_PARAMETERS
+from penstock.layers.kernels import register_kernels
 
 log = logging.getLogger("penstock.engine")
 
@@ -70,6 +71,7 @@ class ProgramStore:
         file = self._file(key)
         if self._access < Access.READ:
             return None
+        register_kernels()
         try:
             if not _is_safe(file.stat()):
                 raise PermissionError("other users could have written it")
@@ -159,7 +161,7 @@ def _machine(device: jax.Device) -> list[Any]:
 
 
 def _model(config: ProgramConfig, weights: Any) -> list[Any]:
-    return [[(leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(weights)], config]
+    return [[(leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(weights)], jax.tree.structure(weights), config]
 
 
 def _sizes(config: ProgramConfig) -> list[Any]:
