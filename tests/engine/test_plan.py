@@ -47,6 +47,16 @@ def test_kernels_that_leave_padding_out_need_fewer_programs(checkpoint: Checkpoi
     assert len(keys) == len(set(keys)) == 15
 
 
+def test_one_slot_has_no_program_for_a_span_beside_rows(checkpoint: Checkpoint):
+    formats = packed_formats(checkpoint, EngineOptions(), device=jax.devices()[0])
+    kinds = []
+    for num_slots in (1, 2):
+        options = EngineOptions(max_num_seqs=num_slots)
+        planned = plan_engine(checkpoint, options, device=jax.devices()[0], formats=formats)
+        kinds.append({key.kind for key in program_keys(*planned)})
+    assert kinds[1] - kinds[0] == {"mixed"}
+
+
 def test_the_cache_holds_every_slot_at_full_length_where_memory_allows(checkpoint: Checkpoint):
     capacity, config = plan(checkpoint, max_num_seqs=4, max_model_len=100)
     assert (capacity.num_pages, config.num_pages) == ((4 * 7,), (4 * 7 + 1,))

@@ -11,9 +11,9 @@ from functools import partial
 import jax
 import numpy as np
 from golden import Prompt
+from quick import QUICK
 
 from penstock.checkpoint import Checkpoint
-from penstock.engine.platform import PLATFORMS
 from penstock.layers.attention import TokenPlaces
 from penstock.layers.gather_attention import GatherAttention
 from penstock.layers.step_places import StepPlaces
@@ -21,8 +21,6 @@ from penstock.models.decoder import empty_caches, forward, logits
 from penstock.weights import load_weights
 
 PAGE = 16
-#: For programs that run seldom, of which LLVM's passes are two fifths of the cost; else as the engine compiles.
-QUICK = {**dict(PLATFORMS["cpu"].compiler_options), "xla_backend_optimization_level": 0}
 ATTENTION = GatherAttention(page_size=PAGE, block_size=32, is_dynamic=True)
 
 
