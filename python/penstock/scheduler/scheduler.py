@@ -145,7 +145,7 @@ class Scheduler:
     @property
     def is_idle(self) -> bool:
         """Nothing to do until somebody submits."""
-        return not self._in_flight and self.gauges == self._shown_gauges == (0, 0, 0)
+        return not self._in_flight and self._shown_gauges == (0, 0, 0) == self.gauges
 
     def step(self) -> bool:
         """One step. True if the hub may have frames to send. A failed step fails the sequences in slots and the next
