@@ -102,8 +102,8 @@ class Seats:
 
     def grow(self, sequence: Sequence, num_new: int) -> bool:
         """Pages for so many more tokens, as far as it will ever store them; False where there are too few."""
-        stored = int(self.progress.num_stored[sequence.slot])
-        num_tokens = min(stored + num_new, int(self.progress.max_stored[sequence.slot]))
+        stored, most = self.progress.stored_and_most(sequence.slot)
+        num_tokens = min(stored + num_new, most)
         return self.tables.grow(sequence.slot, num_tokens, position=stored)
 
     def num_affordable(self, sequence: Sequence) -> int:
@@ -114,7 +114,7 @@ class Seats:
 
     def advance(self, sequence: Sequence) -> None:
         """A span of its prompt is on its way: the pages that it fills are found by others from now on."""
-        first = int(self.progress.num_stored[sequence.slot]) // self._page_size
+        first = self.progress.stored_and_most(sequence.slot)[0] // self._page_size
         self.progress.set_stored(sequence.slot, sequence.num_prefilled)
         self._name(sequence, first, sequence.num_prefilled // self._page_size)
 
@@ -149,7 +149,7 @@ class Seats:
         else:
             made = self._made.of(slot)
             self._name_made(sequence, made)
-            if max_new := int(self.progress.max_new[slot]):
+            if max_new := self.progress.prompt_and_new(slot)[1]:
                 num_made = len(sequence.input_ids) - len(sequence.prompt_ids) + len(made)
                 self.forecast.use.count_end(min(num_made / max_new, 1.0))
         self._empty(slot)
