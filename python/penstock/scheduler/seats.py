@@ -73,6 +73,8 @@ class Seats:
 
     def find(self, sequence: Sequence) -> None:
         """Takes from the cache what goes on where its pages end, before it has computed anything of its own."""
+        if not sequence.page_names:
+            return
         first = sequence.num_prefilled // self._page_size
         limit = self._num_findable(sequence)
         if limit <= first:
@@ -168,9 +170,11 @@ class Seats:
 
     def _name_made(self, sequence: Sequence, made: np.ndarray) -> None:
         """Names the pages that it has filled by decode: all that it has made is stored but the last."""
+        if not self.cache.is_on or sequence.num_to_prefill:
+            return
         first, num_stored = len(sequence.page_names), len(sequence.input_ids) + len(made) - 1
         end = num_stored // self._page_size
-        if sequence.num_to_prefill or end <= first or not self.cache.is_on:
+        if end <= first:
             return
         ids = np.concatenate([sequence.input_ids, made])[first * self._page_size : end * self._page_size]
         parent, salt = sequence.page_names[-1] if first else None, sequence.generation.request.cache_salt
