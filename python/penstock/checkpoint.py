@@ -99,7 +99,7 @@ def inspect_checkpoint(path: Path) -> Checkpoint:
     spec = family.spec(reader)
     has_head = not family.is_headless(config)
     if not has_head:
-        spec = replace(spec, is_tied=True)
+        spec = replace(spec, is_tied=True, has_head_bias=False)
     tensors = _read_tensors(path)
     family = family.as_stored(tensors)
     sources = tuple(_leaf_sources(family, reader, spec, tensors))

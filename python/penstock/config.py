@@ -135,12 +135,23 @@ class Settings(BaseModel):
     max_prefill_tokens: int | None = Field(
         default=None,
         ge=16,
-        description="prompt tokens computed per step beside decode; default: 128, 512 on accelerators",
+        description="prompt tokens computed per step; default: 128, 512 on accelerators",
+    )
+    max_prefill_tokens_beside: int | None = Field(
+        default=None,
+        ge=16,
+        description="the same in a step in which others get their next token; default: 32, 512 on accelerators",
     )
     tokens_per_dispatch: int | None = Field(
         default=None, ge=1, le=32, description="tokens per decode call when nobody waits"
     )
     pipeline_depth: int | None = Field(default=None, ge=1, le=2, description="steps in flight")
+    cpu_kernels: Literal["on", "off"] = Field(
+        default="on", description="on a CPU, compute with kernels of Penstock's own; off: with XLA's alone"
+    )
+    cpu_isa: Literal["auto", "portable", "avx2", "avx512"] = Field(
+        default="auto", description="the kernels' instruction set; auto: avx2 where the CPU has it"
+    )
     compile_cache: Path | None = Field(
         default=None, description="folder of compiled programs; default: the user's cache"
     )

@@ -65,6 +65,7 @@ def inspect_model(settings: Settings) -> Inspected:
     from penstock.models.sharding import shard_of
 
     checkpoint = inspect_checkpoint(folder)
+    _check_isa(settings)
     limit = checkpoint.max_position_embeddings
     if settings.max_model_len is not None and settings.max_model_len > limit:
         raise ConfigError(
@@ -77,9 +78,19 @@ def inspect_model(settings: Settings) -> Inspected:
     return Inspected(name=settings.model_name or own_name, prompt=prompt, checkpoint=checkpoint)
 
 
+def _check_isa(settings: Settings) -> None:
+    from penstock._core import kernel_isa
+
+    try:
+        kernel_isa(settings.cpu_isa)
+    except ValueError as error:
+        raise ConfigError(f"--cpu-isa {settings.cpu_isa} cannot be used: {error}.") from None
+
+
 def _check_cache_memory(settings: Settings, spec: DecoderSpec) -> None:
     """Refuses a cache that is too small on every platform; what fits on this one is the engine's to say."""
-    num_bytes = 4 if settings.dtype == "float32" else 2
+    dtype = settings.dtype if settings.kv_cache_dtype == "auto" else settings.kv_cache_dtype
+    num_bytes = 4 if dtype == "float32" else 2
     numbers = sum(layer.cache.numbers_per_token for layer in spec.layers)
     least = _LEAST_PAGES * _SMALLEST_PAGE_TOKENS * numbers * num_bytes
     if settings.kv_cache_memory is not None and settings.kv_cache_memory < least:

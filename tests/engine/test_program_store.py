@@ -52,7 +52,7 @@ def test_a_second_start_compiles_nothing_and_computes_the_same(
     with caplog.at_level(logging.INFO, logger="penstock.engine"):
         second = JaxRunner.load(checkpoint, options, on_progress=lambda _: None)
     assert first.num_compiles_after_ready == before
-    assert sum(": read in" in message for message in caplog.messages) == 14
+    assert sum(": read in" in message for message in caplog.messages) == 16
     driver = Driver(second)
     prompts = read_prompts(golden_folder("qwen3"))
     lives = [driver.start(prompt.ids, max_new=24) for prompt in prompts]

@@ -16,6 +16,7 @@ from penstock.checkpoint import Checkpoint
 from penstock.engine.platform import PLATFORMS
 from penstock.layers.attention import TokenPlaces
 from penstock.layers.gather_attention import GatherAttention
+from penstock.layers.step_places import StepPlaces
 from penstock.models.decoder import empty_caches, forward, logits
 from penstock.weights import load_weights
 
@@ -34,12 +35,13 @@ def forced_logits(checkpoint: Checkpoint, prompts: Sequence[Prompt], *, dtype=np
     positions = np.tile(np.arange(length, dtype=np.int32), (len(prompts), 1))
     num_pages = len(prompts) * length // PAGE
     table = np.arange(1, num_pages + 1, dtype=np.int32).reshape(len(prompts), -1)
-    places = TokenPlaces(
+    tokens_of = TokenPlaces(
         positions,
         (table,) * len(spec.page_groups),
         positions < np.array([[len(ids)] for ids in sequences]),
         np.array([len(prompt.ids) for prompt in prompts], np.int32),
     )
+    places = StepPlaces.of(tokens_of)
     rows = [
         np.arange(len(prompt.ids) - 1, len(ids)) + row * length
         for row, (prompt, ids) in enumerate(zip(prompts, sequences, strict=True))
@@ -50,8 +52,8 @@ def forced_logits(checkpoint: Checkpoint, prompts: Sequence[Prompt], *, dtype=np
 
     @partial(jax.jit, compiler_options=QUICK)
     def run(weights, caches, tokens, places, rows):
-        hidden, _ = forward(weights, caches, tokens, places, spec=spec, attention=ATTENTION)
-        return logits(weights, hidden.reshape(-1, spec.hidden_size)[rows], spec=spec)
+        hidden, _ = forward(weights, caches, tokens.reshape(-1), places, spec=spec, attention=ATTENTION)
+        return logits(weights, hidden[rows], spec=spec)
 
     after = np.asarray(run(weights, caches, tokens, places, np.concatenate(rows)))
     return np.split(after, np.cumsum([len(steps) for steps in rows])[:-1])

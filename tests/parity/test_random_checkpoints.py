@@ -27,6 +27,7 @@ from penstock.engine.runner import JaxRunner
 from penstock.generation import GenerationRequest, Prompt, SamplingParams
 from penstock.layers.attention import TokenPlaces
 from penstock.layers.gather_attention import GatherAttention
+from penstock.layers.step_places import StepPlaces
 from penstock.models.decoder import empty_caches, forward, logits
 from penstock.scheduler.scheduler import Scheduler
 from penstock.weights import load_weights
@@ -55,10 +56,11 @@ def all_logits(folder: Path, ids: np.ndarray, *, dtype=np.float32) -> np.ndarray
     weights = load_weights(checkpoint, dtype=dtype, device=jax.devices()[0])
     caches = empty_caches(spec, attention, num_pages=num_pages + 1, dtype=dtype)
     table = jnp.arange(1, num_pages + 1)[None]
-    places = TokenPlaces(jnp.arange(len(ids))[None], (table,) * len(spec.page_groups), jnp.ones((1, len(ids)), bool))
+    tables = (table,) * len(spec.page_groups)
+    places = StepPlaces.of(TokenPlaces(jnp.arange(len(ids))[None], tables, jnp.ones((1, len(ids)), bool)))
     run = jax.jit(partial(forward, spec=spec, attention=attention))
-    hidden, _ = run(weights, caches, ids[None], places)
-    return np.asarray(logits(weights, hidden[0], spec=spec), np.float32)
+    hidden, _ = run(weights, caches, ids, places)
+    return np.asarray(logits(weights, hidden, spec=spec), np.float32)
 
 
 def check_greedy(reference: Reference, ids: np.ndarray, tokens: list[int]) -> None:

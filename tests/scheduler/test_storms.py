@@ -64,6 +64,7 @@ class Storm:
         capacity = small_capacity(
             num_slots=rng.randint(4, 6), num_pages=num_pages, windows=windows,
             pipeline_depth=depth, tokens_per_dispatch=tokens_per_dispatch,
+            max_prefill_tokens_beside=rng.choice([2, 5, None]), is_mixed=rng.random() < 0.5,
         )  # fmt: skip
         self.runner, self.hub = FakeRunner(capacity), FakeHub()
         self.scheduler = Scheduler(

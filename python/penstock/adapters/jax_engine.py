@@ -157,10 +157,13 @@ class JaxEngine(ScheduledEngine):
             max_num_seqs=settings.max_num_seqs,
             kv_cache_memory=settings.kv_cache_memory,
             max_prefill_tokens=settings.max_prefill_tokens,
+            max_prefill_tokens_beside=settings.max_prefill_tokens_beside,
             tokens_per_dispatch=settings.tokens_per_dispatch,
             pipeline_depth=settings.pipeline_depth,
             compile_cache=settings.compile_cache,
             tensor_parallel_size=settings.tensor_parallel_size,
+            cpu_kernels=settings.cpu_kernels == "on",
+            cpu_isa=settings.cpu_isa,
         )
 
     def _count_compiles(self) -> None:

@@ -101,10 +101,11 @@ def _encode(
 
 
 def read_input(encoder: PromptEncoder, given: str | list[int]) -> list[int]:
-    """The ids of an input to embed, with the tokenizer's special tokens. Blocks. Raises ApiError as above."""
+    """The ids of an input to embed, with the tokenizer's special tokens; it may fill the context. Blocks. Raises
+    ApiError as above."""
     if isinstance(given, str):
-        return encoder.encode_text(given, param="input")
-    encoder.check_ids(given, param="input")
+        return encoder.encode_text(given, param="input", num_new=0)
+    encoder.check_ids(given, param="input", num_new=0)
     return given
 
 

@@ -15,7 +15,6 @@ from penstock.engine.page_plan import PageNeeds, window_pages
 from penstock.engine.token_rules import num_mask_words, rules_layout
 from penstock.errors import ConfigError
 from penstock.models.spec import DecoderSpec
-from penstock.models.tree import num_parameters
 
 log = logging.getLogger("penstock.engine")
 
@@ -45,7 +44,7 @@ class MemoryPlan:
 
 def plan_memory(
     spec: DecoderSpec, options: EngineOptions, *,
-    model: str, dtype: str, kv_dtype: str, page_size: int, block_size: int, max_model_len: int,
+    model: str, weight_bytes: int, dtype: str, kv_dtype: str, page_size: int, block_size: int, max_model_len: int,
     max_prefill_tokens: int, max_span: int, device: jax.Device,
 ) -> MemoryPlan:  # fmt: skip
     """Decides the number of pages: enough for all slots at full length, or as many as fit. Of several devices each
@@ -53,12 +52,12 @@ def plan_memory(
 
     Args:
         model: its name, for errors.
+        weight_bytes: of the whole tree.
         max_span: tokens that one step stores of a sequence at most.
 
     Raises:
         ConfigError: when the model does not fit, or not even one sequence of the length that was asked for does.
     """
-    weight_bytes = num_parameters(spec) * _num_bytes(dtype)
     needs = page_needs(spec, kv_dtype=kv_dtype, page_size=page_size, max_span=max_span)
     pages_per_sequence = -(-max_model_len // page_size)
     state_bytes = (options.max_num_seqs + 1) * slot_bytes(spec.vocab_size)
@@ -74,23 +73,13 @@ def plan_memory(
     budget = options.kv_cache_memory or _share_for_cache(
         device, available - weight_bytes - state_bytes - temporary_bytes
     )
-    longest = needs.longest_within(budget, limit=pages_per_sequence)
-    if longest < pages_per_sequence:
-        wanted = shown_size(needs.num_bytes(needs.of_sequence(pages_per_sequence)))
-        if options.max_model_len is not None or longest < 1:
-            raise ConfigError(
-                f"a sequence of {max_model_len} tokens needs {wanted} of KV cache, {shown_size(budget)} can be had: "
-                "lower --max-model-len or raise --kv-cache-memory"
-            )
-        log.warning(
-            "the model's %d positions need %s of KV cache, %s can be had", max_model_len, wanted, shown_size(budget)
-        )
-        pages_per_sequence, max_model_len = longest, longest * page_size
-    of_longest, num_slots = needs.of_sequence(pages_per_sequence), options.max_num_seqs
-    most = needs.most_within(budget, of_longest=of_longest, num_slots=num_slots)
-    is_measured = options.kv_cache_memory is None and most < num_slots * max(of_longest)
-    num_wanted = _steady(most) if is_measured else most
-    num_pages = needs.shares(num_wanted, of_longest=of_longest, num_slots=num_slots)
+    max_model_len = _context_within(
+        budget, needs, page_size=page_size, wanted=max_model_len, is_asked_for=options.max_model_len is not None
+    )
+    of_longest = needs.of_sequence(-(-max_model_len // page_size))
+    num_pages = _pages_within(
+        budget, needs, of_longest, num_slots=options.max_num_seqs, is_measured=options.kv_cache_memory is None
+    )
     cache_bytes = needs.num_bytes(num_pages)
     plan = MemoryPlan(weight_bytes, state_bytes, temporary_bytes, cache_bytes, num_pages, max_model_len)
     others = f" and as much on {num_devices - 1} more" if num_devices > 1 else ""
@@ -102,6 +91,33 @@ def plan_memory(
         min(num // one for num, one in zip(num_pages, of_longest, strict=True)), max_model_len,
     )  # fmt: skip
     return plan
+
+
+def _context_within(budget: int, needs: PageNeeds, *, page_size: int, wanted: int, is_asked_for: bool) -> int:
+    """Tokens of the longest sequence that a cache of `budget` bytes holds, `wanted` at most. ConfigError where it is
+    less than what was asked for, or nothing."""
+    pages_per_sequence = -(-wanted // page_size)
+    longest = needs.longest_within(budget, limit=pages_per_sequence)
+    if longest == pages_per_sequence:
+        return wanted
+    wanted_size = shown_size(needs.num_bytes(needs.of_sequence(pages_per_sequence)))
+    if is_asked_for or longest < 1:
+        raise ConfigError(
+            f"a sequence of {wanted} tokens needs {wanted_size} of KV cache, {shown_size(budget)} can be had: "
+            "lower --max-model-len or raise --kv-cache-memory"
+        )
+    log.warning("the model's %d positions need %s of KV cache, %s can be had", wanted, wanted_size, shown_size(budget))
+    return longest * page_size
+
+
+def _pages_within(
+    budget: int, needs: PageNeeds, of_longest: tuple[int, ...], *, num_slots: int, is_measured: bool
+) -> tuple[int, ...]:
+    """Pages of each group in a cache of `budget` bytes. `is_measured`: the budget is what memory happens to be free."""
+    most = needs.most_within(budget, of_longest=of_longest, num_slots=num_slots)
+    if is_measured and most < num_slots * max(of_longest):
+        most = _steady(most)
+    return needs.shares(most, of_longest=of_longest, num_slots=num_slots)
 
 
 def page_needs(spec: DecoderSpec, *, kv_dtype: str, page_size: int, max_span: int) -> PageNeeds:

@@ -19,8 +19,11 @@ class Platform:
         attention: the implementation; it owns the size of a page.
         is_dynamic: whether a trip count may depend on data; on a GPU that waits for the device each time.
         tokens_per_dispatch, pipeline_depth: neither gains on CPU; on accelerators they hide the host.
-        max_prefill_tokens: what a step may compute of prompts, which is what other streams' next token waits for: 128
-            of an 88M-parameter model take 145 ms on two cores, 512 of an 8B one some 9 ms on an H200.
+        max_prefill_tokens: what a step may compute of prompts: 128 of an 88M-parameter model take 145 ms on two cores,
+            512 of an 8B one some 9 ms on an H200.
+        max_prefill_tokens_beside: the same where other streams' next tokens wait for it.
+        is_mixed: whether a span and the rows that decode are one program, which reads the weights once.
+        has_kernels: whether matrices are packed for kernels of our own (`rust/kernels`).
         compiler_options: XLA's, for every program.
     """
 
@@ -30,6 +33,9 @@ class Platform:
     tokens_per_dispatch: int
     pipeline_depth: int
     max_prefill_tokens: int
+    max_prefill_tokens_beside: int
+    is_mixed: bool
+    has_kernels: bool = False
     compiler_options: tuple[tuple[str, str | int], ...] = ()
 
 
@@ -43,9 +49,9 @@ _CPU_OPTIONS = (
 )
 
 PLATFORMS = {
-    "cpu": Platform("float32", GatherAttention(16, 64, is_dynamic=True), True, 1, 1, 128, _CPU_OPTIONS),
-    "gpu": Platform("bfloat16", GatherAttention(64, 512, is_dynamic=False), False, 8, 2, 512),
-    "tpu": Platform("bfloat16", GatherAttention(128, 512, is_dynamic=False), False, 8, 2, 512),
+    "cpu": Platform("float32", GatherAttention(16, 64, is_dynamic=True), True, 1, 1, 128, 32, True, True, _CPU_OPTIONS),
+    "gpu": Platform("bfloat16", GatherAttention(64, 512, is_dynamic=False), False, 8, 2, 512, 512, False),
+    "tpu": Platform("bfloat16", GatherAttention(128, 512, is_dynamic=False), False, 8, 2, 512, 512, False),
 }
 
 

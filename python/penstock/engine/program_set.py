@@ -29,6 +29,8 @@ class ProgramConfig:
         is_dynamic: trip counts may depend on data (CPU).
         compiler_options: XLA's.
         num_devices: that run the programs together.
+        mixed_tokens: of a span that rows decode beside in one program; 0: none does.
+        kernels: their version and instruction set, where there are any.
     """
 
     spec: DecoderSpec
@@ -41,6 +43,8 @@ class ProgramConfig:
     is_dynamic: bool
     compiler_options: tuple[tuple[str, str | int], ...] = ()
     num_devices: int = 1
+    mixed_tokens: int = 0
+    kernels: str = ""
 
     @property
     def num_page_groups(self) -> int:
@@ -69,8 +73,8 @@ class ProgramKey:
     """Names one program.
 
     Attributes:
-        kind: "fresh", "rules", "score", "prefill", "head", "sample", "advance" or "decode".
-        size: prefill and score: tokens; head: 1; sample, advance and decode: rows.
+        kind: "fresh", "rules", "score", "prefill", "head", "sample", "advance", "mixed" or "decode".
+        size: prefill and score: tokens; head: 1; sample, advance, mixed and decode: rows.
         num_steps: decode: tokens per row.
         variant: sample and decode: how much of the sampler it has.
     """
@@ -135,6 +139,7 @@ def program_keys(capacity: Capacity, config: ProgramConfig) -> list[ProgramKey]:
         if is_split(num_steps, config):
             samples = sample_buckets(num_slots)
             keys += [ProgramKey("advance", size) for size in decode_buckets(num_slots)]
+            keys += [ProgramKey("mixed", size) for size in samples if config.mixed_tokens]
         else:
             shapes += [("decode", size, num_steps) for size in decode_buckets(num_slots)]
     shapes += [("sample", size, 1) for size in samples]
@@ -166,6 +171,13 @@ def decode_layout(num_rows: int, config: ProgramConfig) -> Layout:
     above."""
     num_changes = num_rows * config.num_page_groups * MAX_TABLE_CHANGES_PER_ROW
     return Layout.of(slots=num_rows, has_masks=1, entries=num_changes, pages=num_changes)
+
+
+def mixed_layouts(num_rows: int, config: ProgramConfig) -> tuple[Layout, Layout, Layout]:
+    """The packed array of a mixed program, whose parts span and decode are those of a prefill's and of a decode's, and
+    the layouts of these two."""
+    span, decode = span_layout(config.mixed_tokens, config), decode_layout(num_rows, config)
+    return Layout.of(span=span.num_words, decode=decode.num_words), span, decode
 
 
 def join_layout(config: ProgramConfig) -> Layout:

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding
 
+from penstock._core import KERNEL_ABI, choose_kernel_isa
 from penstock.checkpoint import Checkpoint
 from penstock.engine.compiler import (
     Programs,
@@ -42,6 +43,7 @@ from penstock.engine.program_set import (
     decode_layout,
     is_split,
     join_layout,
+    mixed_layouts,
     num_score_blocks,
     prefill_buckets,
     program_keys,
@@ -55,7 +57,8 @@ from penstock.engine.token_rules import NUM_COUNTED, NUM_RECENT, RowUse, pack_ru
 from penstock.errors import ConfigError
 from penstock.models.sharding import shard_of
 from penstock.sharded_weights import load_shards
-from penstock.weights import load_weights
+from penstock.weight_formats import WeightFormats, weight_formats
+from penstock.weights import NO_FORMATS, load_weights, weight_bytes
 
 log = logging.getLogger("penstock.engine")
 
@@ -98,11 +101,12 @@ class JaxRunner:
         devices = devices_for(options.tensor_parallel_size)
         compile_counter()
         disable_jax_cache()
-        capacity, config = plan_engine(checkpoint, options, device=devices[0])
+        formats = packed_formats(checkpoint, options, device=devices[0])
+        capacity, config = plan_engine(checkpoint, options, device=devices[0], formats=formats)
         on_progress("loading weights")
         start = time.monotonic()
         if config.num_devices == 1:
-            weights = load_weights(checkpoint, dtype=config.dtype, device=devices[0])
+            weights = load_weights(checkpoint, dtype=config.dtype, device=devices[0], formats=formats)
         else:
             weights = load_shards(checkpoint, dtype=config.dtype, mesh=mesh_of(config.num_devices))
         log.info("loaded %s (%s) in %.1f s", checkpoint.path, checkpoint.architecture, time.monotonic() - start)
@@ -126,17 +130,23 @@ class JaxRunner:
         return compile_counter().count - self._num_compiles_at_ready
 
     def dispatch(self, plan: StepPlan) -> InFlightStep:
-        """Starts a step: a program for each span, and one for all rows that decode."""
+        """Starts a step: a program for each span, and one for all rows that decode, or for these and the last span."""
         joins = {join.slot: join for join in plan.joins}
         for join in plan.joins:
             self._join(join)
         changes = {span.slot: [each for each in plan.block_tables if each.slot == span.slot] for span in plan.spans}
+        of_decode = [each for each in plan.block_tables if each.slot not in changes]
+        mixes, scores = self._mixes(plan), None
         rows: list[RowsResult] = []
         prompts: list[PromptResult] = []
         spans: list[jax.Array] = []
         pooled: list[PooledResult] = []
         for span in plan.spans:
-            states = self._prefill(span, joins.get(span.slot), changes[span.slot])
+            packing = (span, joins.get(span.slot), changes[span.slot])
+            if mixes and span is plan.spans[-1]:
+                states, scores = self._mixed(*packing, plan.decode_slots, of_decode)
+            else:
+                states = self._prefill(*packing)
             spans.append(states.last)
             if Yields.TOKEN in span.yields:
                 mask = None if plan.masks is None else plan.masks[len(rows) : len(rows) + 1]
@@ -146,9 +156,12 @@ class JaxRunner:
             if Yields.POOLED in span.yields:
                 pooled.append(PooledResult(states.pooled, span.row_key, span.start, len(span.tokens)))
         if len(plan.decode_slots):
-            of_decode = [each for each in plan.block_tables if each.slot not in changes]
             masks = None if plan.masks is None else plan.masks[len(rows) :]
-            rows.append(self._decode(plan.decode_slots, plan.tokens_per_dispatch, of_decode, masks))
+            rows.append(
+                self._decode(plan.decode_slots, plan.tokens_per_dispatch, of_decode, masks)
+                if scores is None
+                else self._sample(plan.decode_slots, scores, masks)
+            )
         return DispatchedPrograms(rows, prompts, spans, pooled)
 
     def _join(self, join: Join) -> None:
@@ -170,6 +183,43 @@ class JaxRunner:
         """The hidden states of a span, as `prefill` of `penstock.engine.programs` gives them."""
         size = next(bucket for bucket in self._prefill_buckets if bucket >= len(span.tokens))
         packed, parts = span_layout(size, self._config).zeros()
+        self._pack_span(parts, span, join, changes)
+        states: SpanStates
+        states, self._caches, self._state = self._programs[ProgramKey("prefill", size)](
+            self._weights, self._caches, self._state, packed
+        )
+        return states
+
+    def _mixes(self, plan: StepPlan) -> bool:
+        """Whether the last span and the rows that decode are one program."""
+        if not plan.spans or not len(plan.decode_slots) or not is_split(plan.tokens_per_dispatch, self._config):
+            return False
+        return len(plan.spans[-1].tokens) <= self._config.mixed_tokens
+
+    def _mixed(
+        self, span: Span, join: Join | None, changes: list[BlockTableChange], slots: np.ndarray,
+        of_decode: list[BlockTableChange],
+    ) -> tuple[SpanStates, jax.Array]:  # fmt: skip
+        """A span's hidden states, and the logits of the rows that decode."""
+        assert span.slot not in slots, "a row decodes in the step of its prompt's last span"
+        size = next(bucket for bucket in self._sample_buckets if bucket >= len(slots))
+        both, of_span, of_rows = mixed_layouts(size, self._config)
+        packed, parts = both.zeros()
+        self._pack_span(of_span.parts(parts["span"]), span, join, changes)
+        rows = of_rows.parts(parts["decode"])
+        rows["slots"][:] = self.capacity.num_slots
+        rows["slots"][: len(slots)] = slots
+        self._put_changes(rows, of_decode)
+        states: SpanStates
+        states, scores, self._caches, self._state = self._programs[ProgramKey("mixed", size)](
+            self._weights, self._caches, self._state, packed
+        )
+        return states, scores
+
+    def _pack_span(
+        self, parts: dict[str, np.ndarray], span: Span, join: Join | None, changes: list[BlockTableChange]
+    ) -> None:
+        """As `span_layout`, all 0 before."""
         parts["slot"][:], parts["num_tokens"][:], parts["start"][:] = span.slot, len(span.tokens), span.start
         parts["yields"][:], parts["is_join"][:] = span.yields, join is not None
         parts["tokens"][: len(span.tokens)] = span.tokens
@@ -178,11 +228,6 @@ class JaxRunner:
             newest = join.made[-NUM_RECENT:]
             parts["recent"][NUM_RECENT - len(newest) :] = newest
         self._put_changes(parts, changes)
-        states: SpanStates
-        states, self._caches, self._state = self._programs[ProgramKey("prefill", size)](
-            self._weights, self._caches, self._state, packed
-        )
-        return states
 
     def _first(self, slot: int, last: jax.Array, mask: np.ndarray | None) -> RowsResult:
         """The token after a prompt whose last hidden state is `last`."""
@@ -275,8 +320,23 @@ def _no_masks(num_rows: int, config: ProgramConfig) -> jax.Array:
     return on_devices
 
 
+def packed_formats(checkpoint: Checkpoint, options: EngineOptions, *, device: jax.Device) -> WeightFormats:
+    """Which weights are packed for kernels, and how: none where there are no kernels."""
+    platform = platform_of(device)
+    if not platform.has_kernels or not options.cpu_kernels or options.tensor_parallel_size > 1:
+        return NO_FORMATS
+    return weight_formats(checkpoint, dtype=options.dtype or platform.dtype)
+
+
+def _chosen_isa(options: EngineOptions) -> str:
+    try:
+        return choose_kernel_isa(options.cpu_isa)
+    except ValueError as error:
+        raise ConfigError(f"--cpu-isa {options.cpu_isa}: {error}") from None
+
+
 def plan_engine(
-    checkpoint: Checkpoint, options: EngineOptions, *, device: jax.Device
+    checkpoint: Checkpoint, options: EngineOptions, *, device: jax.Device, formats: WeightFormats = NO_FORMATS
 ) -> tuple[Capacity, ProgramConfig]:
     """Resolves the options for a device, or each of several: what will be held, and what all programs share."""
     platform = platform_of(device)
@@ -293,7 +353,8 @@ def plan_engine(
     max_prefill_tokens = min(options.max_prefill_tokens or platform.max_prefill_tokens, max_model_len)
     tokens_per_dispatch = options.tokens_per_dispatch or platform.tokens_per_dispatch
     plan = plan_memory(
-        spec, options, model=checkpoint.path.name, dtype=dtype, kv_dtype=kv_dtype,
+        spec, options, model=checkpoint.path.name, weight_bytes=weight_bytes(spec, dtype=dtype, formats=formats),
+        dtype=dtype, kv_dtype=kv_dtype,
         page_size=attention.page_size, block_size=attention.block_size, max_model_len=max_model_len,
         max_prefill_tokens=max_prefill_tokens, max_span=max(max_prefill_tokens + 1, tokens_per_dispatch),
         device=device,
@@ -305,6 +366,10 @@ def plan_engine(
         page_size=attention.page_size,
         max_model_len=plan.max_model_len,
         max_prefill_tokens=max_prefill_tokens,
+        max_prefill_tokens_beside=min(
+            options.max_prefill_tokens_beside or platform.max_prefill_tokens_beside, max_prefill_tokens
+        ),
+        is_mixed=platform.is_mixed,
         tokens_per_dispatch=tokens_per_dispatch,
         pipeline_depth=options.pipeline_depth or platform.pipeline_depth,
         windows=tuple(group.window for group in spec.page_groups),
@@ -323,5 +388,7 @@ def plan_engine(
         is_dynamic=platform.is_dynamic,
         compiler_options=platform.compiler_options,
         num_devices=options.tensor_parallel_size,
+        mixed_tokens=capacity.mixed_tokens,
+        kernels=f"{KERNEL_ABI} {_chosen_isa(options)}" if formats else "",
     )
     return capacity, config

@@ -19,11 +19,11 @@ from typing import Any
 
 from tokenizers import AddedToken, Tokenizer
 
-#: Bytes of all texts and ids that are kept: some thousand pages of text.
+#: Bytes of all that is kept: some thousand pages of text.
 MAX_BYTES = 16 << 20
 #: One piece may take this share of them.
 _MAX_SHARE = 8
-#: What a piece costs beside its text and ids.
+#: What a piece costs beside its tenant, text and ids.
 _PIECE_BYTES = 200
 
 _Key = tuple[str, str]
@@ -111,7 +111,7 @@ class EncodedPieces:
 
 
 def _bytes_of(key: _Key, ids: array[int]) -> int:
-    return sys.getsizeof(key[1]) + sys.getsizeof(ids) + _PIECE_BYTES
+    return sum(map(sys.getsizeof, (*key, ids))) + _PIECE_BYTES
 
 
 def longest_of(words: Iterable[str]) -> str:

@@ -28,6 +28,11 @@ class Batch:
         """Slots that a sequence could have at once. From any thread."""
         return len(self._free)
 
+    @property
+    def num_decoding(self) -> int:
+        """Slots that decode, constrained or not."""
+        return len(self.decode_rows()[0]) + len(self.constrained_rows()[0])
+
     def seat(self, row_key: int) -> int:
         """Gives a sequence a free slot."""
         slot = self._free.pop()

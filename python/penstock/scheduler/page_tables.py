@@ -48,12 +48,14 @@ class PageTables:
 
     # ---- what a slot gets
 
-    def adopt(self, slot: int, pages: Sequence[list[int]]) -> None:
-        """More entries, of pages that were found by name: for each group as many, 0 for those that its window
-        has passed."""
+    def adopt(self, slot: int, first: int, pages: Sequence[list[int]]) -> None:
+        """Entries from `first` on, of pages that were found by name: for each group as many, 0 for those that its
+        window has passed. What stood there was taken for a span that did not come to be, and goes back."""
         for pool, lists, firsts, new in zip(self.pools, self._pages, self._firsts, pages, strict=True):
             own, num_passed = lists[slot], new.count(0)
             pool.hold(new[num_passed:])
+            pool.give_back(reversed(own[first:]))
+            del own[first:]
             if num_passed:
                 pool.give_back(reversed(own[firsts[slot] :]))
                 own[:] = [0] * len(own)

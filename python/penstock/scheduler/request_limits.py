@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import struct
 from operator import attrgetter
 
 from penstock.engine.interface import Capacity
+from penstock.engine.row_parameters import pack_row
 from penstock.errors import ApiError
 from penstock.generation import (
     MAX_BAD_WORD_TOKENS,
@@ -18,12 +20,12 @@ from penstock.generation import (
 _num_tokens = attrgetter("num_tokens")
 
 
-def check_fits(request: GenerationRequest, *, limit: int, num_stop_ids: int) -> None:
+def check_fits(request: GenerationRequest, *, limit: int, stop_ids: tuple[int, ...]) -> None:
     """Refuses what could never be admitted. The server's door has checked the rest.
 
     Args:
         limit: tokens of a sequence (`max_sequence_len`).
-        num_stop_ids: the model's own that count for it, and its own.
+        stop_ids: the model's own that count for it, and its own.
     """
     max_tokens = request.sampling.max_tokens
     assert max_tokens is not None, "the server sets max_tokens before it submits"
@@ -40,10 +42,20 @@ def check_fits(request: GenerationRequest, *, limit: int, num_stop_ids: int) -> 
             f"This model's maximum context length is {limit} tokens, prompt and new tokens are {num_tokens}.",
             param="max_tokens",
         )
-    if num_stop_ids > MAX_STOP_IDS:
+    if len(stop_ids) > MAX_STOP_IDS:
         message = f"At most {MAX_STOP_IDS} stop tokens, the model's own included."
         raise ApiError("invalid_request", message, param="stop_token_ids")
     _check_rules(request.sampling)
+    _check_row(request.sampling, stop_ids)
+
+
+def _check_row(sampling: SamplingParams, stop_ids: tuple[int, ...]) -> None:
+    """Refuses numbers that a row has no words for: they are of a server's own code, as the wire's are within bounds,
+    and must not fail a step that works for others, too."""
+    try:
+        pack_row(sampling, rng_key=(0, 0), stop_ids=stop_ids)
+    except (struct.error, OverflowError) as error:
+        raise ApiError("invalid_value", f"The sampling parameters cannot be used: {error}.") from None
 
 
 def max_sequence_len(capacity: Capacity) -> int:

@@ -81,7 +81,7 @@ class Seats:
             return
         end = self.cache.num_found(sequence.page_names, limit)
         if end > first:
-            self.tables.adopt(sequence.slot, self.cache.pages(sequence.page_names, first, end))
+            self.tables.adopt(sequence.slot, first, self.cache.pages(sequence.page_names, first, end))
             sequence.num_prefilled = end * self._page_size
             self.progress.set_stored(sequence.slot, sequence.num_prefilled)
 

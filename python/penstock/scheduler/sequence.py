@@ -76,12 +76,6 @@ class Generation:
         """Choices still in the queue."""
         return self.num_choices - self.num_begun
 
-    def num_tokens(self, index: int) -> int:
-        """Prompt and new tokens of choice `index` together: what it must have room for."""
-        request = self.request
-        assert request.sampling.max_tokens is not None, "the server sets max_tokens before it submits"
-        return request.prompts[index // request.sampling.num_computed].num_tokens + request.sampling.max_tokens
-
 
 @dataclass(slots=True, eq=False)
 class Sequence:

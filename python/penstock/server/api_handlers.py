@@ -98,7 +98,7 @@ class ApiHandlers(BaseInferenceApiServer):
 
     @cached_property
     def _conversations(self) -> Conversations:
-        return Conversations(self.settings.response_store, self.settings.response_store_size)
+        return Conversations(self.settings.response_store, self.settings.response_store_size, pool=self.pool)
 
     @cached_property
     def _responses(self) -> Responses:

@@ -111,6 +111,7 @@ fn rest(
     tool: &Tool,
     is_free: bool,
 ) -> Result<String, String> {
+    rules.check_size()?;
     let schema = if is_free {
         json!({})
     } else {

@@ -11,6 +11,9 @@ use super::types::Types;
 /// Bytes of a value that are kept for its conversion; a longer one is a string.
 const MAX_VALUE_BYTES: usize = 1024 * 1024;
 
+/// Bytes of a parameter's tag with its name, which is kept until it is whole.
+const MAX_HEADER_BYTES: usize = 16 * 1024;
+
 /// How the parameters of a format are tagged.
 #[derive(Debug)]
 pub struct Parameters {
@@ -127,14 +130,19 @@ impl ParametersReader {
         tool: &Tool,
         out: &mut Output,
     ) -> Scanned<bool> {
-        let mut ahead = *cursor;
-        ahead.space();
-        if ahead.maybe(self.syntax.close)? {
-            out.arguments(if self.has_any { "}" } else { "{}" });
-            *cursor = ahead;
-            return Ok(true);
-        }
-        let header = self.read_header(&mut ahead)?;
+        let rest = cursor.rest();
+        let head = head_of(rest, MAX_HEADER_BYTES);
+        let mut ahead = Cursor::new(head);
+        let header = match self.read_header(&mut ahead) {
+            Ok(Some(header)) => header,
+            Ok(None) => {
+                out.arguments(if self.has_any { "}" } else { "{}" });
+                cursor.at += ahead.at;
+                return Ok(true);
+            }
+            Err(Stop::Wait) if head.len() < rest.len() => return Err(Stop::Fail),
+            Err(stop) => return Err(stop),
+        };
         let types = match header.is_json {
             Some(true) => Types::OTHERS,
             Some(false) => Types::STRING,
@@ -151,11 +159,16 @@ impl ParametersReader {
         } else {
             Expect::Value(types)
         };
-        *cursor = ahead;
+        cursor.at += ahead.at;
         Ok(false)
     }
 
-    fn read_header<'a>(&self, cursor: &mut Cursor<'a>) -> Scanned<Header<'a>> {
+    /// A parameter's name; none where the call ends.
+    fn read_header<'a>(&self, cursor: &mut Cursor<'a>) -> Scanned<Option<Header<'a>>> {
+        cursor.space();
+        if cursor.maybe(self.syntax.close)? {
+            return Ok(None);
+        }
         let mut is_open = false;
         for open in self.syntax.opens {
             if cursor.maybe(open)? {
@@ -186,7 +199,7 @@ impl ParametersReader {
             .contains("string=")
             .then(|| attributes.contains("\"false\""));
         let name = name.trim();
-        Ok(Header { name, is_json })
+        Ok(Some(Header { name, is_json }))
     }
 
     /// A value that is not only a string: whole, or not at all.

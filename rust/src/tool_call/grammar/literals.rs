@@ -99,6 +99,7 @@ impl Spelling<'_, '_> {
         if depth > MAX_DEPTH {
             return Err("it nests too deep, or refers to itself".to_owned());
         }
+        self.rules.check_size()?;
         let Some(members) = schema.as_object().filter(|members| !members.is_empty()) else {
             return Ok(self.any_value());
         };

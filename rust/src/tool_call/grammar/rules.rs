@@ -4,6 +4,10 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+/// Bytes of a grammar: as much as is compiled by default. References make a few lines stand for more than any memory
+/// holds.
+const MAX_BYTES: usize = 256 << 10;
+
 /// A grammar that grows.
 pub(super) struct Rules<'s> {
     lines: String,
@@ -23,6 +27,16 @@ impl<'s> Rules<'s> {
             markers,
             special,
         }
+    }
+
+    /// Whether more may be written; the reason, in one sentence, where not. To be asked before each part of a schema.
+    pub(super) fn check_size(&self) -> Result<(), String> {
+        if self.lines.len() <= MAX_BYTES {
+            return Ok(());
+        }
+        Err(format!(
+            "spelt out they take more than {MAX_BYTES} bytes, with those of the tools before"
+        ))
     }
 
     pub(super) fn lark(self) -> String {

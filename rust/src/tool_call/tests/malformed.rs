@@ -235,3 +235,30 @@ fn a_lone_tool_may_be_called_by_its_number_alone() {
     let fold = super::fold_of(&mut chain, &[output]);
     assert_eq!(calls(&fold), json!([["look", {}]]));
 }
+
+/// What is kept until it is whole is read anew with every token: without a bound that takes ever longer.
+#[test]
+fn a_member_without_end_breaks_its_call_off() {
+    let long = "word ".repeat(4000);
+    for (format, start, end) in [
+        (
+            "hermes",
+            "<tool_call>{\"name\": \"get_time\", \"note\": \"",
+            "\"}",
+        ),
+        ("hermes", "<tool_call>{\"name\": \"get_time\", \"", "\": 1}"),
+        (
+            "qwen3_coder",
+            "<function=get_weather><parameter=",
+            ">1</parameter></function>",
+        ),
+    ] {
+        let output = format!("{start}{long}{end}");
+        let whole = parse(format, &[&output]);
+        let pieces: Vec<&str> = output.split_inclusive(' ').collect();
+        let split = parse(format, &pieces);
+        assert_eq!(whole.text, split.text, "{format}");
+        assert!(whole.text.contains(&long), "{format}: nothing is lost");
+        assert_eq!(whole.tool_calls.len(), 1, "{format}");
+    }
+}
