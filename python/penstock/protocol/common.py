@@ -210,7 +210,9 @@ class GenerationFields(GenerationBody):
             is_thinking: as of `Prompt`.
         """
         stream_options = self.stream_options
-        continuous_usage = self.include_usage and bool(stream_options and stream_options.continuous_usage_stats)
+        continuous_usage = bool(
+            stream_options is not None and stream_options.include_usage and stream_options.continuous_usage_stats
+        )
         reading = self.reading_options(tool_format, reasoning_format, reasoning_field, is_thinking)
         is_plain = _OF_PLAIN_TEXT.issuperset(self.__pydantic_fields_set__) and _OF_PLAIN_TEXT.issuperset(vars(sampling))
         if is_plain and not reading and not continuous_usage:  # most
