@@ -146,6 +146,12 @@ class Settings(BaseModel):
         default=None, ge=1, le=32, description="tokens per decode call when nobody waits"
     )
     pipeline_depth: int | None = Field(default=None, ge=1, le=2, description="steps in flight")
+    cpu_kernels: Literal["on", "off"] = Field(
+        default="on", description="on a CPU, compute with kernels of Penstock's own; off: with XLA's alone"
+    )
+    cpu_isa: Literal["auto", "portable", "avx2", "avx512"] = Field(
+        default="auto", description="the kernels' instruction set; auto: avx2 where the CPU has it"
+    )
     compile_cache: Path | None = Field(
         default=None, description="folder of compiled programs; default: the user's cache"
     )

@@ -65,6 +65,7 @@ def inspect_model(settings: Settings) -> Inspected:
     from penstock.models.sharding import shard_of
 
     checkpoint = inspect_checkpoint(folder)
+    _check_isa(settings)
     limit = checkpoint.max_position_embeddings
     if settings.max_model_len is not None and settings.max_model_len > limit:
         raise ConfigError(
@@ -75,6 +76,15 @@ def inspect_model(settings: Settings) -> Inspected:
     choose_formats(prompt, **formats)
     own_name = demo.MODEL_NAME if settings.model is None else folder.resolve().name
     return Inspected(name=settings.model_name or own_name, prompt=prompt, checkpoint=checkpoint)
+
+
+def _check_isa(settings: Settings) -> None:
+    from penstock._core import kernel_isa
+
+    try:
+        kernel_isa(settings.cpu_isa)
+    except ValueError as error:
+        raise ConfigError(f"--cpu-isa {settings.cpu_isa} cannot be used: {error}.") from None
 
 
 def _check_cache_memory(settings: Settings, spec: DecoderSpec) -> None:

@@ -162,6 +162,8 @@ class JaxEngine(ScheduledEngine):
             pipeline_depth=settings.pipeline_depth,
             compile_cache=settings.compile_cache,
             tensor_parallel_size=settings.tensor_parallel_size,
+            cpu_kernels=settings.cpu_kernels == "on",
+            cpu_isa=settings.cpu_isa,
         )
 
     def _count_compiles(self) -> None:

@@ -40,6 +40,8 @@ class EngineOptions:
         pipeline_depth: steps in flight.
         compile_cache: folder of compiled programs.
         tensor_parallel_size: devices that the model is split over.
+        cpu_kernels: matrix products by our own kernels, on one CPU device; else XLA's.
+        cpu_isa: the kernels' instruction set.
     """
 
     dtype: str | None = None
@@ -53,6 +55,8 @@ class EngineOptions:
     pipeline_depth: int | None = None
     compile_cache: Path | None = None
     tensor_parallel_size: int = 1
+    cpu_kernels: bool = True
+    cpu_isa: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ class Platform:
             512 of an 8B one some 9 ms on an H200.
         max_prefill_tokens_beside: the same where other streams' next tokens wait for it.
         is_mixed: whether a span and the rows that decode are one program, which reads the weights once.
+        has_kernels: whether matrices are packed for kernels of our own (`rust/kernels`).
         compiler_options: XLA's, for every program.
     """
 
@@ -34,6 +35,7 @@ class Platform:
     max_prefill_tokens: int
     max_prefill_tokens_beside: int
     is_mixed: bool
+    has_kernels: bool = False
     compiler_options: tuple[tuple[str, str | int], ...] = ()
 
 
@@ -47,7 +49,7 @@ _CPU_OPTIONS = (
 )
 
 PLATFORMS = {
-    "cpu": Platform("float32", GatherAttention(16, 64, is_dynamic=True), True, 1, 1, 128, 32, True, _CPU_OPTIONS),
+    "cpu": Platform("float32", GatherAttention(16, 64, is_dynamic=True), True, 1, 1, 128, 32, True, True, _CPU_OPTIONS),
     "gpu": Platform("bfloat16", GatherAttention(64, 512, is_dynamic=False), False, 8, 2, 512, 512, False),
     "tpu": Platform("bfloat16", GatherAttention(128, 512, is_dynamic=False), False, 8, 2, 512, 512, False),
 }

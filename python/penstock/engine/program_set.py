@@ -30,6 +30,7 @@ class ProgramConfig:
         compiler_options: XLA's.
         num_devices: that run the programs together.
         mixed_tokens: of a span that rows decode beside in one program; 0: none does.
+        kernels: their version and instruction set, where there are any.
     """
 
     spec: DecoderSpec
@@ -43,6 +44,7 @@ class ProgramConfig:
     compiler_options: tuple[tuple[str, str | int], ...] = ()
     num_devices: int = 1
     mixed_tokens: int = 0
+    kernels: str = ""
 
     @property
     def num_page_groups(self) -> int:

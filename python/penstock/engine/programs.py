@@ -281,7 +281,7 @@ def mixed(
     hidden, caches = forward(weights, caches, tokens, places, spec=config.spec, attention=config.attention)
     of_tokens, of_rows = places.split(hidden)
     state = _start(state, span, config=config)
-    scores = logits(weights, of_rows[:, 0], spec=config.spec)
+    scores = logits(weights, of_rows[:, 0], places.parts[1].real_rows, spec=config.spec)
     return _span_states(of_tokens[0], span["num_tokens"][0]), scores, caches, state
 
 
@@ -319,7 +319,7 @@ def _scores(weights: Weights, caches: Caches, rows: SlotState, *, config: Progra
     """Logits, float32 [B, V], after each row's newest token, which is stored."""
     places = StepPlaces.of(_row_places(rows))
     hidden, caches = forward(weights, caches, rows.last_token, places, spec=config.spec, attention=config.attention)
-    return logits(weights, hidden, spec=config.spec), caches
+    return logits(weights, hidden, places.real_rows, spec=config.spec), caches
 
 
 def _row_places(rows: SlotState) -> TokenPlaces:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from penstock.layers.attention import TokenPlaces
+from penstock.layers.linear import real_rows
 
 
 @jax.tree_util.register_dataclass
@@ -40,6 +41,11 @@ class StepPlaces:
     def is_real(self) -> jax.Array:
         """bool [R]; the others are padding."""
         return self.join([part.is_real for part in self.parts])
+
+    @property
+    def real_rows(self) -> jax.Array:
+        """As `linear` takes them."""
+        return real_rows(self.is_real)
 
     def is_longer(self, num_tokens: int) -> jax.Array | None:
         """bool [R], whether the prompt of each token's row is longer than that; None: none is."""

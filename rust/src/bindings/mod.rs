@@ -4,6 +4,7 @@ mod buffer;
 mod columns;
 mod grammar;
 mod http;
+mod kernels;
 mod metrics;
 mod opening;
 mod output_options;
@@ -19,6 +20,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     grammar::register(module)?;
     http::register(module)?;
+    kernels::register(module)?;
     metrics::register(module)?;
     vocabulary::register(module)?;
     tool_formats::register(module)?;
