@@ -116,13 +116,17 @@ Bias = Annotated[float, Field(ge=-MAX_BIAS, le=MAX_BIAS)]
 NumLogprobs = Annotated[int, Field(ge=0, le=MAX_LOGPROBS)]
 
 
-class GenerationBody(WireModel):
-    """The body of an endpoint that generates: it has a door of its own."""
+class RequestBody(WireModel):
+    """The body of an endpoint: it has a door of its own, which names or refuses what nothing acts on."""
 
     @classmethod
     def parse(cls, body: bytes, limits: Limits) -> Parsed[Self]:
         """The door of this endpoint. Raises ApiError, with `param`, on anything wrong."""
         raise NotImplementedError(f"{cls.__name__} has no door of its own")
+
+
+class GenerationBody(RequestBody):
+    """The body of an endpoint that needs an engine's work: it is read only where there is room for that."""
 
 
 class GenerationFields(GenerationBody):
@@ -315,7 +319,7 @@ class Limits:
     is_strict: bool = False
 
 
-RequestT = TypeVar("RequestT", bound=GenerationBody)
+RequestT = TypeVar("RequestT", bound=RequestBody)
 
 
 @dataclass(slots=True, eq=False)
