@@ -25,6 +25,7 @@ from safetensors import SafetensorError, safe_open
 
 from penstock.checkpoint import Checkpoint, LeafSource
 from penstock.errors import ModelError
+from penstock.gguf_file import GgufTensor, read_tensor
 from penstock.layers.leaf import LeafSpec, Stored
 from penstock.models.spec import DecoderSpec
 from penstock.models.tree import build_tree, layer_leaves, stacks, top_leaves
@@ -116,8 +117,8 @@ def _fill(out: np.ndarray, leaf: LeafSpec, stored: Stored, tensors: list[np.ndar
         heads = tensors[0].reshape(len(out), stored.head_part.size, -1)
         out[...] = heads[:, stored.head_part.first :][:, : out.shape[1]]
         return
-    if leaf.is_projection and stored.has_inputs_first:
-        tensors = [tensor.T for tensor in tensors]  # as the usual way has them
+    if stored.has_inputs_first:
+        tensors = [tensor.swapaxes(-1, -2) for tensor in tensors]  # as the usual way has them
     if stored.is_alternating:
         tensors = [tensors[0][part :: len(leaf.parts)] for part in range(len(leaf.parts))]
     if stored.is_woven:
@@ -162,7 +163,10 @@ class TensorFiles:
     def read(self, name: str, part: tuple[slice, ...] | None = None) -> np.ndarray:
         """A stored tensor as it lies in its file, or `part` of it, of which alone is read. ModelError if the file has
         changed since it was checked."""
-        file = self._tensors[name].file
+        tensor = self._tensors[name]
+        if isinstance(tensor, GgufTensor):
+            return read_tensor(tensor, part)
+        file = tensor.file
         try:
             if file not in self._files:
                 self._files[file] = self._stack.enter_context(safe_open(file, framework="numpy"))

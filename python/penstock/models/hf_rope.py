@@ -40,8 +40,8 @@ def read_rope(
     plain = RopeSpec(config.number("rope_theta", default=config.get("rope_theta", theta), within=table))
     kind = config.get("rope_type", config.get("type", "default", table), table)
     kind = (aliases or {}).get(kind, kind) if isinstance(kind, str) else kind
-    if kind not in get_args(RopeKind):
-        known = sorted(get_args(RopeKind))
+    known = sorted(set(get_args(RopeKind)) - {"factors"})  # which no config can say
+    if kind not in known:
         raise ModelError(f"config.json: rope type {shown(kind)} is not supported, expected one of {known}")
     named = config.get("partial_rotary_factor", config.get("partial_rotary_factor", share or 1), table)
     if named != 1:
