@@ -68,8 +68,8 @@ class JaxEngine(ScheduledEngine):
 
     @classmethod
     def load(cls, folder: str | Path, *, metrics: Metrics | None = None, **settings: Any) -> Self:
-        """An engine for the model in `folder`, or the GGUF file of that path, for `PenstockServer(settings, {name: engine})`
-        or its own `generate`.
+        """An engine for the model in `folder`, or of that GGUF file, for `PenstockServer(settings, {name: engine})` or
+        its own `generate`.
 
         Checks the folder and returns; weights and programs are loaded when the server or the first `generate` starts
         it.

@@ -105,7 +105,7 @@ fn dequantize<'py>(kind: &str, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, 
     let layout = TensorType::named(kind).and_then(Layout::of);
     let layout = layout.ok_or_else(|| PyValueError::new_err(format!("{kind} has no blocks")))?;
     let bytes: Vec<u8> = read_buffer(data, "data")?;
-    if bytes.len() % layout.block_bytes != 0 {
+    if !bytes.len().is_multiple_of(layout.block_bytes) {
         return Err(PyValueError::new_err("data are no whole blocks"));
     }
     let floats = py.detach(|| {

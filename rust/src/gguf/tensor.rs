@@ -57,7 +57,9 @@ pub(super) fn read_tensor<R: Read>(input: &mut Bounded<R>) -> Result<Tensor, Err
 fn num_bytes(shape: &[u64], kind: TensorType) -> Option<u64> {
     let rows = shape.get(1..).unwrap_or_default();
     let row = *shape.first().unwrap_or(&1);
-    let mut bytes = (row % kind.block() == 0).then_some(row / kind.block())?;
+    let mut bytes = row
+        .is_multiple_of(kind.block())
+        .then_some(row / kind.block())?;
     for size in rows {
         bytes = bytes.checked_mul(*size)?;
     }
@@ -79,7 +81,7 @@ pub(super) fn place(
         if !names.insert(tensor.name.as_str()) {
             return Err(Error::Damaged(format!("tensor {name} is there twice")));
         }
-        if tensor.start % alignment != 0 {
+        if !tensor.start.is_multiple_of(alignment) {
             let start = tensor.start;
             return Err(Error::Damaged(format!(
                 "tensor {name} begins at {start}, no multiple of {alignment}"

@@ -1,6 +1,6 @@
 //! A tokenizer.json from the `tokenizer.ggml.*` keys, as Hugging Face's `tokenizers` reads it.
 //!
-//! Two kinds: SentencePiece's BPE with scores and byte fallback ("llama"), and byte-level BPE with merges ("gpt2").
+//! Two kinds: `SentencePiece`'s BPE with scores and byte fallback ("llama"), and byte-level BPE with merges ("gpt2").
 
 mod byte_level;
 mod ends;

@@ -95,8 +95,9 @@ fn read_array<R: Read>(input: &mut Bounded<R>) -> Result<Array, Error> {
     Ok(match kind {
         TEXT => Array::Texts(input.items(count, |input| input.text(MAX_TEXT_BYTES))?),
         BOOL => Array::Bools(input.items(count, read_bool)?),
-        6 | 12 => Array::Floats(input.items(count, |input| {
-            read_float(input, kind).map(|value| value as f32)
+        6 | 12 => Array::Floats(input.items(count, |input| match kind {
+            6 => input.array().map(f32::from_le_bytes),
+            _ => input.array().map(|bytes| f64::from_le_bytes(bytes) as f32),
         })?),
         _ => Array::Ints(input.items(count, |input| read_int(input, kind))?),
     })
@@ -110,9 +111,14 @@ fn read_bool<R: Read>(input: &mut Bounded<R>) -> Result<bool, Error> {
     }
 }
 
+/// A float32 becomes the shortest decimal that stands for it: 1e-6 was written, not 9.999999974752427e-7.
 fn read_float<R: Read>(input: &mut Bounded<R>, kind: u32) -> Result<f64, Error> {
     if kind == 6 {
-        return Ok(f64::from(f32::from_le_bytes(input.array()?)));
+        let value = f32::from_le_bytes(input.array()?);
+        return Ok(value
+            .to_string()
+            .parse()
+            .unwrap_or_else(|_| f64::from(value)));
     }
     input.array().map(f64::from_le_bytes)
 }

@@ -19,8 +19,8 @@ fn two_bits(bytes: &[u8], block: &mut Block) {
 
 pub(super) fn q2(bytes: &[u8], block: &mut Block) {
     let (scale, min) = (half(bytes, 80), half(bytes, 82));
-    for group in 0..16 {
-        let (of_scale, of_min) = nibbles(bytes[group]);
+    for (group, byte) in bytes[..16].iter().enumerate() {
+        let (of_scale, of_min) = nibbles(*byte);
         block.scales[group] = scale * f32::from(of_scale);
         block.mins[group] = -(min * f32::from(of_min));
     }

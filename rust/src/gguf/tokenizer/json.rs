@@ -25,6 +25,7 @@ pub(super) struct TokenizerJson<'a> {
 
 /// A token that is matched in a text before all others.
 #[derive(Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "the file's own fields")]
 pub(super) struct AddedToken<'a> {
     id: usize,
     content: &'a str,
@@ -73,7 +74,7 @@ fn as_map<S: Serializer>(tokens: &[Cow<'_, str>], serializer: S) -> Result<S::Ok
     serializer.collect_map(tokens.iter().enumerate().map(|(id, token)| (token, id)))
 }
 
-/// Tokens that are matched first. `has_blank_after`: those that take the blanks behind them along.
+/// Tokens that are matched first. `takes_blanks`: which of them take the blanks behind them along.
 pub(super) fn added_tokens<'a>(
     vocab: &'a Vocab<'a>,
     takes_blanks: impl Fn(&str) -> bool,
@@ -97,17 +98,17 @@ pub(super) fn added_tokens<'a>(
 pub(super) fn post_processor(
     metadata: &Metadata,
     vocab: &Vocab<'_>,
-    adds_bos: bool,
+    adds_start: bool,
 ) -> Result<Value, Error> {
-    let adds_bos = metadata
+    let adds_start = metadata
         .flag("tokenizer.ggml.add_bos_token")?
-        .unwrap_or(adds_bos);
-    let adds_eos = metadata
+        .unwrap_or(adds_start);
+    let adds_end = metadata
         .flag("tokenizer.ggml.add_eos_token")?
         .unwrap_or(false);
-    let bos = vocab.part("bos_token").filter(|_| adds_bos);
-    let eos = vocab.part("eos_token").filter(|_| adds_eos);
-    if bos.is_none() && eos.is_none() {
+    let start = vocab.part("bos_token").filter(|_| adds_start);
+    let end = vocab.part("eos_token").filter(|_| adds_end);
+    if start.is_none() && end.is_none() {
         return Ok(Value::Null);
     }
     let special = |id: Option<usize>, kind: u32| {
@@ -115,11 +116,11 @@ pub(super) fn post_processor(
     };
     let around = |name: &str, kind: u32| {
         let sequence = json!({"Sequence": {"id": name, "type_id": kind}});
-        [special(bos, kind), Some(sequence), special(eos, kind)]
+        [special(start, kind), Some(sequence), special(end, kind)]
             .into_iter()
             .flatten()
     };
-    let used = [bos, eos].into_iter().flatten();
+    let used = [start, end].into_iter().flatten();
     let tokens: serde_json::Map<String, Value> = used
         .map(|id| {
             let text = &vocab.tokens[id];

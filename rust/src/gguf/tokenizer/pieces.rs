@@ -1,4 +1,4 @@
-//! SentencePiece's BPE: blanks become "▁", pieces are merged by their scores, what has no piece becomes bytes.
+//! `SentencePiece`'s BPE: blanks become "▁", pieces are merged by their scores, what has no piece becomes bytes.
 
 use std::cmp::Ordering;
 

@@ -31,7 +31,7 @@ const PARTS: [(&str, &str); 7] = [
     ("sep_token", "tokenizer.ggml.seperator_token_id"),
 ];
 
-/// What SentencePiece's own models have, where a file does not say.
+/// What `SentencePiece`'s own models have, where a file does not say.
 const PIECE_DEFAULTS: [(&str, usize); 3] = [("bos_token", 1), ("eos_token", 2), ("unk_token", 0)];
 
 /// All tokens by id.
@@ -78,7 +78,7 @@ impl<'a> Vocab<'a> {
         self.ids.get(text).copied()
     }
 
-    /// The id of the token that plays a part, as "bos_token".
+    /// The id of the token that plays a part, as `bos_token`.
     pub(super) fn part(&self, name: &str) -> Option<usize> {
         let found = self.parts.iter().find(|(each, _)| *each == name);
         found.map(|(_, id)| *id)
