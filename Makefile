@@ -21,7 +21,7 @@ ARGS ?=
 NAME := $(if $(MODEL),$(notdir $(realpath $(MODEL))),penstock-demo)
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 
-RUST_SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find rust/src -name '*.rs')
+RUST_SOURCES := Cargo.toml Cargo.lock pyproject.toml rust/kernels/Cargo.toml $(shell find rust/src rust/kernels -name '*.rs')
 PACKAGE := $(shell find python -type f -not -name '*.pyc' -not -name '*.so')
 INSTALLED := $(VENV)/.installed
 DEV := $(VENV)/.dev
@@ -62,12 +62,12 @@ lint-python: $(DEV) $(INSTALLED)
 	$(BIN)/stubtest penstock._core
 
 lint-rust: $(VENV)/.made
-	cargo fmt --check
-	cargo clippy --locked --all-targets -q -- -D warnings
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -q -- -D warnings
 	cargo clippy --locked --features python -q -- -D warnings
 
 test-rust:
-	cargo test --locked -q
+	cargo test --locked --workspace -q
 
 # The wheel is tested as a stranger gets it: installed into an empty environment (tests/launch/test_wheel.py).
 test-python: $(DEV) $(INSTALLED) $(WHEEL)
@@ -76,7 +76,7 @@ test-python: $(DEV) $(INSTALLED) $(WHEEL)
 fmt: $(DEV)
 	$(BIN)/ruff check --fix-only -q .
 	$(BIN)/ruff format -q .
-	cargo fmt
+	cargo fmt --all
 
 bench: $(DEV) $(INSTALLED) $(WHEEL) $(VENV)/.bench
 	for bench in front_end engine constrained step life; do $(BIN)/python benches/$$bench.py; done

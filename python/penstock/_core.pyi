@@ -16,6 +16,7 @@ __all__ = [
     "END_NONE",
     "END_STOP",
     "GRAMMAR_KINDS",
+    "KERNEL_ABI",
     "PAGE_HASH_BYTES",
     "PING",
     "REASONING_FORMATS",
@@ -35,15 +36,20 @@ __all__ = [
     "ToolFormat",
     "Vocabulary",
     "__version__",
+    "choose_kernel_isa",
     "dequantize",
     "error_body",
     "error_kind",
     "error_kinds",
     "error_status",
     "json_excess",
+    "kernel_handlers",
+    "kernel_isa",
+    "kernel_packer",
     "key_digest",
     "keys_equal",
     "mint_id",
+    "packed_bytes",
     "page_hashes",
     "parse_output",
     "tool_grammar",
@@ -550,3 +556,23 @@ def tool_grammar(
     neither is said, text is free up to a call, and only strict tools' arguments are held to their schemas. `parallel`:
     more than one call may be made. `vocabulary`: of the model, for its special tokens. ValueError, in one sentence,
     where a schema asks for what cannot be enforced in this format, and on a tool or format that there is not."""
+
+#: Goes up whenever a kernel's operands, attributes, layout or meaning change.
+KERNEL_ABI: int
+
+def kernel_handlers() -> list[tuple[str, int]]:
+    """The CPU's kernels: a name, and the address of the C function that XLA calls."""
+
+def kernel_isa(name: str = "auto") -> str:
+    """The instruction set that a name means on this machine: portable, avx2 or avx512; "auto" is the best that is on by
+    default. ValueError, in a few words, where this machine lacks it."""
+
+def choose_kernel_isa(name: str) -> str:
+    """Decides which instruction set all kernels of this process compute with. ValueError as in `kernel_isa`, and where
+    another one computes already."""
+
+def kernel_packer() -> int:
+    """The address of the C function that packs a matrix (`penstock.layers.kernels.pack`)."""
+
+def packed_bytes(format: str, num_in: int, num_out: int) -> int:  # noqa: A002 - as everywhere
+    """Bytes of a packed matrix. ValueError on a format that there is not."""

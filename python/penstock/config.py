@@ -120,7 +120,12 @@ class Settings(BaseModel):
     )
 
     dtype: Literal["float32", "bfloat16"] | None = Field(
-        default=None, description="of weights and cache; default: float32 on CPU, bfloat16 on accelerators"
+        default=None, description="of activations, weights and cache; default: float32 on CPU, bfloat16 on accelerators"
+    )
+    weight_dtype: Literal["float32", "bfloat16", "int8", "int4"] | None = Field(
+        default=None,
+        description="of matrices, for a CPU's kernels; int8 and int4 in blocks with a scale each; "
+        "default: bfloat16 where the model's are, else as --dtype",
     )
     kv_cache_dtype: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", description="of the KV cache; auto: as --dtype. bfloat16 holds twice the tokens of float32"
@@ -145,6 +150,12 @@ class Settings(BaseModel):
         default=None, ge=1, le=32, description="tokens per decode call when nobody waits"
     )
     pipeline_depth: int | None = Field(default=None, ge=1, le=2, description="steps in flight")
+    cpu_kernels: Literal["on", "off"] = Field(
+        default="on", description="on a CPU, compute with kernels of Penstock's own; off: with XLA's alone"
+    )
+    cpu_isa: Literal["auto", "portable", "avx2", "avx512"] = Field(
+        default="auto", description="the kernels' instruction set; auto: avx2 where the CPU has it"
+    )
     compile_cache: Path | None = Field(
         default=None, description="folder of compiled programs; default: the user's cache"
     )

@@ -65,6 +65,8 @@ def inspect_model(settings: Settings) -> Inspected:
     from penstock.models.sharding import shard_of
 
     checkpoint = inspect_checkpoint(folder)
+    _check_isa(settings)
+    _check_weight_dtype(settings)
     limit = checkpoint.max_position_embeddings
     if settings.max_model_len is not None and settings.max_model_len > limit:
         raise ConfigError(
@@ -75,6 +77,28 @@ def inspect_model(settings: Settings) -> Inspected:
     choose_formats(prompt, **formats)
     own_name = demo.MODEL_NAME if settings.model is None else model_name(folder)
     return Inspected(name=settings.model_name or own_name, prompt=prompt, checkpoint=checkpoint)
+
+
+def _check_isa(settings: Settings) -> None:
+    from penstock._core import kernel_isa
+
+    try:
+        kernel_isa(settings.cpu_isa)
+    except ValueError as error:
+        raise ConfigError(f"--cpu-isa {settings.cpu_isa} cannot be used: {error}.") from None
+
+
+def _check_weight_dtype(settings: Settings) -> None:
+    """Whether the kernels that know it are used; whether the machine is a CPU only is the engine's to say."""
+    if settings.weight_dtype is None:
+        return
+    if settings.tensor_parallel_size > 1:
+        raise ConfigError(
+            f"--weight-dtype {settings.weight_dtype} is for one device, not for --tensor-parallel-size "
+            f"{settings.tensor_parallel_size}."
+        )
+    if settings.cpu_kernels == "off":
+        raise ConfigError(f"--weight-dtype {settings.weight_dtype} needs the CPU's kernels: --cpu-kernels on.")
 
 
 def _check_cache_memory(settings: Settings, spec: DecoderSpec) -> None:

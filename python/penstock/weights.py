@@ -15,6 +15,7 @@ import contextlib
 import math
 import mmap
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +24,25 @@ import ml_dtypes  # noqa: F401 - makes bfloat16 a dtype that numpy knows by name
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from penstock._core import packed_bytes
 from penstock.checkpoint import Checkpoint, LeafSource
 from penstock.errors import ModelError
 from penstock.gguf_file import GgufTensor, read_tensor
+from penstock.layers.kernels import pack
 from penstock.layers.leaf import LeafSpec, Stored
+from penstock.layers.packed_matrix import PackedMatrix, packed_shape
 from penstock.models.spec import DecoderSpec
 from penstock.models.tree import build_tree, layer_leaves, stacks, top_leaves
 from penstock.mxfp4 import unpack_mxfp4
+from penstock.weight_formats import WeightFormats, matrix_sizes, num_experts
+
+NO_FORMATS: WeightFormats = {}
 
 
-def load_weights(checkpoint: Checkpoint, *, dtype: Any, device: jax.Device) -> dict[str, Any]:
-    """Reads, transposes, fuses and casts every leaf.
+def load_weights(
+    checkpoint: Checkpoint, *, dtype: Any, device: jax.Device, formats: WeightFormats = NO_FORMATS
+) -> dict[str, Any]:
+    """Reads, transposes, fuses and casts every leaf, and packs those of `formats`.
 
     Args:
         dtype: of all leaves that name none, float32 or bfloat16.
@@ -55,28 +64,72 @@ def load_weights(checkpoint: Checkpoint, *, dtype: Any, device: jax.Device) -> d
 
     with TensorFiles(checkpoint) as files:
         for source in checkpoint.sources:
+            name, place = source.leaf.name, top if source.layer is None else layers[source.layer]
+            weight_format = formats.get((source.layer, name))
+            if weight_format is not None:
+                packed = read_packed(files, source, weight_format, dtype=dtype)
+                place[name] = replace(packed, panels=put(packed.panels))
+                continue
             leaf = read_leaf(files, source, dtype=dtype)
-            if source.layer is None:
-                top[source.leaf.name] = put(leaf)
-            elif source.leaf.is_stacked:
+            if source.leaf.is_stacked and source.layer is not None:
                 rows.setdefault(source.leaf, []).append(leaf)
             else:
-                layers[source.layer][source.leaf.name] = put(leaf)
+                place[name] = put(leaf)
     return build_tree(spec, top=top, layers=layers, stacked=[put(np.stack(rows[stack.leaf])) for stack in stacks(spec)])
 
 
-def weight_shapes(spec: DecoderSpec, *, dtype: Any) -> dict[str, Any]:
+def weight_shapes(spec: DecoderSpec, *, dtype: Any, formats: WeightFormats = NO_FORMATS) -> dict[str, Any]:
     """The tree as `jax.ShapeDtypeStruct`, to compile before anything is loaded."""
 
     def shape(shape: tuple[int, ...], leaf: LeafSpec) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(shape, leaf.dtype or dtype)  # type: ignore[no-untyped-call]  # jax has no types here
 
-    top = {leaf.name: shape(leaf.shape, leaf) for leaf in top_leaves(spec)}
+    def shape_of(layer: int | None, leaf: LeafSpec) -> jax.ShapeDtypeStruct | PackedMatrix:
+        weight_format = formats.get((layer, leaf.name))
+        if weight_format is None:
+            return shape(leaf.shape, leaf)
+        sizes = matrix_sizes(leaf)
+        return packed_shape(weight_format, *sizes, dtype=np.dtype(dtype).name, num_experts=num_experts(leaf))
+
+    top = {leaf.name: shape_of(None, leaf) for leaf in top_leaves(spec)}
     layers = [
-        {leaf.name: shape(leaf.shape, leaf) for leaf in layer_leaves(spec, layer) if not leaf.is_stacked}
+        {leaf.name: shape_of(layer, leaf) for leaf in layer_leaves(spec, layer) if not leaf.is_stacked}
         for layer in range(spec.num_layers)
     ]
     return build_tree(spec, top=top, layers=layers, stacked=[shape(stack.shape, stack.leaf) for stack in stacks(spec)])
+
+
+def weight_bytes(spec: DecoderSpec, *, dtype: Any, formats: WeightFormats = NO_FORMATS) -> int:
+    """Of the whole tree."""
+    shapes = jax.tree.leaves(weight_shapes(spec, dtype=dtype, formats=formats))
+    return sum(math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize for leaf in shapes)
+
+
+def read_packed(files: TensorFiles, source: LeafSource, weight_format: str, *, dtype: Any) -> PackedMatrix:
+    """A leaf from its files, packed one expert at a time where it has experts. `dtype`: of the activations."""
+    leaf, stored = source.leaf, source.stored
+    num_in, out = matrix_sizes(leaf)
+    wide = np.dtype("bfloat16" if weight_format == "bf16" else "float32")
+    num_bytes = packed_bytes(weight_format, num_in, math.prod(out))
+    panels = mapped_empty((leaf.shape[0] if leaf.has_experts else 1, num_bytes), np.uint8)
+    for expert, place in enumerate(panels):
+        tensors = _of_expert(files, stored, expert) if leaf.has_experts else list(map(files.read, stored.names))
+        if stored.encoding == "mxfp4":
+            tensors = [unpack_mxfp4(*tensors, dtype=wide)]
+        pack(_outputs_first(leaf, stored, tensors, dtype=wide), place, weight_format)
+    panels = panels if leaf.has_experts else panels[0]
+    return PackedMatrix(panels, weight_format, num_in, out, np.dtype(dtype).name)
+
+
+def _outputs_first(leaf: LeafSpec, stored: Stored, tensors: list[np.ndarray], *, dtype: Any) -> np.ndarray:
+    """A matrix of its tensors, [out, in]: as they are mostly stored, so that hardly anything is transposed."""
+    num_in, out = matrix_sizes(leaf)
+    if len(tensors) == 1 and not leaf.is_projection and tensors[0].dtype == dtype:
+        return np.ascontiguousarray(tensors[0])
+    whole = mapped_empty((*out, num_in), dtype)
+    place = whole if leaf.name == "embed" else np.moveaxis(whole, -1, 0)
+    _fill(place, leaf.of_expert if leaf.has_experts else leaf, stored, tensors)
+    return whole.reshape(-1, num_in)
 
 
 def read_leaf(files: TensorFiles, source: LeafSource, *, dtype: Any) -> np.ndarray:

@@ -114,6 +114,7 @@ class JaxEngine(ScheduledEngine):
             "architecture": self._checkpoint.architecture,
             "tensor_parallel_size": self._settings.tensor_parallel_size,
             "dtype": runner.dtype if runner is not None else self._settings.dtype,
+            "weight_dtype": runner.weight_dtype if runner is not None else self._settings.weight_dtype,
             "vocab_size": self.prompt.vocab_size,
             "max_model_len": self.max_model_len,
             "max_num_seqs": capacity.num_slots if capacity is not None else self._settings.max_num_seqs,
@@ -153,6 +154,7 @@ class JaxEngine(ScheduledEngine):
         settings = self._settings
         return EngineOptions(
             dtype=settings.dtype,
+            weight_dtype=settings.weight_dtype,
             kv_cache_dtype=None if settings.kv_cache_dtype == "auto" else settings.kv_cache_dtype,
             max_model_len=settings.max_model_len,
             max_num_seqs=settings.max_num_seqs,
@@ -162,6 +164,8 @@ class JaxEngine(ScheduledEngine):
             pipeline_depth=settings.pipeline_depth,
             compile_cache=settings.compile_cache,
             tensor_parallel_size=settings.tensor_parallel_size,
+            cpu_kernels=settings.cpu_kernels == "on",
+            cpu_isa=settings.cpu_isa,
         )
 
     def _count_compiles(self) -> None:

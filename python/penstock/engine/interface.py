@@ -29,6 +29,7 @@ class EngineOptions:
 
     Attributes:
         dtype: of weights and hidden states, "float32" or "bfloat16".
+        weight_dtype: of the matrices that kernels multiply by: "float32", "bfloat16", "int8" or "int4".
         kv_cache_dtype: of the KV cache; None: as `dtype`.
         max_model_len: prompt and new tokens of one sequence together.
         max_num_seqs: slots.
@@ -38,9 +39,12 @@ class EngineOptions:
         pipeline_depth: steps in flight.
         compile_cache: folder of compiled programs.
         tensor_parallel_size: devices that the model is split over.
+        cpu_kernels: matrix products by our own kernels, on one CPU device; else XLA's.
+        cpu_isa: the kernels' instruction set.
     """
 
     dtype: str | None = None
+    weight_dtype: str | None = None
     kv_cache_dtype: str | None = None
     max_model_len: int | None = None
     max_num_seqs: int = 32
@@ -50,6 +54,8 @@ class EngineOptions:
     pipeline_depth: int | None = None
     compile_cache: Path | None = None
     tensor_parallel_size: int = 1
+    cpu_kernels: bool = True
+    cpu_isa: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,6 @@ from penstock.engine.page_plan import PageNeeds, window_pages
 from penstock.engine.token_rules import num_mask_words, rules_layout
 from penstock.errors import ConfigError
 from penstock.models.spec import DecoderSpec
-from penstock.models.tree import num_parameters
 
 log = logging.getLogger("penstock.engine")
 
@@ -45,7 +44,7 @@ class MemoryPlan:
 
 def plan_memory(
     spec: DecoderSpec, options: EngineOptions, *,
-    model: str, dtype: str, kv_dtype: str, page_size: int, block_size: int, max_model_len: int,
+    model: str, weight_bytes: int, dtype: str, kv_dtype: str, page_size: int, block_size: int, max_model_len: int,
     max_prefill_tokens: int, max_span: int, device: jax.Device,
 ) -> MemoryPlan:  # fmt: skip
     """Decides the number of pages: enough for all slots at full length, or as many as fit. Of several devices each
@@ -53,12 +52,12 @@ def plan_memory(
 
     Args:
         model: its name, for errors.
+        weight_bytes: of the whole tree.
         max_span: tokens that one step stores of a sequence at most.
 
     Raises:
         ConfigError: when the model does not fit, or not even one sequence of the length that was asked for does.
     """
-    weight_bytes = num_parameters(spec) * _num_bytes(dtype)
     needs = page_needs(spec, kv_dtype=kv_dtype, page_size=page_size, max_span=max_span)
     pages_per_sequence = -(-max_model_len // page_size)
     state_bytes = (options.max_num_seqs + 1) * slot_bytes(spec.vocab_size)

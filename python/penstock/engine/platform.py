@@ -21,6 +21,7 @@ class Platform:
         tokens_per_dispatch, pipeline_depth: neither gains on CPU; on accelerators they hide the host.
         max_prefill_tokens: what a step may compute of prompts, which is what other streams' next token waits for: 128
             of an 88M-parameter model take 145 ms on two cores, 512 of an 8B one some 9 ms on an H200.
+        has_kernels: whether matrices are packed for kernels of our own (`rust/kernels`).
         compiler_options: XLA's, for every program.
     """
 
@@ -30,6 +31,7 @@ class Platform:
     tokens_per_dispatch: int
     pipeline_depth: int
     max_prefill_tokens: int
+    has_kernels: bool = False
     compiler_options: tuple[tuple[str, str | int], ...] = ()
 
 
@@ -43,7 +45,7 @@ _CPU_OPTIONS = (
 )
 
 PLATFORMS = {
-    "cpu": Platform("float32", GatherAttention(16, 64, is_dynamic=True), True, 1, 1, 128, _CPU_OPTIONS),
+    "cpu": Platform("float32", GatherAttention(16, 64, is_dynamic=True), True, 1, 1, 128, True, _CPU_OPTIONS),
     "gpu": Platform("bfloat16", GatherAttention(64, 512, is_dynamic=False), False, 8, 2, 512),
     "tpu": Platform("bfloat16", GatherAttention(128, 512, is_dynamic=False), False, 8, 2, 512),
 }

@@ -29,6 +29,7 @@ class ProgramConfig:
         is_dynamic: trip counts may depend on data (CPU).
         compiler_options: XLA's.
         num_devices: that run the programs together.
+        kernels: their version and instruction set, where there are any.
     """
 
     spec: DecoderSpec
@@ -41,6 +42,7 @@ class ProgramConfig:
     is_dynamic: bool
     compiler_options: tuple[tuple[str, str | int], ...] = ()
     num_devices: int = 1
+    kernels: str = ""
 
     @property
     def num_page_groups(self) -> int:

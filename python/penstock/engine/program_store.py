@@ -28,6 +28,7 @@ from penstock.engine.mesh import devices_for
 from penstock.engine.program_set import ProgramConfig, ProgramKey
 from penstock.engine.programs import program_trees
 from penstock.engine.row_parameters import ROW_PARAMETERS
+from penstock.layers.kernels import register_kernels
 
 log = logging.getLogger("penstock.engine")
 
@@ -67,6 +68,7 @@ class ProgramStore:
         file = self._file(key)
         if self._access < Access.READ:
             return None
+        register_kernels()
         try:
             if not _is_safe(file.stat()):
                 raise PermissionError("other users could have written it")
@@ -149,6 +151,7 @@ def _identity(config: ProgramConfig, weights: Any, device: jax.Device) -> str:
         [os.environ.get(name, "") for name in ("XLA_FLAGS", "LIBTPU_INIT_ARGS")],
         [getattr(jax.config, name) for name in ("jax_default_matmul_precision", "jax_enable_x64")],
         [(leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(weights)],
+        jax.tree.structure(weights),
         ROW_PARAMETERS,
         config,
     ]

@@ -275,7 +275,7 @@ def _scores(weights: Weights, caches: Caches, rows: SlotState, *, config: Progra
     places = TokenPlaces(rows.position[:, None], tuple(rows.block_tables), rows.is_active[:, None], lengths)
     tokens = rows.last_token[:, None]
     hidden, caches = forward(weights, caches, tokens, places, spec=config.spec, attention=config.attention)
-    return logits(weights, hidden[:, 0], spec=config.spec), caches
+    return logits(weights, hidden[:, 0], places.real_rows, spec=config.spec), caches
 
 
 def decode(  # noqa: PLR0917 - as the compiled programs are called

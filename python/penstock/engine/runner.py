@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding
 
+from penstock._core import KERNEL_ABI, choose_kernel_isa
 from penstock.checkpoint import Checkpoint
 from penstock.engine.compiler import (
     Programs,
@@ -53,9 +54,11 @@ from penstock.engine.programs import SpanStates, cache_bytes
 from penstock.engine.row_parameters import Variant, row_use, variant_of
 from penstock.engine.token_rules import NUM_COUNTED, NUM_RECENT, RowUse, pack_rules
 from penstock.errors import ConfigError
+from penstock.layers.packed_matrix import PackedMatrix
 from penstock.models.sharding import shard_of
 from penstock.sharded_weights import load_shards
-from penstock.weights import load_weights
+from penstock.weight_formats import WeightFormats, told_dtype, weight_formats
+from penstock.weights import NO_FORMATS, load_weights, weight_bytes
 
 log = logging.getLogger("penstock.engine")
 
@@ -98,11 +101,12 @@ class JaxRunner:
         devices = devices_for(options.tensor_parallel_size)
         compile_counter()
         disable_jax_cache()
-        capacity, config = plan_engine(checkpoint, options, device=devices[0])
+        formats = packed_formats(checkpoint, options, device=devices[0])
+        capacity, config = plan_engine(checkpoint, options, device=devices[0], formats=formats)
         on_progress("loading weights")
         start = time.monotonic()
         if config.num_devices == 1:
-            weights = load_weights(checkpoint, dtype=config.dtype, device=devices[0])
+            weights = load_weights(checkpoint, dtype=config.dtype, device=devices[0], formats=formats)
         else:
             weights = load_shards(checkpoint, dtype=config.dtype, mesh=mesh_of(config.num_devices))
         log.info("loaded %s (%s) in %.1f s", checkpoint.path, checkpoint.architecture, time.monotonic() - start)
@@ -119,6 +123,12 @@ class JaxRunner:
     def dtype(self) -> str:
         """Of weights and cache, as "float32"."""
         return str(self._config.dtype)
+
+    @property
+    def weight_dtype(self) -> str:
+        """Of the matrices, as "int8"."""
+        leaves = jax.tree.leaves(self._weights, is_leaf=lambda leaf: isinstance(leaf, PackedMatrix))
+        return told_dtype(leaf.format for leaf in leaves if isinstance(leaf, PackedMatrix)) or self.dtype
 
     @property
     def num_compiles_after_ready(self) -> int:
@@ -275,8 +285,32 @@ def _no_masks(num_rows: int, config: ProgramConfig) -> jax.Array:
     return on_devices
 
 
+def packed_formats(checkpoint: Checkpoint, options: EngineOptions, *, device: jax.Device) -> WeightFormats:
+    """Which weights are packed for kernels, and how: none where there are no kernels.
+
+    Raises:
+        ConfigError: a dtype of the weights that only kernels have, where there are none.
+    """
+    platform = platform_of(device)
+    if platform.has_kernels and options.cpu_kernels and options.tensor_parallel_size == 1:
+        return weight_formats(checkpoint, dtype=options.dtype or platform.dtype, weight_dtype=options.weight_dtype)
+    if options.weight_dtype is not None:
+        raise ConfigError(
+            f"--weight-dtype {options.weight_dtype} needs the kernels for one CPU device, which are not used here "
+            f"({device.platform}, {options.tensor_parallel_size} devices): weights are as --dtype says."
+        )
+    return NO_FORMATS
+
+
+def _chosen_isa(options: EngineOptions) -> str:
+    try:
+        return choose_kernel_isa(options.cpu_isa)
+    except ValueError as error:
+        raise ConfigError(f"--cpu-isa {options.cpu_isa}: {error}") from None
+
+
 def plan_engine(
-    checkpoint: Checkpoint, options: EngineOptions, *, device: jax.Device
+    checkpoint: Checkpoint, options: EngineOptions, *, device: jax.Device, formats: WeightFormats = NO_FORMATS
 ) -> tuple[Capacity, ProgramConfig]:
     """Resolves the options for a device, or each of several: what will be held, and what all programs share."""
     platform = platform_of(device)
@@ -293,7 +327,8 @@ def plan_engine(
     max_prefill_tokens = min(options.max_prefill_tokens or platform.max_prefill_tokens, max_model_len)
     tokens_per_dispatch = options.tokens_per_dispatch or platform.tokens_per_dispatch
     plan = plan_memory(
-        spec, options, model=checkpoint.path.name, dtype=dtype, kv_dtype=kv_dtype,
+        spec, options, model=checkpoint.path.name, weight_bytes=weight_bytes(spec, dtype=dtype, formats=formats),
+        dtype=dtype, kv_dtype=kv_dtype,
         page_size=attention.page_size, block_size=attention.block_size, max_model_len=max_model_len,
         max_prefill_tokens=max_prefill_tokens, max_span=max(max_prefill_tokens + 1, tokens_per_dispatch),
         device=device,
@@ -323,5 +358,6 @@ def plan_engine(
         is_dynamic=platform.is_dynamic,
         compiler_options=platform.compiler_options,
         num_devices=options.tensor_parallel_size,
+        kernels=f"{KERNEL_ABI} {_chosen_isa(options)}" if formats else "",
     )
     return capacity, config

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from penstock.layers.leaf import Axes
+from penstock.layers.linear import real_rows
 from penstock.layers.spec import CacheSpec, ScoreSpec
 
 
@@ -48,6 +49,11 @@ class TokenPlaces:
     block_tables: tuple[jax.Array, ...]
     is_real: jax.Array
     prompt_lengths: jax.Array | None = None
+
+    @property
+    def real_rows(self) -> jax.Array:
+        """Of the rows laid flat, as `linear` takes them."""
+        return real_rows(self.is_real)
 
     def in_group(self, page_group: int) -> PagePlaces:
         return PagePlaces(self.positions, self.block_tables[page_group], self.is_real)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ from penstock.layers.spec import AttentionSpec
 
 def grouped_attention(
     x: jax.Array,
-    leaves: dict[str, jax.Array],
+    leaves: dict[str, Any],
     cache: jax.Array,
     places: TokenPlaces,
     *,
@@ -38,14 +39,16 @@ def grouped_attention(
     cache = attention.write(cache, k, v, pages)
     mixed = attention.attend(q, cache, pages, scores=spec.scores, sinks=leaves.get("sinks"))
     mixed = mixed.reshape(x.shape[0], -1)
-    return linear_reduced(mixed, leaves["o"], leaves.get("o_bias"), mesh_axis=spec.mesh_axis), cache
+    return linear_reduced(
+        mixed, leaves["o"], leaves.get("o_bias"), mesh_axis=spec.mesh_axis, rows=places.real_rows
+    ), cache
 
 
 def _project(
-    x: jax.Array, leaves: dict[str, jax.Array], places: TokenPlaces, *, spec: AttentionSpec
+    x: jax.Array, leaves: dict[str, Any], places: TokenPlaces, *, spec: AttentionSpec
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Queries [R, N, H] and keys [R, K, H], normed and rotated, and values [R, K, H], of x [R, D]."""
-    fused = linear(x, leaves["qkv"], leaves.get("qkv_bias"))  # [R, K, (G + 2) * H]
+    fused = linear(x, leaves["qkv"], leaves.get("qkv_bias"), rows=places.real_rows)  # [R, K, (G + 2) * H]
     if spec.qkv_limit is not None:
         fused = jnp.clip(fused, -spec.qkv_limit, spec.qkv_limit)
     size = spec.num_groups * spec.head_dim
@@ -61,7 +64,7 @@ def _project(
     return turn(q), turn(k), v
 
 
-def _normed(x: jax.Array, leaves: dict[str, jax.Array], name: str, *, spec: AttentionSpec) -> jax.Array:
+def _normed(x: jax.Array, leaves: dict[str, Any], name: str, *, spec: AttentionSpec) -> jax.Array:
     """Heads x [R, heads, H], normed each alone, by weights [H] or [heads, H], or all of a token together."""
     assert spec.qk_norm is not None, "a spec without a norm has no leaves for one"
     if spec.qk_norm_over != "all":

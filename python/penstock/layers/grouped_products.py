@@ -1,6 +1,7 @@
 """Matrix products of rows sorted by expert, each with its own expert's matrices.
 
-Two ways, chosen by the platform that a program is compiled for. `jax.lax.ragged_dot` is the one for accelerators. On
+Packed matrices are for the CPU's kernels, one call for all experts. Arrays go one of two ways, chosen by the platform
+that a program is compiled for. `jax.lax.ragged_dot` is the one for accelerators. On
 CPU jax 0.10.2 turns it into one product over all experts, and copies all their matrices first (32 experts, 16 rows: 33
 times the needed operations); there a loop goes over blocks of rows, and each reads the matrices of its own expert.
 """
@@ -10,11 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from penstock.layers import kernels
 from penstock.layers.linear import linear
+from penstock.layers.packed_matrix import Matrix, PackedMatrix
+from penstock.layers.spec import Activation
 
 #: Rows of a block on CPU, few where most experts have few. Up to 32 rows the sums of a row are the same bit by bit.
 SMALL_BLOCK, LARGE_BLOCK = 8, 32
@@ -36,20 +41,37 @@ class ExpertRows:
     starts: jax.Array
 
 
-def through_experts(x: jax.Array, experts: dict[str, jax.Array], rows: ExpertRows, *, gate: Gate) -> jax.Array:
+def through_experts(
+    x: jax.Array, experts: dict[str, Matrix], rows: ExpertRows, *, gate: Gate, activation: Activation | None
+) -> jax.Array:
     """`gate(x gate_up + gate_up_bias) down` of each row's expert.
 
     Args:
         x: [R, D].
         experts: `gate_up` [E, D, 2, F], `gate_up_bias` [E, 2, F] if there is one, `down` [E, F, D].
         gate: [rows, 2, F] → [rows, F].
+        activation: where the gate is `act(gate) * up`.
 
     Returns:
         [M, D], as `rows` lie; padding may be anything.
     """
+    if isinstance(experts["gate_up"], PackedMatrix):
+        return by_kernel(x, experts, rows, gate=gate, activation=activation)
     ways = {"cpu": partial(by_block, gate=gate), "default": partial(ragged, gate=gate)}
     out: jax.Array = jax.lax.platform_dependent(x, experts, rows, **ways)
     return out
+
+
+def by_kernel(
+    x: jax.Array, experts: dict[str, Any], rows: ExpertRows, *, gate: Gate, activation: Activation | None
+) -> jax.Array:
+    """Two products over all rows, each with its own expert's matrices."""
+    gate_up, bias, own = experts["gate_up"], experts.get("gate_up_bias"), x[rows.rows]
+    if activation is not None and kernels.can_gate(gate_up):
+        inner = kernels.product(own, gate_up, bias=bias, rows=rows.starts, activation=activation, is_gated=True)
+    else:
+        inner = gate(kernels.product(own, gate_up, bias=bias, rows=rows.starts).reshape(len(own), *gate_up.out))
+    return kernels.product(inner, experts["down"], rows=rows.starts)
 
 
 def block_size(num_pairs: int, num_experts: int) -> int:

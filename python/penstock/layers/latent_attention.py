@@ -7,6 +7,8 @@ stored vector is read once for all heads, and nothing is expanded.
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -21,7 +23,7 @@ Angles = tuple[jax.Array, jax.Array]
 
 def latent_attention(
     x: jax.Array,
-    leaves: dict[str, jax.Array],
+    leaves: dict[str, Any],
     cache: jax.Array,
     places: TokenPlaces,
     *,
@@ -48,10 +50,12 @@ def latent_attention(
     )
     values = jnp.einsum("rnc,nvc->rnv", mixed.reshape(x.shape[0], spec.num_heads, -1), leaves["v_up"])
     values = values.reshape(x.shape[0], -1)
-    return linear_reduced(values, leaves["o"], leaves.get("o_bias"), mesh_axis=spec.mesh_axis), cache
+    return linear_reduced(
+        values, leaves["o"], leaves.get("o_bias"), mesh_axis=spec.mesh_axis, rows=places.real_rows
+    ), cache
 
 
-def _latents(x: jax.Array, leaves: dict[str, jax.Array], angles: Angles, *, spec: LatentAttentionSpec) -> jax.Array:
+def _latents(x: jax.Array, leaves: dict[str, Any], angles: Angles, *, spec: LatentAttentionSpec) -> jax.Array:
     """What is kept of x [R, D]: the latent vector and the rotated key, [R, rank + rotated]."""
     down = linear(x, leaves["kv_down"], leaves.get("kv_down_bias"))
     latent, key = jnp.split(down, [spec.rank], axis=-1)
@@ -60,7 +64,7 @@ def _latents(x: jax.Array, leaves: dict[str, jax.Array], angles: Angles, *, spec
     return jnp.concatenate([latent, key], axis=-1)
 
 
-def _queries(x: jax.Array, leaves: dict[str, jax.Array], angles: Angles, *, spec: LatentAttentionSpec) -> jax.Array:
+def _queries(x: jax.Array, leaves: dict[str, Any], angles: Angles, *, spec: LatentAttentionSpec) -> jax.Array:
     """Queries of x [R, D] in the space of the latents, [R, N, rank + rotated]."""
     if spec.query_rank is not None:
         x = norm(linear(x, leaves["q_down"], leaves.get("q_down_bias")), leaves, "q_norm", spec=spec.norm)

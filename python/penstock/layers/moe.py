@@ -8,28 +8,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from penstock.layers.grouped_products import ExpertRows, through_experts
+from penstock.layers.linear import linear
 from penstock.layers.mlp import ACTIVATIONS, mlp
 from penstock.layers.moe_spec import EXPERTS, SHARED, ClampedGate, MoeSpec, RouterSpec
 from penstock.layers.reduce import summed
 from penstock.layers.row_blocks import in_row_blocks
 
 
-def mixture(x: jax.Array, leaves: dict[str, jax.Array], is_real: jax.Array, *, spec: MoeSpec) -> jax.Array:
+def mixture(
+    x: jax.Array, leaves: dict[str, Any], is_real: jax.Array, rows: jax.Array | None = None, *, spec: MoeSpec
+) -> jax.Array:
     """x [R, D] through the experts of each row, with the leaves of `spec`.
 
     Args:
         is_real: bool [R]; the others are padding: no expert computes them.
+        rows: as in `linear`.
     """
     choice = in_row_blocks(partial(route, leaves=leaves, spec=spec.router), x)
     mixed = _through_chosen(x, leaves, is_real, choice, spec=spec)
     if spec.shared is None:
         return mixed
-    return mixed + _shared(x, leaves, spec=spec)
+    return mixed + _shared(x, leaves, rows, spec=spec)
 
 
 @jax.tree_util.register_dataclass
@@ -72,7 +77,7 @@ def _in_best_groups(wanted: jax.Array, *, spec: RouterSpec) -> jax.Array:
 
 
 def _through_chosen(
-    x: jax.Array, leaves: dict[str, jax.Array], is_real: jax.Array, choice: Choice, *, spec: MoeSpec
+    x: jax.Array, leaves: dict[str, Any], is_real: jax.Array, choice: Choice, *, spec: MoeSpec
 ) -> jax.Array:
     """[R, D]: the weighted sum of what each row's experts make of it."""
     experts = _named(leaves, EXPERTS)
@@ -82,7 +87,9 @@ def _through_chosen(
         own = own - jax.lax.axis_index(spec.mesh_axis) * spec.num_own_experts
         is_own &= (own >= 0) & (own < spec.num_own_experts)
     rows, place = _by_expert(own, is_own, num_experts=spec.num_own_experts)
-    made = through_experts(x, experts, rows, gate=partial(_gated, spec=spec))[place]  # [R, k, D]
+    activation = None if isinstance(spec.activation, ClampedGate) else spec.activation
+    gate = partial(_gated, spec=spec)
+    made = through_experts(x, experts, rows, gate=gate, activation=activation)[place]  # [R, k, D]
     if spec.mesh_axis is not None:
         made = jnp.where(is_own[..., None], made, 0)
     mixed = summed(_weighted(made, choice.weights), spec.mesh_axis)
@@ -123,13 +130,13 @@ def _gated(gate_up: jax.Array, *, spec: MoeSpec) -> jax.Array:
     return ACTIVATIONS[spec.activation](gate) * up
 
 
-def _shared(x: jax.Array, leaves: dict[str, jax.Array], *, spec: MoeSpec) -> jax.Array:
+def _shared(x: jax.Array, leaves: dict[str, Any], rows: jax.Array | None, *, spec: MoeSpec) -> jax.Array:
     """The MLP that every row goes through."""
     assert spec.shared is not None, "a spec without a shared MLP has no leaves for one"
-    out = mlp(x, _named(leaves, SHARED), spec=spec.shared)
-    return out * jax.nn.sigmoid(jnp.dot(x, leaves["shared_gate"])) if spec.has_shared_gate else out
+    out = mlp(x, _named(leaves, SHARED), rows, spec=spec.shared)
+    return out * jax.nn.sigmoid(linear(x, leaves["shared_gate"])) if spec.has_shared_gate else out
 
 
-def _named(leaves: dict[str, jax.Array], prefix: str) -> dict[str, jax.Array]:
+def _named(leaves: dict[str, Any], prefix: str) -> dict[str, Any]:
     """The leaves whose names begin so, by the rest of their names."""
     return {name.removeprefix(prefix): leaf for name, leaf in leaves.items() if name.startswith(prefix)}

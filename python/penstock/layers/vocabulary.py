@@ -5,19 +5,23 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from penstock.layers import kernels
+from penstock.layers.packed_matrix import Matrix, PackedMatrix
 from penstock.layers.reduce import summed
 
 
-def embed(table: jax.Array, tokens: jax.Array, *, mesh_axis: str | None) -> jax.Array:
+def embed(table: Matrix, tokens: jax.Array, *, mesh_axis: str | None) -> jax.Array:
     """The rows of `tokens`.
 
     Args:
-        table: [V, D], or a device's part of it, the first device having the first rows.
+        table: [V, D], or a device's part of it, the first device having the first rows; or packed, [D, V].
         tokens: int32 [R].
 
     Returns:
         [R, D]. Of parts, each gives its own rows and 0 for the others; their sum is exact.
     """
+    if isinstance(table, PackedMatrix):
+        return kernels.take_rows(table, tokens)
     if mesh_axis is None:
         return table[tokens]
     own = tokens - jax.lax.axis_index(mesh_axis) * len(table)

@@ -16,10 +16,12 @@ from penstock.layers.attention import PagedAttention, TokenPlaces
 from penstock.layers.grouped_attention import grouped_attention
 from penstock.layers.latent_attention import latent_attention
 from penstock.layers.latent_spec import LatentAttentionSpec
+from penstock.layers.linear import linear
 from penstock.layers.mlp import mlp
 from penstock.layers.moe import mixture
 from penstock.layers.moe_spec import MoeSpec
 from penstock.layers.norm import norm
+from penstock.layers.packed_matrix import Matrix, PackedMatrix
 from penstock.layers.spec import AttentionSpec, MlpSpec
 from penstock.layers.vocabulary import embed, whole_logits
 from penstock.models.spec import DecoderSpec, LayerSpec
@@ -29,13 +31,13 @@ Weights = dict[str, Any]
 Caches = tuple[jax.Array, ...]
 
 #: What computes each kind of half: (x, leaves, cache, places, spec=, attention=) → (x, cache), and (x, leaves, is_real,
-#: spec=) → x.
+#: rows, spec=) → x.
 ATTENTIONS: dict[type, Callable[..., tuple[jax.Array, jax.Array]]] = {
     AttentionSpec: grouped_attention,
     LatentAttentionSpec: latent_attention,
 }
 FEED_FORWARDS: dict[type, Callable[..., jax.Array]] = {
-    MlpSpec: lambda x, leaves, _, *, spec: mlp(x, leaves, spec=spec),
+    MlpSpec: lambda x, leaves, _, rows, *, spec: mlp(x, leaves, rows, spec=spec),
     MoeSpec: mixture,
 }
 
@@ -81,11 +83,10 @@ def forward(
     return hidden.reshape(*tokens.shape, -1), tuple(written)
 
 
-def logits(weights: Weights, hidden: jax.Array, *, spec: DecoderSpec) -> jax.Array:
-    """The output head: hidden [B, D] → float32 [B, V]."""
+def logits(weights: Weights, hidden: jax.Array, rows: jax.Array | None = None, *, spec: DecoderSpec) -> jax.Array:
+    """The output head: hidden [B, D] → float32 [B, V]. `rows`: as in `linear`."""
     with jax.named_scope("head"):
-        head, letters = (weights["embed"], "vd") if spec.is_tied else (weights["lm_head"], "dv")
-        out = jnp.einsum(f"bd,{letters}->bv", hidden, head, preferred_element_type=jnp.float32)
+        out = _head(weights["embed" if spec.is_tied else "lm_head"], hidden, rows, spec=spec)
         if spec.has_head_bias:
             out = out + weights["lm_head_bias"]
         out = whole_logits(out, mesh_axis=spec.vocab_axis)
@@ -93,6 +94,14 @@ def logits(weights: Weights, hidden: jax.Array, *, spec: DecoderSpec) -> jax.Arr
             out = out * spec.logit_scale
         cap = spec.logit_soft_cap
         return out if cap is None else cap * jnp.tanh(out / cap)
+
+
+def _head(head: Matrix, hidden: jax.Array, rows: jax.Array | None, *, spec: DecoderSpec) -> jax.Array:
+    """The products, float32 [B, V]."""
+    if isinstance(head, PackedMatrix):
+        return linear(hidden.astype(jnp.float32), head, rows=rows)
+    letters = "vd" if spec.is_tied else "dv"
+    return jnp.einsum(f"bd,{letters}->bv", hidden, head, preferred_element_type=jnp.float32)
 
 
 def _embed(weights: Weights, tokens: jax.Array, places: TokenPlaces, *, spec: DecoderSpec) -> jax.Array:
@@ -108,7 +117,7 @@ def _embed(weights: Weights, tokens: jax.Array, places: TokenPlaces, *, spec: De
 
 def _run_layer(
     x: jax.Array,
-    leaves: dict[str, jax.Array],
+    leaves: dict[str, Any],
     cache: jax.Array,
     places: TokenPlaces,
     *,
@@ -125,7 +134,8 @@ def _run_layer(
         if not (spec.is_parallel and spec.has_one_norm):
             normed = _before(x if spec.is_parallel else attended, leaves, "mlp_norm", spec=spec)
         is_real = places.is_real.reshape(-1)
-        fed = FEED_FORWARDS[type(spec.feed_forward)](normed, leaves, is_real, spec=spec.feed_forward)
+        feed = FEED_FORWARDS[type(spec.feed_forward)]
+        fed = feed(normed, leaves, is_real, places.real_rows, spec=spec.feed_forward)
         return attended + _after(fed, leaves, "mlp_post_norm", spec=spec), cache
 
 

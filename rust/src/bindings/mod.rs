@@ -5,6 +5,7 @@ mod columns;
 mod gguf;
 mod grammar;
 mod http;
+mod kernels;
 mod metrics;
 mod opening;
 mod output_options;
@@ -21,6 +22,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     gguf::register(module)?;
     grammar::register(module)?;
     http::register(module)?;
+    kernels::register(module)?;
     metrics::register(module)?;
     vocabulary::register(module)?;
     tool_formats::register(module)?;

@@ -1,0 +1,8 @@
+//! XLA's foreign function interface: a handler is a type with `run`, given a checked view of its call.
+
+mod call;
+mod entry;
+
+pub use crate::error::Error;
+pub use call::{Call, Element, Operand, ResultView};
+pub use entry::{Handler, entry};
