@@ -45,6 +45,7 @@ FENCES = {
         "http",
         "layers/kernels.py",
         "layers/packed_matrix.py",
+        "weight_formats.py",
         "weights.py",
         "engine/runner.py",
         "scheduler/constraints.py",

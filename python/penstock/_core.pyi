@@ -9,6 +9,7 @@ from typing import Any, final
 from typing_extensions import Buffer
 
 __all__ = [
+    "BLOCK_TYPES",
     "CHOICE_BITS",
     "DONE",
     "END_ERROR",
@@ -36,6 +37,7 @@ __all__ = [
     "ToolFormat",
     "Vocabulary",
     "__version__",
+    "blocks_format",
     "choose_kernel_isa",
     "dequantize",
     "error_body",
@@ -43,6 +45,7 @@ __all__ = [
     "error_kinds",
     "error_status",
     "json_excess",
+    "kernel_blocks_packer",
     "kernel_handlers",
     "kernel_isa",
     "kernel_packer",
@@ -190,6 +193,16 @@ class GgufFile:
     @property
     def end_ids(self) -> list[int]:
         """The tokens that end a text, ascending. ValueError as of `read`."""
+
+#: The types of tensors whose numbers lie in blocks, with ggml's numbers for them.
+BLOCK_TYPES: dict[str, int]
+
+def blocks_format(kinds: list[str]) -> str | None:
+    """The smallest format of packed matrices that holds every value of tensors of these types, as "q8_32"; None where
+    one has no blocks."""
+
+def kernel_blocks_packer() -> int:
+    """The address of the C function that packs blocks (`penstock.layers.kernels.pack_blocks`)."""
 
 def dequantize(kind: str, data: Buffer) -> bytes:
     """The float32 numbers of ggml's blocks. ValueError: a type without blocks, or no whole blocks.

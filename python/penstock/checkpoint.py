@@ -14,7 +14,7 @@ from typing import Any
 from penstock.errors import ModelError
 from penstock.generation import SamplingDefaults
 from penstock.generation_config import read_json_object, sampling_defaults, stop_ids
-from penstock.gguf_file import BLOCK_TYPES, GgufTensor, is_gguf, read_gguf
+from penstock.gguf_file import BLOCK_DTYPES, GgufTensor, is_gguf, read_gguf
 from penstock.layers.leaf import LeafSpec, Stored
 from penstock.models.gguf_family import ROPE_FACTORS, gguf_family
 from penstock.models.hf_config import HfConfig
@@ -33,7 +33,7 @@ INDEX_FILE = "model.safetensors.index.json"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 DTYPES = ("bfloat16", "float16", "float32")
 #: safetensors' and ggml's names of the dtypes that tensors may have.
-STORED_DTYPES = {"plain": ("F32", "BF16", "F16", *BLOCK_TYPES), "mxfp4": ("U8",)}
+STORED_DTYPES = {"plain": ("F32", "BF16", "F16", *BLOCK_DTYPES), "mxfp4": ("U8",)}
 #: Tensors of a GGUF file that are part of its config.
 _GGUF_CONFIG_TENSORS = (ROPE_FACTORS, "rope_factors_long.weight", "rope_factors_short.weight")
 #: Keys of a GGUF file with sampling defaults, by their names in generation_config.json.

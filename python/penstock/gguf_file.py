@@ -14,7 +14,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from penstock._core import GgufFile, dequantize
+from penstock._core import BLOCK_TYPES, GgufFile, dequantize
 from penstock.errors import ModelError
 
 MAGIC = b"GGUF"
@@ -22,9 +22,7 @@ MAGIC = b"GGUF"
 #: Types whose numbers lie as they are.
 PLAIN_DTYPES = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype(ml_dtypes.bfloat16)}
 #: Types of blocks: several numbers that share a scale, along the inputs of a matrix.
-BLOCK_TYPES = (
-    "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS", "MXFP4",
-)  # fmt: skip
+BLOCK_DTYPES = tuple(BLOCK_TYPES)
 
 #: Blocks that are taken apart at once.
 _BYTES_AT_ONCE = 1 << 20
@@ -131,6 +129,15 @@ def read_tensor(tensor: GgufTensor, part: tuple[slice, ...] | None = None) -> np
         plain: np.ndarray = stored.view(PLAIN_DTYPES[tensor.dtype])[..., last]
         return plain if tensor.shape else plain.reshape(())
     return _dequantized(stored, tensor)[..., last]
+
+
+def read_blocks(tensor: GgufTensor, part: tuple[slice, ...] | None = None) -> np.ndarray:
+    """The bytes of a tensor's blocks, uint8 [*rows, bytes of a row], as they lie in the file, which stays mapped.
+
+    Args:
+        part: a slice for each of the first axes, but the last one.
+    """
+    return _stored_rows(tensor)[part or ()]
 
 
 def _stored_rows(tensor: GgufTensor) -> np.ndarray:

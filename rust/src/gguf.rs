@@ -4,7 +4,6 @@
 //! tensors' bytes. A file is a stranger's: every count and offset is held against the file's size before anything is
 //! allocated by it, and a refusal names the key or the tensor.
 
-pub mod blocks;
 mod bounded;
 mod error;
 mod header;
@@ -18,7 +17,6 @@ pub use error::Error;
 pub use header::Gguf;
 pub use metadata::Metadata;
 pub use tensor::Tensor;
-pub use tensor_type::TensorType;
 pub use value::{Array, Value};
 
 #[cfg(test)]

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from gguf import GGMLQuantizationType
 
-from penstock._core import dequantize
+from penstock._core import BLOCK_TYPES, blocks_format, dequantize, packed_bytes
 from penstock.errors import ModelError
-from penstock.gguf_file import BLOCK_TYPES, PLAIN_DTYPES, is_gguf, read_gguf, read_tensor
+from penstock.gguf_file import PLAIN_DTYPES, is_gguf, read_gguf, read_tensor
+from penstock.layers.kernels import pack_blocks, unpacked
+from penstock.layers.packed_matrix import PackedMatrix
 
 #: How many numbers and bytes each type's block has.
 SIZES = {name: gguf.GGML_QUANT_SIZES[GGMLQuantizationType[name]] for name in BLOCK_TYPES}
@@ -24,7 +26,7 @@ def random_blocks(name: str, num_rows: int, num_blocks: int) -> np.ndarray:
         halves = (dice.standard_normal((num_rows, num_blocks)) * 0.1).astype(np.float16)
         blocks[..., at : at + 2] = halves[..., None].view(np.uint8)
     if name == "MXFP4":
-        blocks[..., 0] = dice.integers(0, 250, (num_rows, num_blocks))
+        blocks[..., 0] = dice.integers(90, 200, (num_rows, num_blocks))
     return blocks.reshape(num_rows, -1)
 
 
@@ -50,6 +52,13 @@ def test_every_kind_of_scale_is_read(value: float):
     block[0, 2:] = 1
     got = np.frombuffer(dequantize("Q8_0", block.ravel()), np.float32)
     np.testing.assert_array_equal(got, np.full(32, np.float16(value), np.float32))
+
+
+def test_every_power_of_two_is_read():
+    blocks = np.full((254, 17), 0x52, np.uint8)
+    blocks[:, 0] = np.arange(254)
+    wanted = gguf.quants.dequantize(blocks, GGMLQuantizationType.MXFP4)
+    np.testing.assert_array_equal(np.frombuffer(dequantize("MXFP4", blocks.ravel()), np.float32), wanted.ravel())
 
 
 def test_what_has_no_blocks_or_no_whole_ones_is_refused():
@@ -114,3 +123,31 @@ def test_a_file_is_known_by_its_name_or_its_first_bytes(file: Path, tmp_path: Pa
     assert not is_gguf(tmp_path / "none.gguf")
     with pytest.raises(ModelError, match=r"empty.gguf is truncated"):
         read_gguf(empty)
+
+
+@pytest.mark.parametrize(
+    "names", [*((name,) for name in BLOCK_TYPES), ("Q4_K", "Q6_K"), ("Q4_1", "Q4_0"), ("Q5_0", "Q8_0")]
+)
+def test_packed_blocks_are_their_own_numbers(names: tuple[str, ...]):
+    """In any order of their rows, and with a panel that is not full."""
+    weight_format = blocks_format(list(names))
+    assert weight_format is not None
+    tensors = [(name, random_blocks(name, 13, 512 // SIZES[name][0])) for name in names]
+    wanted = np.concatenate([gguf.quants.dequantize(rows, GGMLQuantizationType[name]) for name, rows in tensors])
+    order = np.random.default_rng(1).permutation(len(wanted))[: 13 * len(names) - 2]
+    out = np.full(packed_bytes(weight_format, 512, len(order)), 0xAA, np.uint8)
+    pack_blocks(tensors, order, out, weight_format, num_in=512)
+    matrix = PackedMatrix(out, weight_format, 512, (len(order),))
+    np.testing.assert_array_equal(np.asarray(unpacked(matrix)), wanted[order].T)
+
+
+def test_blocks_that_a_format_does_not_hold_are_not_packed():
+    rows = random_blocks("Q8_0", 4, 2)
+    out = np.zeros(packed_bytes("q4_32", 64, 4), np.uint8)
+    with pytest.raises(ValueError, match="a matrix of Q8_0"):
+        pack_blocks([("Q8_0", rows)], np.arange(4), out, "q4_32", num_in=64)
+    out = np.zeros(packed_bytes("q8_32", 64, 4), np.uint8)
+    with pytest.raises(ValueError, match="is not packed as q8_32"):
+        pack_blocks([("Q8_0", rows)], np.array([0, 1, 2, 4]), out, "q8_32", num_in=64)
+    with pytest.raises(ValueError, match="is not packed as q8_32"):
+        pack_blocks([("Q8_0", rows[:, :-1])], np.arange(4), out, "q8_32", num_in=64)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from driving import Driver
 from forced import QUICK
+from gguf import GGMLQuantizationType
 from golden import GOLDEN, IS_WHOLE, NAMES, golden_folder, read_prompts
 from made_gguf import ARCHITECTURES, PAIRED, write_gguf
 
@@ -18,7 +19,9 @@ from penstock.checkpoint import inspect_checkpoint
 from penstock.engine import EngineOptions
 from penstock.engine.platform import PLATFORMS
 from penstock.engine.runner import JaxRunner
-from penstock.weights import TensorFiles, read_leaf
+from penstock.layers.kernels import unpacked
+from penstock.weight_formats import weight_formats
+from penstock.weights import TensorFiles, read_leaf, read_packed
 
 #: What no file of GGUF can hold: some biases, norms of q and k, halves one after another, dense layers among sparse
 #: ones in other places than the first.
@@ -81,6 +84,34 @@ def test_greedy_tokens_are_those_of_the_folder(name: str, make_gguf: MakeGguf, t
     driver = Driver(runner)
     for prompt in read_prompts(golden_folder(name)):
         assert driver.finish([driver.start(prompt.ids, max_new=len(prompt.greedy))]) == [prompt.greedy], prompt.name
+
+
+def mixed(name: str, tensor: np.ndarray) -> GGMLQuantizationType | None:
+    """Types as they meet in files: those of keys and values finer than those of queries, the head finest."""
+    if tensor.shape[-1] % 32 or ".ffn_gate_inp." in name:
+        return None
+    finer = ("attn_k", "attn_v", "ffn_down", "output.")
+    kinds = (GGMLQuantizationType.Q8_0, GGMLQuantizationType.Q4_0, GGMLQuantizationType.Q5_1)
+    return kinds[0] if any(part in name for part in finer) else kinds[1 + ("ffn_up" in name)]
+
+
+@pytest.mark.parametrize("name", ["llama_tied", "qwen3_moe", "gpt_oss", "phi3", "deepseek_v3"])
+def test_blocks_are_packed_in_their_own_bits(name: str, tmp_path: Path):
+    """Every packed matrix unpacks to the numbers that the file has for it."""
+    checkpoint = inspect_checkpoint(write_gguf(name, tmp_path / "mixed.gguf", quantize=mixed))
+    formats = weight_formats(checkpoint, dtype="float32")
+    assert any(each.startswith("q") for each in formats.values())
+    with TensorFiles(checkpoint) as files:
+        for source in checkpoint.sources:
+            weight_format = formats.get((source.layer, source.leaf.name))
+            if weight_format is None:
+                continue
+            packed = read_packed(files, source, weight_format, dtype=np.float32)
+            leaf = read_leaf(files, source, dtype=np.float32)
+            wanted = leaf.T if source.leaf.name == "embed" else leaf
+            experts = packed.panels if source.leaf.has_experts else [packed.panels]
+            got = [np.asarray(unpacked(dataclasses.replace(packed, panels=panels))) for panels in experts]
+            np.testing.assert_array_equal(np.stack(got) if source.leaf.has_experts else got[0], wanted)
 
 
 def test_every_architecture_of_ours_is_made_here():

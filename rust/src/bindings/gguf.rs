@@ -1,18 +1,20 @@
 //! GGUF files for Python: a header's plain values, a tokenizer.json, and blocks as floats.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::PathBuf;
 
+use penstock_kernels::gguf_blocks::{Layout, TensorType, format_of};
+use penstock_kernels::handlers::blocks_packer;
 use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use super::buffer::read_buffer;
-use crate::gguf::blocks::Layout;
 use crate::gguf::tokenizer::{self, Tokenizer};
-use crate::gguf::{Array, Gguf, Tensor, TensorType, Value};
+use crate::gguf::{Array, Gguf, Tensor, Value};
 
 /// Arrays of more items stay here: those of the vocabulary.
 const MAX_ARRAY: usize = 4096;
@@ -119,7 +121,23 @@ fn dequantize<'py>(kind: &str, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, 
     Ok(PyBytes::new(py, &floats))
 }
 
+#[pyfunction]
+fn blocks_format(kinds: Vec<String>) -> Option<String> {
+    let kinds: Option<Vec<TensorType>> = kinds.iter().map(|kind| TensorType::named(kind)).collect();
+    format_of(&kinds?).map(|format| format.to_string())
+}
+
+#[pyfunction]
+fn kernel_blocks_packer() -> usize {
+    blocks_packer()
+}
+
 pub(super) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    let blocks = TensorType::all().filter(|kind| Layout::of(*kind).is_some());
+    let numbers: BTreeMap<&str, u32> = blocks.map(|kind| (kind.name(), kind.number())).collect();
+    module.add("BLOCK_TYPES", numbers)?;
+    module.add_function(wrap_pyfunction!(blocks_format, module)?)?;
+    module.add_function(wrap_pyfunction!(kernel_blocks_packer, module)?)?;
     module.add_class::<PyGgufFile>()?;
     module.add_function(wrap_pyfunction!(dequantize, module)?)
 }

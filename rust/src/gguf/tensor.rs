@@ -3,9 +3,11 @@
 use std::collections::HashSet;
 use std::io::Read;
 
+use penstock_kernels::gguf_blocks::TensorType;
+
 use super::bounded::Bounded;
 use super::error::{Error, shown};
-use super::tensor_type::TensorType;
+use super::tensor_type::tensor_type;
 
 const MAX_NAME_BYTES: usize = 512;
 /// As ggml has it.
@@ -37,7 +39,7 @@ pub(super) fn read_tensor<R: Read>(input: &mut Bounded<R>) -> Result<Tensor, Err
     }
     let mut shape = input.items(num_dimensions as usize, Bounded::u64)?;
     let number = input.u32()?;
-    let kind = TensorType::of(number, input.what())?;
+    let kind = tensor_type(number, input.what())?;
     let num_bytes = num_bytes(&shape, kind).ok_or_else(|| {
         let why = format!("of the type {} cannot be of {shape:?}", kind.name());
         input.damaged(&why)

@@ -1,7 +1,9 @@
 //! Files made here, whole and spoiled: what is read, and how each fault is named.
 
+use penstock_kernels::gguf_blocks::TensorType;
+
 use super::testing::{Builder, int, texts};
-use super::{Error, Gguf, TensorType};
+use super::{Error, Gguf};
 
 fn read(bytes: &[u8]) -> Result<Gguf, Error> {
     Gguf::read(bytes, bytes.len() as u64)

@@ -1,6 +1,6 @@
 //! Blocks of 32 numbers with one scale.
 
-use super::{Block, half, nibbles};
+use super::parts::{Block, half, nibbles};
 
 /// Four bits that stand for unevenly spread numbers.
 pub(super) const UNEVEN: [i8; 16] = [

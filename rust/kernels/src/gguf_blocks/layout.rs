@@ -1,38 +1,8 @@
-//! ggml's blocks, taken apart: every one is whole numbers in groups, each group with a scale and perhaps a min.
-//!
-//! value = scale * code + min, in float32, which gives ggml's own values bit for bit. The layouts are those of
-//! `ggml-common.h`; a half is float16, all numbers are little-endian.
+//! Every type's blocks as whole numbers in groups, each group with a scale and perhaps a min.
 
-mod k_quants;
-mod simple;
-
-use super::tensor_type::TensorType;
-
-/// Numbers of the largest block.
-pub const MAX_BLOCK: usize = 256;
-/// Groups of the block that has most.
-pub const MAX_GROUPS: usize = 16;
-
-/// A block taken apart.
-#[derive(Debug, Clone)]
-pub struct Block {
-    /// The whole numbers, in order.
-    pub codes: [i8; MAX_BLOCK],
-    /// By group.
-    pub scales: [f32; MAX_GROUPS],
-    /// By group; zeros in layouts without mins.
-    pub mins: [f32; MAX_GROUPS],
-}
-
-impl Default for Block {
-    fn default() -> Self {
-        Self {
-            codes: [0; MAX_BLOCK],
-            scales: [0.0; MAX_GROUPS],
-            mins: [0.0; MAX_GROUPS],
-        }
-    }
-}
+use super::kind::TensorType;
+use super::parts::Block;
+use super::{k_quants, simple};
 
 /// How a type's blocks come apart.
 #[derive(Clone, Copy)]
@@ -82,7 +52,7 @@ impl Layout {
     }
 
     /// Takes a block of `block_bytes` apart.
-    pub fn take_apart(&self, bytes: &[u8], into: &mut Block) {
+    pub(super) fn take_apart(&self, bytes: &[u8], into: &mut Block) {
         debug_assert_eq!(bytes.len(), self.block_bytes);
         (self.take_apart)(bytes, into);
     }
@@ -106,24 +76,4 @@ impl Layout {
             }
         }
     }
-}
-
-/// The float16 at an offset, as float32.
-fn half(bytes: &[u8], at: usize) -> f32 {
-    let bits = u16::from_le_bytes([bytes[at], bytes[at + 1]]);
-    let sign = u32::from(bits & 0x8000) << 16;
-    let (exponent, mantissa) = (u32::from(bits >> 10 & 0x1f), u32::from(bits & 0x3ff));
-    let magnitude = match exponent {
-        // A multiple of 2^-24, which float32 has as a normal number.
-        0 => (f32::from(bits & 0x3ff) * 2f32.powi(-24)).to_bits(),
-        31 => 0x7f80_0000 | mantissa << 13,
-        _ => (exponent + 112) << 23 | mantissa << 13,
-    };
-    f32::from_bits(sign | magnitude)
-}
-
-/// The low half of a byte, and the high one.
-#[expect(clippy::cast_possible_wrap, reason = "four bits")]
-fn nibbles(byte: u8) -> (i8, i8) {
-    ((byte & 15) as i8, (byte >> 4) as i8)
 }

@@ -1,7 +1,7 @@
 //! Blocks of 256 numbers, whose groups have small scales that are multiples of the block's own.
 
+use super::parts::{Block, half, nibbles};
 use super::simple::UNEVEN;
-use super::{Block, half, nibbles};
 
 /// Bits of a byte from `shift` on, below `mask`.
 #[expect(clippy::cast_possible_wrap, reason = "six bits or fewer")]
