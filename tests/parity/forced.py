@@ -15,13 +15,13 @@ from quick import QUICK
 
 from penstock.checkpoint import Checkpoint
 from penstock.layers.attention import TokenPlaces
-from penstock.layers.gather_attention import GatherAttention
+from penstock.layers.kernel_attention import KernelAttention
 from penstock.layers.step_places import StepPlaces
 from penstock.models.decoder import empty_caches, forward, logits
 from penstock.weights import NO_FORMATS, load_weights
 
 PAGE = 16
-ATTENTION = GatherAttention(page_size=PAGE, block_size=32, is_dynamic=True)
+ATTENTION = KernelAttention()
 
 
 def forced_logits(
