@@ -96,8 +96,10 @@ class Capacity:
 
     @property
     def mixed_tokens(self) -> int:
-        """Of a span that rows decode beside in one program; 0: none does."""
-        return (self.max_prefill_tokens_beside or self.max_prefill_tokens) if self.is_mixed else 0
+        """Of a span that rows decode beside in one program; 0: none does, as where there is one slot."""
+        if not self.is_mixed or self.num_slots == 1:
+            return 0
+        return self.max_prefill_tokens_beside or self.max_prefill_tokens
 
     @property
     def num_page_groups(self) -> int:

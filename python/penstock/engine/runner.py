@@ -39,7 +39,6 @@ from penstock.engine.program_set import (
     SCORE_BLOCK,
     ProgramConfig,
     ProgramKey,
-    decode_buckets,
     decode_layout,
     is_split,
     join_layout,
@@ -47,8 +46,10 @@ from penstock.engine.program_set import (
     num_score_blocks,
     prefill_buckets,
     program_keys,
+    row_counts,
     sample_buckets,
     span_layout,
+    span_sizes,
 )
 from penstock.engine.program_store import ProgramStore
 from penstock.engine.programs import SpanStates, cache_bytes
@@ -58,7 +59,7 @@ from penstock.errors import ConfigError
 from penstock.layers.packed_matrix import PackedMatrix
 from penstock.models.sharding import shard_of
 from penstock.sharded_weights import load_shards
-from penstock.weight_formats import WeightFormats, told_dtype, weight_formats
+from penstock.weight_formats import WeightFormats, told_blocks, told_dtype, weight_formats
 from penstock.weights import NO_FORMATS, load_weights, weight_bytes
 
 log = logging.getLogger("penstock.engine")
@@ -76,8 +77,8 @@ class JaxRunner:
         self._config = config
         self._weights = weights
         self._programs = programs
-        self._prefill_buckets = prefill_buckets(capacity.max_prefill_tokens)
-        self._decode_buckets = decode_buckets(capacity.num_slots)
+        self._prefill_buckets = span_sizes(capacity.max_prefill_tokens, config)
+        self._decode_buckets = row_counts(config)
         self._sample_buckets = sample_buckets(capacity.num_slots)
         self._variants = np.zeros(capacity.num_slots, np.int8)  # the least that serves each slot
         self._asks_logprobs = np.zeros(capacity.num_slots, bool)
@@ -110,6 +111,8 @@ class JaxRunner:
             weights = load_weights(checkpoint, dtype=config.dtype, device=devices[0], formats=formats)
         else:
             weights = load_shards(checkpoint, dtype=config.dtype, mesh=mesh_of(config.num_devices))
+        if blocks := told_blocks(checkpoint, formats, dtype=config.dtype.name):
+            log.info("blocks of %s: %s", checkpoint.path.name, blocks)
         log.info("loaded %s (%s) in %.1f s", checkpoint.path, checkpoint.architecture, time.monotonic() - start)
         store = ProgramStore(options.compile_cache or default_cache_folder(), config, weights, device=devices[0])
         keys = program_keys(capacity, config)
@@ -357,7 +360,7 @@ def plan_engine(
     """Resolves the options for a device, or each of several: what will be held, and what all programs share."""
     platform = platform_of(device)
     spec = shard_of(checkpoint.spec, options.tensor_parallel_size)
-    attention = platform.attention
+    attention = platform.attention_of(has_kernels=bool(formats))
     dtype = options.dtype or platform.dtype
     kv_dtype = options.kv_cache_dtype or dtype
     max_model_len = options.max_model_len or checkpoint.max_position_embeddings
@@ -371,7 +374,7 @@ def plan_engine(
     plan = plan_memory(
         spec, options, model=checkpoint.path.name, weight_bytes=weight_bytes(spec, dtype=dtype, formats=formats),
         dtype=dtype, kv_dtype=kv_dtype,
-        page_size=attention.page_size, block_size=attention.block_size, max_model_len=max_model_len,
+        attention=attention, max_model_len=max_model_len,
         max_prefill_tokens=max_prefill_tokens, max_span=max(max_prefill_tokens + 1, tokens_per_dispatch),
         device=device,
     )  # fmt: skip
@@ -385,7 +388,7 @@ def plan_engine(
         max_prefill_tokens_beside=min(
             options.max_prefill_tokens_beside or platform.max_prefill_tokens_beside, max_prefill_tokens
         ),
-        is_mixed=platform.is_mixed,
+        is_mixed=platform.has_kernels and bool(formats),
         tokens_per_dispatch=tokens_per_dispatch,
         pipeline_depth=options.pipeline_depth or platform.pipeline_depth,
         windows=tuple(group.window for group in spec.page_groups),

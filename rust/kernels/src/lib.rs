@@ -5,10 +5,12 @@
 //! it comes in; a panic becomes the error of that call.
 
 pub mod activation;
+pub mod attention;
 pub mod c_api;
 pub mod error;
 pub mod ffi;
 pub mod gather;
+pub mod gguf_blocks;
 pub mod handlers;
 pub mod int;
 pub mod isa;
