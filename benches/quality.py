@@ -138,8 +138,8 @@ def main() -> None:
         "`--weight-dtype int8` is q8_64, `int4` is q4_32 with q8_64 for embedding and head.",
         f"## A token's log-probability in held-out text, {args.model.name if args.model else 'the bundled model'}"
         f"\n\n{text}\n\n"
-        "The bundled model is made, not trained: its head spells out counted log-probabilities, rare ones far below the "
-        "others, so few bits cost it more than a trained model. Read the rows beside each other, not as a promise.",
+        "The bundled model is made, not trained: its head spells out counted log-probabilities, rare ones far below "
+        "the others, so few bits cost it more than a trained model. Read the rows beside each other, not as a promise.",
     )
     if args.no_write:
         print(*parts, sep="\n\n")
