@@ -3,7 +3,7 @@
 #
 #   make serve [MODEL=folder] [PORT=11556] [ARGS="--api-key K"]
 #   make test | lint | fmt | bench | fuzz [FUZZ_S=60] | wheel | clean
-#   make families [GOLDEN=folder]
+#   make families [GOLDEN=folder] | loom
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -27,7 +27,7 @@ INSTALLED := $(VENV)/.installed
 DEV := $(VENV)/.dev
 WHEEL := dist/.built
 
-.PHONY: serve test lint lint-python lint-rust test-rust test-python fmt bench families fuzz wheel clean
+.PHONY: serve test lint lint-python lint-rust test-rust test-python fmt bench families fuzz loom wheel clean
 .DEFAULT_GOAL := serve
 
 define HELLO
@@ -108,6 +108,10 @@ fuzz:
 			-max_total_time=$(FUZZ_S) -timeout=30 -rss_limit_mb=4096 -print_final_stats=1 \
 			-artifact_prefix=artifacts/$$target/ corpus/$$target; \
 	done
+
+# Every order in which threads can meet over shared work (rust/kernels/src/share/job.rs).
+loom:
+	RUSTFLAGS="--cfg loom" cargo test --locked -q -p penstock-kernels --lib --target-dir target/loom job
 
 wheel: $(WHEEL)
 	@ls -lh dist/*.whl

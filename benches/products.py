@@ -27,7 +27,7 @@ from penstock.weights import mapped_empty
 
 HIDDEN, FFN, QKV, VOCAB, NUM_LAYERS = 768, 2048, 12 * 64 + 2 * 4 * 64, 8192, 12
 LAYER = {"qkv": (HIDDEN, QKV), "o": (HIDDEN, HIDDEN), "gate_up": (HIDDEN, 2 * FFN), "down": (FFN, HIDDEN)}
-FORMATS = ("f32", "bf16")
+FORMATS = ("f32", "bf16", "q8_64", "q4_32")
 ROWS = (1, 4, 8, 16, 128)
 
 

@@ -19,7 +19,7 @@ RUST = Path(__file__).parents[1] / "rust" / "src"
 FLOORS = (
     ("_core",),
     ("abilities", "errors", "config", "generation", "output_options", "pooling", "console"),
-    ("protocol", "prompt", "layers", "safetensors_header", "generation_config", "pooling_config", "mxfp4"),
+    ("protocol", "prompt", "layers", "gguf_file", "safetensors_header", "generation_config", "pooling_config", "mxfp4"),
     ("http",),
     ("life",),
     ("models", "weights", "weight_formats", "sharded_weights", "checkpoint", "unread_tensors"),
@@ -39,11 +39,13 @@ FENCES = {
     "granian": ("serve.py", "supervisor.py"),
     "penstock._core": (
         "errors.py",
+        "gguf_file.py",
         "protocol/parse.py",
         "prompt",
         "http",
         "layers/kernels.py",
         "layers/packed_matrix.py",
+        "weight_formats.py",
         "weights.py",
         "engine/runner.py",
         "preflight.py",

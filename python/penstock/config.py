@@ -90,11 +90,15 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    model: Path | None = Field(default=None, description="Hugging Face model folder; none serves the bundled model")
+    model: Path | None = Field(
+        default=None, description="Hugging Face model folder or GGUF file; none serves the bundled model"
+    )
     host: str = Field(default="127.0.0.1", min_length=1, description="address to bind")
     port: int = Field(default=11556, ge=1, le=65535, description="port to bind")
     model_name: str | None = Field(
-        default=None, min_length=1, description="id that clients send as `model`; default: the folder's name"
+        default=None,
+        min_length=1,
+        description="id that clients send as `model`; default: the folder's name or the file's stem",
     )
     engine: Literal["jax", "echo"] = Field(default="jax", description="echo is a fake engine for front-end tests")
     echo_interval_ms: float = Field(

@@ -1,4 +1,4 @@
-"""Everything about a start that can be checked without JAX, in a fraction of a second: model folder, tokenizer, port.
+"""Everything about a start that can be checked without JAX, in a fraction of a second: model, tokenizer, port.
 
 `penstock serve` asks before it starts anything; a worker asks again and builds on the answer.
 """
@@ -61,7 +61,7 @@ def inspect_model(settings: Settings) -> Inspected:
         choose_formats(prompt, **formats)
         return Inspected(name=settings.model_name or ECHO_MODEL_NAME, prompt=prompt, checkpoint=None)
 
-    from penstock.checkpoint import inspect_checkpoint
+    from penstock.checkpoint import inspect_checkpoint, model_name
     from penstock.models.sharding import shard_of
 
     checkpoint = inspect_checkpoint(folder)
@@ -75,7 +75,7 @@ def inspect_model(settings: Settings) -> Inspected:
     _check_cache_memory(settings, shard_of(checkpoint.spec, settings.tensor_parallel_size))
     prompt = PromptEncoder.load(folder, vocab_size=checkpoint.vocab_size)
     choose_formats(prompt, **formats)
-    own_name = demo.MODEL_NAME if settings.model is None else folder.resolve().name
+    own_name = demo.MODEL_NAME if settings.model is None else model_name(folder)
     return Inspected(name=settings.model_name or own_name, prompt=prompt, checkpoint=checkpoint)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from math import prod
 
-from penstock.checkpoint import Checkpoint, LeafSource
+from penstock._core import blocks_format
+from penstock.checkpoint import Checkpoint, LeafSource, Tensors
+from penstock.gguf_file import BLOCK_DTYPES
 from penstock.layers.leaf import LeafSpec
 
 #: By layer (None: outside of the layers) and leaf, the format of each packed matrix; all other leaves are arrays.
@@ -27,7 +29,7 @@ def weight_formats(checkpoint: Checkpoint, *, dtype: str, weight_dtype: str | No
     """For the kernels: every matrix that a linear layer multiplies by, the embedding and the head.
 
     Products and sums are float32, so a matrix that is stored in bfloat16 loses nothing by staying so, and is read in
-    half the time.
+    half the time, and blocks of a GGUF file keep their own bits (`penstock._core.blocks_format`).
 
     Args:
         dtype: of the activations; in bfloat16 weights are, too.
@@ -37,6 +39,8 @@ def weight_formats(checkpoint: Checkpoint, *, dtype: str, weight_dtype: str | No
     def weight_format(source: LeafSource) -> str:
         if weight_dtype is not None:
             return chosen_format(source.leaf, weight_dtype)
+        if (of_blocks := blocks_format(stored_dtypes(checkpoint.tensors, source))) is not None:
+            return of_blocks
         return "bf16" if dtype == "bfloat16" or _is_bfloat16(checkpoint, source) else "f32"
 
     return {
@@ -61,6 +65,21 @@ def told_dtype(formats: Iterable[str]) -> str:
     return " and ".join(sorted({names.get(spelling, spelling) for spelling in formats}))
 
 
+def told_blocks(checkpoint: Checkpoint, formats: WeightFormats, *, dtype: str) -> str:
+    """What becomes of a GGUF file's blocks, for the log; "" where there are none.
+
+    Args:
+        dtype: of what is not packed.
+    """
+    found: dict[tuple[str, str], None] = {}
+    for source in checkpoint.sources:
+        stored = [each for each in stored_dtypes(checkpoint.tensors, source) if each in BLOCK_DTYPES]
+        if stored:
+            becomes = formats.get((source.layer, source.leaf.name), source.leaf.dtype or dtype)
+            found[" with ".join(stored), becomes] = None
+    return ", ".join(f"{stored} as {becomes}" for stored, becomes in sorted(found))
+
+
 def is_matrix(leaf: LeafSpec) -> bool:
     """Whether a layer multiplies by it and by nothing of its parts. What has a dtype of its own is small."""
     return leaf.dtype is None and (leaf.is_projection or leaf.name == "embed")
@@ -80,9 +99,12 @@ def num_experts(leaf: LeafSpec) -> int | None:
     return leaf.shape[0] if leaf.has_experts else None
 
 
+def stored_dtypes(tensors: Tensors, source: LeafSource) -> list[str]:
+    """Of the tensors of a leaf."""
+    names = (name for stored in source.each_stored for name in stored.names)
+    return sorted({tensors[name].dtype for name in names})
+
+
 def _is_bfloat16(checkpoint: Checkpoint, source: LeafSource) -> bool:
     """Whether all its numbers are bfloat16: MXFP4's are, a sign and a bit times a power of two."""
-    if source.stored.encoding == "mxfp4":
-        return True
-    names = (name for stored in source.each_stored for name in stored.names)
-    return all(checkpoint.tensors[name].dtype == "BF16" for name in names)
+    return source.stored.encoding == "mxfp4" or stored_dtypes(checkpoint.tensors, source) == ["BF16"]

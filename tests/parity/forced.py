@@ -18,19 +18,20 @@ from penstock.layers.attention import TokenPlaces
 from penstock.layers.gather_attention import GatherAttention
 from penstock.layers.step_places import StepPlaces
 from penstock.models.decoder import empty_caches, forward, logits
-from penstock.weights import load_weights
+from penstock.weights import NO_FORMATS, load_weights
 
 PAGE = 16
 ATTENTION = GatherAttention(page_size=PAGE, block_size=32, is_dynamic=True)
 
 
 def forced_logits(
-    checkpoint: Checkpoint, prompts: Sequence[Prompt], *, dtype=np.float32, weights=None
+    checkpoint: Checkpoint, prompts: Sequence[Prompt], *, dtype=np.float32, formats=NO_FORMATS, weights=None
 ) -> list[np.ndarray]:
     """For each prompt the logits after its last token and after each recorded one but the last, [steps, V].
 
     Args:
-        weights: the tree; None: of the checkpoint, as arrays.
+        formats: of packed weights; without them XLA computes.
+        weights: the tree; None: of the checkpoint.
     """
     spec = checkpoint.spec
     sequences = [np.concatenate([prompt.ids, prompt.greedy[:-1]]).astype(np.int32) for prompt in prompts]
@@ -53,7 +54,7 @@ def forced_logits(
     empty = partial(empty_caches, spec, ATTENTION, num_pages=num_pages + 1, dtype=dtype)
     caches = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), jax.eval_shape(empty))
     if weights is None:
-        weights = load_weights(checkpoint, dtype=dtype, device=jax.devices()[0])
+        weights = load_weights(checkpoint, dtype=dtype, device=jax.devices()[0], formats=formats)
 
     @partial(jax.jit, compiler_options=QUICK)
     def run(weights, caches, tokens, places, rows):

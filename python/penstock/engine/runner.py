@@ -59,7 +59,7 @@ from penstock.errors import ConfigError
 from penstock.layers.packed_matrix import PackedMatrix
 from penstock.models.sharding import shard_of
 from penstock.sharded_weights import load_shards
-from penstock.weight_formats import WeightFormats, told_dtype, weight_formats
+from penstock.weight_formats import WeightFormats, told_blocks, told_dtype, weight_formats
 from penstock.weights import NO_FORMATS, load_weights, weight_bytes
 
 log = logging.getLogger("penstock.engine")
@@ -111,6 +111,8 @@ class JaxRunner:
             weights = load_weights(checkpoint, dtype=config.dtype, device=devices[0], formats=formats)
         else:
             weights = load_shards(checkpoint, dtype=config.dtype, mesh=mesh_of(config.num_devices))
+        if blocks := told_blocks(checkpoint, formats, dtype=config.dtype.name):
+            log.info("blocks of %s: %s", checkpoint.path.name, blocks)
         log.info("loaded %s (%s) in %.1f s", checkpoint.path, checkpoint.architecture, time.monotonic() - start)
         store = ProgramStore(options.compile_cache or default_cache_folder(), config, weights, device=devices[0])
         keys = program_keys(capacity, config)

@@ -191,7 +191,7 @@ def _read_sources(folder: Path, configured: Any) -> dict[str, str]:
     path = folder / "chat_template.jinja"
     try:
         return {"default": path.read_text(encoding="utf-8")}
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # the latter where the model is one file
         pass
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} cannot be read as UTF-8 text: {error}") from error

@@ -10,6 +10,7 @@ pub mod c_api;
 pub mod error;
 pub mod ffi;
 pub mod gather;
+pub mod gguf_blocks;
 pub mod handlers;
 pub mod int;
 pub mod isa;
