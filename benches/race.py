@@ -56,7 +56,8 @@ def peers(folder: Path, dtype: str, flags: str) -> dict[str, Peer]:
     model, gguf = model_files(folder, dtype)
     port = process.free_port()
     command = [process.python_script("penstock"), "serve", str(model), "--model-name", "m", "--port", str(port)]
-    command += ["--dtype", dtype, "--max-num-seqs", str(SLOTS), "--log-level", "warning", *flags.split()]
+    command += ["--dtype", dtype, "--max-num-seqs", str(SLOTS), "--max-model-len", str(CONTEXT)]
+    command += ["--log-level", "warning", *flags.split()]
     made = {PENSTOCK: Peer(command, port, "/ready", {})}
     if llama := os.environ.get("LLAMA_SERVER"):
         port = process.free_port()

@@ -48,6 +48,7 @@ FENCES = {
         "weight_formats.py",
         "weights.py",
         "engine/runner.py",
+        "preflight.py",
         "scheduler/constraints.py",
         "scheduler/prefix_cache.py",
         "adapters",

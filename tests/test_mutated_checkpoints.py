@@ -151,3 +151,27 @@ def test_a_decoder_without_a_head_is_read_by_the_names_it_was_saved_with(folder:
     assert headless.spec == whole.spec == inspect_checkpoint(QWEN3).spec
     names = {name for source in headless.sources for name in source.stored.names}
     assert names == set(load_file(folder / "model.safetensors"))
+
+
+def test_a_decoder_without_a_head_lacks_the_heads_bias_too(tmp_path: Path):
+    matrices = {f"layers.0.self_attn.{name}": (8, 8) for name in ("q_proj", "k_proj", "v_proj", "dense")}
+    matrices |= {"layers.0.mlp.fc1": (16, 8), "layers.0.mlp.fc2": (8, 16)}
+    norms = {"final_layernorm": (8,), "layers.0.input_layernorm": (8,)}
+    tensors = {"embed_tokens.weight": np.zeros((10, 8), np.float32)}
+    for name, shape in (matrices | norms).items():
+        tensors |= {f"{name}.weight": np.zeros(shape, np.float32), f"{name}.bias": np.zeros(shape[0], np.float32)}
+    save_file(tensors, tmp_path / "model.safetensors")
+    config = {
+        "architectures": ["PhiModel"], "hidden_size": 8, "intermediate_size": 16, "num_attention_heads": 2,
+        "num_hidden_layers": 1, "vocab_size": 10, "partial_rotary_factor": 0.5,
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert not inspect_checkpoint(tmp_path).has_head
+
+
+def test_a_layer_number_of_thousands_of_digits_is_refused(folder: Path):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"num_nextn_predict_layers": 1}))
+    name = f"model.layers.{'9' * 5000}.weight"
+    change_tensors(folder, lambda tensors: tensors.update({name: np.zeros(1, np.float32)}))
+    assert "the checkpoint has tensors that its config.json does not ask for" in refusal(folder)

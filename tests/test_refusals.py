@@ -221,7 +221,11 @@ def test_a_cache_that_holds_no_page_is_refused_before_the_start(folder: Path, ca
     sentence = "--kv-cache-memory 1024 should be at least "
     assert sentence in refuse(folder, capsys, monkeypatch)
     monkeypatch.setenv("PENSTOCK_DTYPE", "float32")
-    assert sentence in refuse(folder, capsys, monkeypatch)
+    told = refuse(folder, capsys, monkeypatch)
+    assert sentence in told
+    num_bytes = int(told.partition(sentence)[2].split()[0])
+    monkeypatch.setenv("PENSTOCK_KV_CACHE_DTYPE", "bfloat16")  # the cache's own: half of that is enough
+    assert f"{sentence}{num_bytes // 2} " in refuse(folder, capsys, monkeypatch)
     monkeypatch.setenv("PENSTOCK_KV_CACHE_MEMORY", "1M")
     with pytest.raises(AssertionError, match="the folder was served"):
         refuse(folder, capsys, monkeypatch)

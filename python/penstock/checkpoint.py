@@ -128,7 +128,7 @@ def inspect_checkpoint(path: Path) -> Checkpoint:
     spec = family.spec(reader)
     has_head = not family.is_headless(config)
     if not has_head:
-        spec = replace(spec, is_tied=True)
+        spec = replace(spec, is_tied=True, has_head_bias=False)
     tensors = files.read_tensors()
     sources = tuple(_leaf_sources(family.as_stored(tensors), reader, spec, tensors))
     for source in sources:

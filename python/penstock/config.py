@@ -144,7 +144,12 @@ class Settings(BaseModel):
     max_prefill_tokens: int | None = Field(
         default=None,
         ge=16,
-        description="prompt tokens computed per step beside decode; default: 128, 512 on accelerators",
+        description="prompt tokens computed per step; default: 128, 512 on accelerators",
+    )
+    max_prefill_tokens_beside: int | None = Field(
+        default=None,
+        ge=16,
+        description="the same in a step in which others get their next token; default: 32, 512 on accelerators",
     )
     tokens_per_dispatch: int | None = Field(
         default=None, ge=1, le=32, description="tokens per decode call when nobody waits"

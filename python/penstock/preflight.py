@@ -103,7 +103,8 @@ def _check_weight_dtype(settings: Settings) -> None:
 
 def _check_cache_memory(settings: Settings, spec: DecoderSpec) -> None:
     """Refuses a cache that is too small on every platform; what fits on this one is the engine's to say."""
-    num_bytes = 4 if settings.dtype == "float32" else 2
+    dtype = settings.dtype if settings.kv_cache_dtype == "auto" else settings.kv_cache_dtype
+    num_bytes = 4 if dtype == "float32" else 2
     numbers = sum(layer.cache.numbers_per_token for layer in spec.layers)
     least = _LEAST_PAGES * _SMALLEST_PAGE_TOKENS * numbers * num_bytes
     if settings.kv_cache_memory is not None and settings.kv_cache_memory < least:

@@ -208,7 +208,9 @@ def _fill(out: np.ndarray, leaf: LeafSpec, stored: Stored, tensors: list[np.ndar
 def mapped_empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """`numpy.empty` in a mapping of its own, on huge pages where the kernel has and gives them (Linux)."""
     num_numbers = math.prod(shape)
-    memory = mmap.mmap(-1, max(num_numbers * np.dtype(dtype).itemsize, 1))
+    num_bytes = max(num_numbers * np.dtype(dtype).itemsize, 1)
+    # Private: shared memory, mmap's default, gets huge pages by a kernel setting of its own, which is off as it comes.
+    memory = mmap.mmap(-1, num_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     with contextlib.suppress(AttributeError, OSError):
         memory.madvise(mmap.MADV_HUGEPAGE)
     return np.frombuffer(memory, dtype, count=num_numbers).reshape(shape)

@@ -1,8 +1,11 @@
 """The echo engine: the same text to everyone, on schedule or as fast as it is taken, and nothing left behind."""
 
 import asyncio
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -236,3 +239,51 @@ def test_what_the_engine_refuses_leaves_no_stream_and_counts_as_nothing(prompt: 
         assert engine._counters.get("penstock_cancelled_requests_total") == 0
 
     play(prompt, scene)
+
+
+def test_generate_works_in_one_loop_after_another_and_not_in_two_at_once(prompt: PromptEncoder) -> None:
+    hub, metrics = make_hub(prompt)
+    engine = EchoEngine(settings(engine="echo"), prompt, hub, metrics.model("echo"), "echo")
+    params = SamplingParams(max_tokens=5)
+
+    async def text() -> str:
+        (sample,) = await asyncio.wait_for(engine.generate("a", params), timeout=20)  # type: ignore[misc]
+        return sample.text
+
+    async def beside_another_loop() -> None:
+        await text()
+        with pytest.raises(RuntimeError, match="works for another event loop"):
+            await asyncio.to_thread(asyncio.run, text())
+
+    try:
+        assert asyncio.run(text()) == asyncio.run(text())
+        asyncio.run(beside_another_loop())
+    finally:
+        engine.stop()
+    assert hub.num_open == 0
+
+
+_LEAVES_WHILE_THE_ENGINE_WORKS = """
+import asyncio, atexit
+from hubs import load_prompt, make_hub, settings
+from penstock.adapters.echo import EchoEngine
+from penstock.generation import SamplingParams
+
+atexit.register(lambda: print("works" if engine._thread._thread.is_alive() else "has ended"))  # after all others
+prompt = load_prompt()
+hub, metrics = make_hub(prompt)
+engine = EchoEngine(settings(engine="echo"), prompt, hub, metrics.model("echo"), "echo")
+
+async def begin():
+    async for _ in await engine.generate("a", SamplingParams(max_tokens=30_000), stream=True):
+        return
+
+asyncio.run(begin())
+"""
+
+
+def test_the_engines_thread_ends_before_the_interpreter() -> None:
+    """One that is within XLA then aborts the process, and a script that had its answers ends by SIGABRT."""
+    command = [sys.executable, "-c", _LEAVES_WHILE_THE_ENGINE_WORKS]
+    done = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "has ended\n", done.stderr

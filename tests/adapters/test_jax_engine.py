@@ -20,6 +20,8 @@ from penstock.config import Settings
 from penstock.errors import ApiError
 from penstock.generation import EngineState, GenerationRequest, Prompt, SamplingParams
 from penstock.prompt import PromptEncoder
+from penstock.protocol import CompletionRequest
+from penstock.protocol.embeddings import EmbeddingRequest
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = (ROOT / "tests/data", ROOT / "tests/data/golden", ROOT.parent / "shared/golden")
@@ -230,6 +232,17 @@ def test_generate_for_callers_in_python(client, prompts):
     assert [sample.text for sample in whole] == [expected, expected]
     assert "".join(sample.text for sample in deltas) == expected
     assert client.engine.count_tokens(text) == len(prompts[0]["ids"]) - 1  # without <|bos|>
+
+
+def test_the_pages_of_what_is_read_are_named_before_the_loop_submits_it(client):
+    ids = list(range(5, 45))
+    read = client.engine.read_inputs(EmbeddingRequest.model_construct(input=[ids, ids]))
+    read += client.engine.read_prompts(CompletionRequest.model_construct(prompt=ids, cache_salt="mine"))
+    assert [(names.salt, len(names.names)) for names in (prompt.page_names for prompt in read)] == [
+        ("", 2),
+        ("", 2),
+        ("mine", 2),
+    ]
 
 
 def test_the_model_card_and_the_status_say_what_is_there(client):

@@ -9,7 +9,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from penstock.abilities import Abilities
-from penstock.adapters.token_prompts import is_quick, read_token_prompts, unread_options
+from penstock.adapters.token_prompts import is_quick, read_input, read_token_prompts, unread_options
 from penstock.errors import ApiError
 from penstock.generation import Prompt
 from penstock.prompt import PromptEncoder, ThoughtMarkers
@@ -64,6 +64,17 @@ def test_a_template_without_a_place_for_tools_refuses_them(tmp_path: Path) -> No
         read_chat(plain, tools=[TOOL])
     assert caught.value.param == "tools"
     assert read_chat(plain, tools=[TOOL], tool_choice="none").num_tokens
+
+
+def test_an_input_to_embed_may_fill_the_context(encoder: PromptEncoder) -> None:
+    """As in sentence-transformers: no answer follows, for which room would have to be left."""
+    whole = encoder.encode_text(TEXT)
+    encoder.max_model_len = len(whole)
+    assert read_input(encoder, TEXT) == read_input(encoder, whole) == whole
+    for longer in (TEXT + " and more", [*whole, 1]):
+        with pytest.raises(ApiError, match=r"'input' has \d+ tokens\. Please") as caught:
+            read_input(encoder, longer)
+        assert caught.value.code == "context_length_exceeded"
 
 
 def test_what_the_template_does_not_read_is_named(encoder: PromptEncoder) -> None:

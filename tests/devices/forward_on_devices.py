@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from forced import QUICK
 from golden import IS_WHOLE, NAMES, check_logits, golden_folder, read_prompts
 from numpy_reference import Reference
+from quick import QUICK
 from random_checkpoint import Recipe, make_checkpoint
 
 from penstock.checkpoint import Checkpoint, inspect_checkpoint
@@ -23,6 +23,7 @@ from penstock.engine.mesh import WHOLE, mesh_of, over_devices
 from penstock.errors import ConfigError
 from penstock.layers.attention import TokenPlaces
 from penstock.layers.gather_attention import GatherAttention
+from penstock.layers.step_places import StepPlaces
 from penstock.models.decoder import empty_caches, forward, logits
 from penstock.models.partition import cache_partitions, weight_partitions
 from penstock.models.sharding import shard_of
@@ -50,7 +51,7 @@ def compile_logits(checkpoint: Checkpoint, num_devices: int):
 
     def body(weights, caches, tokens, places):
         hidden, _ = forward(weights, caches, tokens, places, spec=spec, attention=ATTENTION)
-        return logits(weights, hidden[0], spec=spec)
+        return logits(weights, hidden, spec=spec)
 
     arguments = (weight_partitions(spec), partitions, WHOLE, WHOLE)
     run = over_devices(body, num_devices=num_devices, arguments=arguments, result=WHOLE, donated=())
@@ -59,8 +60,8 @@ def compile_logits(checkpoint: Checkpoint, num_devices: int):
 
     def after_each(ids: np.ndarray, *, num_prompt_tokens: int) -> np.ndarray:
         offsets = jnp.arange(LENGTH)[None]
-        places = TokenPlaces(offsets, tables, offsets < len(ids), jnp.array([num_prompt_tokens]))
-        values = (weights, caches, np.pad(ids, (0, LENGTH - len(ids)))[None], places)
+        places = StepPlaces.of(TokenPlaces(offsets, tables, offsets < len(ids), jnp.array([num_prompt_tokens])))
+        values = (weights, caches, np.pad(ids, (0, LENGTH - len(ids))), places)
         nonlocal compiled
         compiled = compiled or run.lower(*values).compile(compiler_options=QUICK)
         return np.asarray(compiled(*values))[: len(ids)]

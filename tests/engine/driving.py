@@ -62,11 +62,13 @@ class Driver:
         stop_ids: tuple[int, ...] = (),
         slot: int | None = None,
         pages_at_once: bool = True,
+        beside: Sequence[Live] = (),
     ) -> Live:
         """Prefills `ids` in spans of the given lengths, then of the longest, and takes the first token.
 
         Args:
             pages_at_once: give the row all its pages now, or each only when its first token is about to be stored.
+            beside: rows that decode a token in the step of each span.
         """
         ids = np.asarray(ids, np.int32)
         num_pages = -(-(len(ids) + max_new) // self.runner.capacity.page_size)
@@ -88,9 +90,12 @@ class Driver:
             span = Span(live.slot, ids[begin:end], begin, yields, next_token, row_key=live.slot)
             changes = self._pages_for(live, num_pages * self.runner.capacity.page_size if pages_at_once else end)
             changes += self._windowed_pages_for(live, end)
-            output = self.runner.dispatch(StepPlan(joins, (span,), changes, NO_SLOTS)).fetch()
+            slots, of_decode = self._decode(beside, tokens=1)
+            output = self.runner.dispatch(StepPlan(joins, (span,), (*changes, *of_decode), slots)).fetch()
             live.num_stored, joins = end, ()
-            assert len(output.ids) == len(output.ends) == (Yields.TOKEN in yields)
+            num_first = int(Yields.TOKEN in yields)
+            assert len(output.ids) == len(output.ends) == num_first + len(beside)
+            self._take_step(beside, output, num_first, tokens=1)
             live.prompt_columns += output.prompt_columns or ()
         self._take(live, output, 0)
         return live
@@ -130,15 +135,23 @@ class Driver:
 
     def step(self, lives: Sequence[Live], *, tokens: int = 1) -> None:
         """One decode dispatch over the slots of `lives`, ended ones included."""
-        slots = np.array([live.slot for live in lives], np.int32)
+        slots, changes = self._decode(lives, tokens=tokens)
+        output = self.runner.dispatch(StepPlan((), (), changes, slots, tokens)).fetch()
+        assert output.ids.shape == (len(lives), tokens)
+        assert output.ids.flags.c_contiguous
+        self._take_step(lives, output, 0, tokens=tokens)
+
+    def _decode(self, lives: Sequence[Live], *, tokens: int) -> tuple[np.ndarray, tuple[BlockTableChange, ...]]:
+        """The slots of `lives`, and the pages that their next tokens need."""
         ends = [live.num_stored + tokens for live in lives]
         changes = [change for live, end in zip(lives, ends, strict=True) for change in self._pages_for(live, end)]
         for live, end in zip(lives, ends, strict=True):
             changes += self._windowed_pages_for(live, end)
-        output = self.runner.dispatch(StepPlan((), (), tuple(changes), slots, tokens)).fetch()
-        assert output.ids.shape == (len(lives), tokens)
-        assert output.ids.flags.c_contiguous
-        for row, live in enumerate(lives):
+        return np.array([live.slot for live in lives], np.int32), tuple(changes)
+
+    def _take_step(self, lives: Sequence[Live], output: StepOutput, first: int, *, tokens: int) -> None:
+        """What a step made of `lives`, whose rows begin at `first`."""
+        for row, live in enumerate(lives, first):
             live.num_stored += tokens
             self._take(live, output, row)
 

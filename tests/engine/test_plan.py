@@ -10,11 +10,11 @@ import pytest
 from penstock.checkpoint import Checkpoint
 from penstock.engine import EngineOptions, memory_check
 from penstock.engine.memory import slot_bytes
-from penstock.engine.memory_check import free_host_bytes
+from penstock.engine.memory_check import free_cgroup_bytes, free_host_bytes
 from penstock.engine.mesh import devices_for
 from penstock.engine.page_plan import PageNeeds, first_page_seen, window_pages
 from penstock.engine.program_set import decode_buckets, prefill_buckets, program_keys
-from penstock.engine.runner import JaxRunner, plan_engine
+from penstock.engine.runner import JaxRunner, packed_formats, plan_engine
 from penstock.errors import ConfigError
 
 
@@ -35,6 +35,26 @@ def test_programs_are_few_and_the_smallest_come_first(checkpoint: Checkpoint):
     keys = program_keys(*plan(checkpoint))
     assert len(keys) == len(set(keys)) == 16
     assert [key.size for key in keys] == sorted(key.size for key in keys)
+
+
+def test_kernels_that_leave_padding_out_need_fewer_programs(checkpoint: Checkpoint):
+    formats = packed_formats(checkpoint, EngineOptions(), device=jax.devices()[0])
+    capacity, config = plan_engine(checkpoint, EngineOptions(), device=jax.devices()[0], formats=formats)
+    keys = program_keys(capacity, config)
+    assert [key.size for key in keys if key.kind == "prefill"] == [32, 128]
+    assert [key.size for key in keys if key.kind == "advance"] == [1, 8, 32]
+    assert [key.size for key in keys if key.kind == "mixed"] == [1, 8, 32]
+    assert len(keys) == len(set(keys)) == 15
+
+
+def test_one_slot_has_no_program_for_a_span_beside_rows(checkpoint: Checkpoint):
+    formats = packed_formats(checkpoint, EngineOptions(), device=jax.devices()[0])
+    kinds = []
+    for num_slots in (1, 2):
+        options = EngineOptions(max_num_seqs=num_slots)
+        planned = plan_engine(checkpoint, options, device=jax.devices()[0], formats=formats)
+        kinds.append({key.kind for key in program_keys(*planned)})
+    assert kinds[1] - kinds[0] == {"mixed"}
 
 
 def test_the_cache_holds_every_slot_at_full_length_where_memory_allows(checkpoint: Checkpoint):
@@ -93,6 +113,18 @@ def test_each_of_several_devices_holds_its_part_of_the_cache(checkpoint: Checkpo
 
 def test_free_memory_is_measured():
     assert 1 << 20 < free_host_bytes() < 1 << 50
+
+
+def test_files_that_a_container_has_read_take_none_of_its_memory(tmp_path, monkeypatch):
+    """A model of 6 GB in a container of 8 GB, copied there before: it was said to have 1 GB free."""
+    stat = "anon 1000000000\nfile 6000000000\nshmem 0\ninactive_file 4000000000\nactive_file 2000000000\n"
+    for name, text in (("max", "8000000000\n"), ("current", "7000000000\n"), ("stat", stat)):
+        (tmp_path / f"memory.{name}").write_text(text)
+    assert free_cgroup_bytes(tmp_path) == 7_000_000_000
+    monkeypatch.setattr(memory_check, "CGROUP", tmp_path)
+    assert free_host_bytes() <= 7_000_000_000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert free_host_bytes() < 1 << 50
 
 
 def test_a_model_that_cannot_fit_is_refused_before_anything_is_loaded(checkpoint: Checkpoint, monkeypatch):

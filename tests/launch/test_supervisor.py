@@ -1,5 +1,6 @@
 """What the supervisor leans on in Granian, and how it judges the end of a worker."""
 
+import gc
 import signal
 from importlib.metadata import version
 
@@ -59,3 +60,13 @@ def test_restarts_are_bounded_within_their_window(monkeypatch: pytest.MonkeyPatc
     clock[0] += supervisor.RESTART_WINDOW_S
     assert made._may_restart()
     assert not Supervisor("module:app")._may_restart()
+
+
+def test_a_worker_inherits_objects_that_its_collector_leaves_alone() -> None:
+    made = Supervisor("module:app")
+    spare = next(hook for hook in made.hooks_startup if hook != made._take_signals)
+    try:
+        spare()
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()

@@ -117,6 +117,8 @@ def test_both_spellings_of_rope(published: dict, saved: dict, rope: RopeSpec):
     ("fields", "message"),
     [
         ({"rope_scaling": {"rope_type": "dynamic", "factor": 2.0}}, "rope type 'dynamic'"),
+        ({"rope_scaling": {"rope_type": "longrope", "short_factor": [], "long_factor": []}}, "rope type 'longrope'"),
+        ({"num_attention_heads": 10**9, "head_dim": 1}, "num_attention_heads must be a positive integer up to 65536"),
         ({"rope_scaling": {"rope_type": "linear"}}, "factor must be a positive number"),
         ({"rope_parameters": {"full_attention": {"rope_theta": 1e4}}}, "one flat object"),
         ({"hidden_size": None}, "hidden_size must be a positive integer, found None"),
@@ -125,10 +127,12 @@ def test_both_spellings_of_rope(published: dict, saved: dict, rope: RopeSpec):
         ({"hidden_act": "xielu"}, "hidden_act 'xielu'"),
         ({"hidden_act": ["silu"]}, "hidden_act \\['silu'\\]"),
         ({"rope_theta": 0}, "rope_theta must be a positive number, found 0"),
+        ({"rope_theta": 1e-300}, "rope_theta must be a positive number, found 1e-300"),  # 0 in float32
         ({"num_key_value_heads": 3}, "4 attention heads .* 3 key-value heads"),
         ({"tie_word_embeddings": "yes"}, "tie_word_embeddings must be true or false"),
         ({"architectures": ["MambaForCausalLM"]}, "architecture MambaForCausalLM is not supported"),
         ({"architectures": None, "model_type": "mamba"}, "architecture mamba is not supported"),
+        ({"architectures": None, "model_type": {"a": 1}}, "architecture {'a': 1} is not supported"),
         ({"architectures": []}, "architecture none is not supported"),
     ],
 )
@@ -229,6 +233,8 @@ def test_mistral_reads_no_layer_types():
          "short_factor must be a list of 8 numbers"),
         ("LlamaForCausalLM", {"rope_scaling": {"type": "yarn"}, "rope_theta": 1}, "rope_theta must be above 1"),
         ("LlamaForCausalLM", {"head_dim": 15}, "expected an even head size for rotary positions, found 15"),
+        ("DeepseekV3ForCausalLM", {"rope_scaling": {"rope_type": "longrope", "short_factor": [], "long_factor": []}},
+         "rope type 'longrope' is not supported"),
         ("GlmForCausalLM", {"partial_rotary_factor": 1.5}, "rotates 192 numbers"),
         ("Olmo3ForCausalLM", {"rope_parameters": {"rope_theta": 1e4}}, "an object for each kind of attention"),
     ],

@@ -13,6 +13,7 @@ from penstock.layers.attention import TokenPlaces
 from penstock.layers.gather_attention import GatherAttention
 from penstock.layers.rope_spec import RopeSpec
 from penstock.layers.spec import AttentionSpec, MlpSpec, NormSpec
+from penstock.layers.step_places import StepPlaces
 from penstock.models.decoder import empty_caches, forward
 from penstock.models.spec import DecoderSpec, LayerSpec, PageGroup, windowed
 from penstock.models.tree import layers_of, num_parameters, stacks
@@ -47,10 +48,10 @@ def run(spec: DecoderSpec, weights, *block_tables: tuple[np.ndarray, ...]) -> np
     start, out = 0, []
     for size, groups in zip(SIZES, block_tables, strict=True):
         positions = np.tile(np.arange(start, start + size, dtype=np.int32), (2, 1))
-        places = TokenPlaces(jnp.asarray(positions), tuple(map(jnp.asarray, groups)), jnp.ones((2, size), bool))
-        new = tokens[:, start : start + size]
-        hidden, caches = FORWARD(weights, caches, new, places, spec=spec, attention=ATTENTION)
-        out.append(np.asarray(hidden))
+        rows = TokenPlaces(jnp.asarray(positions), tuple(map(jnp.asarray, groups)), jnp.ones((2, size), bool))
+        new = tokens[:, start : start + size].reshape(-1)
+        hidden, caches = FORWARD(weights, caches, new, StepPlaces.of(rows), spec=spec, attention=ATTENTION)
+        out.append(np.asarray(hidden).reshape(2, size, -1))
         start += size
     return np.concatenate(out, axis=1)
 
@@ -111,10 +112,10 @@ def test_layers_of_other_shapes_stand_in_one_model():
         ((3, PAGE, 4, 8), "float32"), ((3, PAGE, 2, 16), "float32"), ((3, PAGE, 4, 8), "bfloat16"),
     ]  # fmt: skip
     tokens = jnp.zeros((2, 3), jnp.int32)
-    places = TokenPlaces(tokens, (jnp.asarray(tables(0)),), tokens == 0)
+    places = StepPlaces.of(TokenPlaces(tokens, (jnp.asarray(tables(0)),), tokens == 0))
     step = partial(forward, spec=spec, attention=ATTENTION)
-    hidden, written = jax.eval_shape(step, weights, caches, tokens, places)
-    assert hidden.shape == (2, 3, 16)
+    hidden, written = jax.eval_shape(step, weights, caches, tokens.reshape(-1), places)
+    assert hidden.shape == (6, 16)
     assert [(cache.shape, cache.dtype) for cache in written] == [(cache.shape, cache.dtype) for cache in caches]
 
 

@@ -130,6 +130,14 @@ def test_pieces_are_bounded_in_bytes_and_the_least_used_go_first() -> None:
     assert counting.seen.count("kept") == 1
 
 
+def test_a_tenants_name_counts_among_the_bytes() -> None:
+    """It holds the request's `cache_salt`, which a client may make long, and another with each request."""
+    counting = Counting(40_000)
+    for number in range(200):
+        counting.pieces.encode("a", tenant=f"{number} {'s' * 500}")
+    assert sum(len(tenant) for tenant, _ in counting.pieces._kept) < 40_000
+
+
 def test_a_chat_is_remembered_for_its_tenant(monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = PromptEncoder.load(DATA)
     messages = [{"role": "user", "content": "Hi"}]

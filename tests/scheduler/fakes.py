@@ -17,6 +17,7 @@ from penstock.engine.interface import (
     END_ERROR,
     END_LENGTH,
     END_STOP,
+    MAX_TABLE_CHANGES_PER_ROW,
     Capacity,
     Join,
     PooledColumns,
@@ -194,8 +195,12 @@ class FakeRunner:
             assert plan.masks.dtype == np.uint32
             assert plan.tokens_per_dispatch == 1
             assert not set(spans) & set(decoding), "a second token without its mask"
+        if self.capacity.is_mixed:
+            assert not set(spans) & set(decoding), "a row decodes in the step of its prompt's last span"
         assert {join.slot for join in plan.joins} <= set(spans), "somebody joins without a span"
         assert {change.slot for change in plan.block_tables} <= {*spans, *decoding}
+        for change in plan.block_tables:
+            assert change.slot in spans or len(change.pages) <= MAX_TABLE_CHANGES_PER_ROW
 
     def _join(self, join: Join) -> FakeSlot:
         parts = ROW_LAYOUT.parts(join.params)

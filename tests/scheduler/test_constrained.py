@@ -171,6 +171,30 @@ def test_many_at_once_equal_each_alone(late_seed, pipeline_depth, tokens_per_dis
         assert not scheduler._planner.constraints
 
 
+class OneLateRow(PatientRows):
+    """Keeps back the mask of the second row, once."""
+
+    def take_ready(self, row_keys, *, wait_s):
+        if self._known or len(row_keys) < 2:
+            return super().take_ready(row_keys, wait_s=wait_s)
+        self._known = row_keys[1:]
+        return super().take_ready(row_keys[:1], wait_s=wait_s)
+
+
+def test_a_prompt_whose_mask_was_late_finds_what_another_has_computed_meanwhile():
+    """Its pages were taken for a span that did not come to be: those that are found stand in their places."""
+    scheduler, runner, hub = make_scheduler(max_prefill_tokens=32)
+    scheduler._planner.constraints._rows = OneLateRow(scheduler._planner.constraints._rows, random.Random(0))
+    prompt = list(range(10))
+    first, second = (held_to(make_request(stream, [prompt], 6), ["bad", "deed"]) for stream in (1, 2))
+    scheduler.submit(first)
+    scheduler.submit(second)
+    run_to_the_end(scheduler)
+    assert runner.num_computed == len(prompt) + 2
+    for request in (first, second):
+        assert hub.tokens[request.stream_key] == naive_constrained(request, 0, ["bad", "deed"])[0]
+
+
 @pipelines
 def test_others_keep_their_depth_and_tokens_per_dispatch(pipeline_depth, tokens_per_dispatch):
     scheduler, runner, _ = make_scheduler(**capacity_of(pipeline_depth, tokens_per_dispatch))

@@ -36,6 +36,20 @@ def test_a_long_prompt_is_cut_into_spans_of_the_whole_budget():
     ]
 
 
+def test_beside_rows_that_decode_a_prompt_is_cut_into_shorter_spans():
+    planner = planner_of(
+        make_request(1, [[1] * 3], 20), make_request(2, [[1] * 16], 4), make_request(3, [[1]], 1),
+        max_prefill_tokens_beside=4,
+    )  # fmt: skip
+    assert [spans_of(planner) for _ in range(5)] == [
+        [(1, 0, 3, True), (2, 0, 4, False), (3, 0, 1, True)],
+        [(2, 4, 4, False)],
+        [(2, 8, 4, False)],
+        [(2, 12, 4, True)],
+        [],
+    ]
+
+
 def test_short_prompts_share_a_step_and_a_prompt_to_be_cut_waits_for_a_whole_one():
     planner = planner_of(make_request(1, [[1, 2, 3]], 4), make_request(2, [[1] * 4], 4), make_request(3, [[2] * 9], 4))
     assert [spans_of(planner) for _ in range(3)] == [
@@ -84,6 +98,23 @@ def test_several_tokens_per_dispatch_only_when_nobody_waits_to_join():
     assert planner.tokens_per_dispatch() == 4
     planner.queue.submit(second)
     assert planner.tokens_per_dispatch() == 1
+
+
+def test_a_cancel_amid_a_plan_gives_rows_no_more_tokens_than_they_have_pages_for():
+    planner = planner_of(make_request(1, [[1]], 20), num_slots=1, tokens_per_dispatch=4)
+    planner.plan()
+    planner.queue.submit(make_request(2, [[1]], 4))
+    rows = planner.decode_rows
+
+    def cancel_and_tell_rows():  # as the loop's thread may at any time: nobody waits any more
+        planner.queue.cancel(2 << 12)
+        return rows()
+
+    planner.decode_rows = cancel_and_tell_rows
+    for _ in range(4):
+        planner.plan()
+        assert planner.seats.progress.num_stored[0] <= planner.seats.tables.num_entries[0] * 4
+    assert planner.tokens_per_dispatch() == 4
 
 
 def test_rows_are_the_same_arrays_until_somebody_joins_or_ends():

@@ -26,7 +26,7 @@ def run(scheduler: Scheduler) -> None:
 def test_every_prompt_is_pooled_in_any_spans_and_company(pooling: Pooling, depth: int):
     runner, hub = FakeRunner(small_capacity(pipeline_depth=depth)), FakeHub()
     scheduler = Scheduler(runner, hub)
-    prompts = [[3], list(range(1, 40)), [9, 8], list(range(5, 22)), [4] * 11]
+    prompts = [[3], list(range(1, 40)), [9, 8], list(range(5, 22)), [4] * 48]  # the last one fills the context
     request, config = pooled_request(1, prompts, pooling)
     others = [make_request(2, [[1, 2]], 12), make_request(3, [list(range(25))], 5)]
     for each in (others[0], request, others[1]):

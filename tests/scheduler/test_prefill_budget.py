@@ -16,8 +16,10 @@ BUDGET = 64
 class Prompts:
     """A budget, with what a planner does around it."""
 
-    def __init__(self, *, max_tokens=BUDGET, max_spans=8, span_sizes=()):
-        self.budget = PrefillBudget(max_tokens=max_tokens, max_spans=max_spans, span_sizes=span_sizes)
+    def __init__(self, *, max_tokens=BUDGET, max_spans=8, span_sizes=(), max_tokens_beside=None):
+        self.budget = PrefillBudget(
+            max_tokens=max_tokens, max_tokens_beside=max_tokens_beside, max_spans=max_spans, span_sizes=span_sizes
+        )
         self.num_arrived = 0
 
     def add(self, num_tokens, tenant="", *, priority=0, n=1):
@@ -30,8 +32,8 @@ class Prompts:
             self.budget.add(sequence)
         return sequences[0]
 
-    def step(self):
-        chosen = self.budget.choose()
+    def step(self, *, is_beside=False):
+        chosen = self.budget.choose(is_beside=is_beside)
         for sequence, num_tokens in chosen:
             assert 0 < num_tokens <= sequence.num_to_prefill
             sequence.num_prefilled += num_tokens
@@ -39,15 +41,34 @@ class Prompts:
                 self.budget.discard(sequence)
         return chosen
 
-    def told(self):
+    def told(self, *, is_beside=False):
         """The next step as (stream, tokens)."""
-        return [(sequence.stream_key >> 12, num_tokens) for sequence, num_tokens in self.step()]
+        return [(sequence.stream_key >> 12, num_tokens) for sequence, num_tokens in self.step(is_beside=is_beside)]
 
 
 def test_a_lone_prompt_gets_the_whole_step():
     prompts = Prompts()
     prompts.add(150)
     assert [prompts.told() for _ in range(4)] == [[(1, 64)], [(1, 64)], [(1, 22)], []]
+
+
+def test_beside_rows_that_decode_a_step_computes_less_of_prompts():
+    prompts = Prompts(max_tokens_beside=16)
+    prompts.add(150)
+    assert prompts.told() == [(1, 64)]
+    assert prompts.told(is_beside=True) == [(1, 16)]
+    prompts.add(4)
+    assert prompts.told(is_beside=True) == [(1, 12), (2, 4)], "a short prompt waits for a long one"
+
+
+def test_beside_rows_that_decode_no_span_is_padded_past_the_step():
+    prompts = Prompts(max_tokens=128, max_tokens_beside=32, span_sizes=(16, 32, 64, 128))
+    for num_tokens in (100, 20, 7):
+        prompts.add(num_tokens)
+    assert prompts.told(is_beside=True) == [(1, 16), (2, 16)]
+    assert prompts.told(is_beside=True) == [(1, 16), (2, 4)]
+    assert prompts.told(is_beside=True) == [(1, 16), (3, 7)]
+    assert prompts.told(is_beside=True) == [(1, 32)]
 
 
 def test_a_short_prompt_does_not_wait_for_a_long_one_of_the_same_tenant():

@@ -193,6 +193,20 @@ def test_what_can_never_fit_is_refused():
     scheduler.submit(make_request(1, [[1] * 8], 12))
 
 
+@pytest.mark.parametrize(
+    "given", [{"temperature": 1e39}, {"top_k": 1 << 40}, {"stop_token_ids": (1 << 31,)}, {"min_p": "much"}]
+)
+def test_parameters_that_no_row_can_hold_are_refused_before_a_step_meets_them(given):
+    """A server's own code may set what no client can: it must not fail those that run beside it."""
+    scheduler, _, hub = make_scheduler()
+    with pytest.raises(ApiError, match="The sampling parameters cannot be used") as refusal:
+        scheduler.submit(make_request(1, [[1]], 4, **given))
+    assert refusal.value.kind == "invalid_value"
+    scheduler.submit(make_request(2, [[1]], 4))
+    run_to_the_end(scheduler)
+    assert not hub.failed
+
+
 @pytest.mark.parametrize("call", ["span", "decode", "fetch"])
 @pytest.mark.parametrize("pipeline_depth", [1, 2])
 def test_a_failed_step_fails_its_own_and_the_queue_goes_on(call, pipeline_depth, caplog):

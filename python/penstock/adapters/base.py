@@ -144,7 +144,7 @@ class TokenEngineAdapter(InferenceEngineAdapter, Engine):
         return is_quick(request)
 
     def read_prompts(self, request: PromptRequest, *, tenant: str | None = None) -> tuple[Prompt, ...]:
-        if isinstance(request, ChatCompletionRequest) and request.has_tools and not self.abilities.json:
+        if not self.abilities.json and isinstance(request, ChatCompletionRequest) and request.has_tools:
             _check_may_choose(request)
         return read_token_prompts(self.prompt, request, self._thought_markers, tenant=tenant)
 
@@ -159,7 +159,7 @@ class TokenEngineAdapter(InferenceEngineAdapter, Engine):
         if not isinstance(request, ChatCompletionRequest):
             return []
         unread = unread_options(request, self.prompt.template_variables)
-        if request.has_tools and request.tool_use.is_enforced and not self.abilities.json:
+        if not self.abilities.json and request.has_tools and request.tool_use.is_enforced:
             unread.append("tools.strict")
         return unread
 

@@ -155,11 +155,18 @@ class Engine(ABC):
     # ---- its life
 
     def attach(self) -> Outlets:
-        """The engine's outlets on the running loop; starts the engine the first time."""
+        """The engine's outlets on the running loop; starts the engine the first time. RuntimeError where it works for
+        another loop. One that was closed, as after `asyncio.run`, is another no longer."""
         if self.outlets is None:
             self.outlets = Outlets(self.hub)
-            self.start(self.outlets.wake)
+            self.start(self._wake)
+        elif not self.outlets.are_of_running_loop():
+            self.outlets = Outlets(self.hub)
         return self.outlets
+
+    def _wake(self) -> None:
+        if self.outlets is not None:
+            self.outlets.wake()
 
     @abstractmethod
     def start(self, on_step: Callable[[], None]) -> None:

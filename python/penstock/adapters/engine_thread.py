@@ -5,6 +5,7 @@ Knows states and heartbeats; nothing of JAX, requests or frames.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 import time
@@ -60,6 +61,7 @@ class EngineThread:
     def stop(self) -> None:
         """Ends the thread after its step, or between two programs. Waits for a step, not for a compilation."""
         self._is_stopping = True
+        atexit.unregister(self.stop)
         if self.scheduler is not None:
             self.scheduler.queue.close()
         if self._thread.is_alive():
@@ -78,6 +80,9 @@ class EngineThread:
     def _run(self) -> None:
         try:
             scheduler = self.scheduler = self._load(self._report)
+            # A thread that the interpreter's end meets within XLA aborts the process. Here, as what is registered last
+            # goes first: before what jax has registered meanwhile.
+            atexit.register(self.stop)
             if not self._is_stopping:
                 self._enter(EngineState.READY)
                 self._step_until_closed(scheduler)

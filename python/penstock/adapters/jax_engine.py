@@ -160,6 +160,7 @@ class JaxEngine(ScheduledEngine):
             max_num_seqs=settings.max_num_seqs,
             kv_cache_memory=settings.kv_cache_memory,
             max_prefill_tokens=settings.max_prefill_tokens,
+            max_prefill_tokens_beside=settings.max_prefill_tokens_beside,
             tokens_per_dispatch=settings.tokens_per_dispatch,
             pipeline_depth=settings.pipeline_depth,
             compile_cache=settings.compile_cache,

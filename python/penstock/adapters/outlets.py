@@ -50,6 +50,14 @@ class Outlets:
         self._lagging: dict[int, float] = {}
         self._turn: asyncio.Future[None] = self._loop.create_future()
 
+    def are_of_running_loop(self) -> bool:
+        """Whether they can be used here; not, where their loop was closed. RuntimeError where it is another."""
+        if self._loop.is_closed():
+            return False
+        if asyncio.get_running_loop() is not self._loop:
+            raise RuntimeError("this engine works for another event loop: an engine has one at a time")
+        return True
+
     def wake(self) -> None:
         """Has the loop look for frames, soon. Cheap; calls that come before it looked are one."""
         # The flag falls before the loop looks, so whoever finds it up may rely on that look. Two threads that find it

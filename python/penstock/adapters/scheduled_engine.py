@@ -17,6 +17,7 @@ from penstock.errors import ApiError
 from penstock.generation import EngineState, EngineStatus, GenerationRequest, GrammarSpec, Prompt
 from penstock.prompt import PromptEncoder
 from penstock.protocol import StructuredOutput
+from penstock.protocol.embeddings import EmbeddingRequest
 from penstock.scheduler.scheduler import Scheduler
 
 _READY = EngineState.READY
@@ -92,9 +93,14 @@ class ScheduledEngine(TokenEngineAdapter):
             raise ApiError("engine_dead", FAILED if state is EngineState.ERROR else "The engine has stopped.")
 
     def read_prompts(self, request: PromptRequest, *, tenant: str | None = None) -> tuple[Prompt, ...]:
-        prompts = super().read_prompts(request, tenant=tenant)
-        if self._thread.scheduler is not None:  # here, where long prompts do not keep the loop
-            salt = getattr(request, "cache_salt", None) or ""
+        return self._with_page_names(super().read_prompts(request, tenant=tenant), request.cache_salt or "")
+
+    def read_inputs(self, request: EmbeddingRequest) -> tuple[Prompt, ...]:
+        return self._with_page_names(super().read_inputs(request), "")
+
+    def _with_page_names(self, prompts: tuple[Prompt, ...], salt: str) -> tuple[Prompt, ...]:
+        """`submit` would make them on the loop, which long prompts are not to keep."""
+        if self._thread.scheduler is not None:
             for prompt in prompts:
                 self._thread.scheduler.cache.names_of(prompt, salt)
         return prompts

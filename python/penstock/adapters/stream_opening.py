@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from operator import attrgetter
 
 from penstock import _core
 from penstock.adapters.engine import Engine
@@ -17,6 +18,7 @@ from penstock.prompt import clamp_max_tokens
 _MAX_TOKENS_SHOWN = 2**32 - 1
 #: Of the prompts of one request; each is some 40 bytes of its answer.
 _MAX_PROMPT_LOGPROBS = 2_000_000
+_num_tokens = attrgetter("num_tokens")
 
 
 def open_stream(
@@ -42,11 +44,12 @@ def open_stream(
         ApiError: the engine takes no work, or the answer would be too large; no stream is left then.
     """
     _check_size(prompts, sampling, output)
+    num_computed = sampling.num_computed
     opening = _core.Opening(
         dialect=dialect, response_id=response_id, model=model_name, created=int(time.time()), is_streamed=is_streamed,
-        num_choices=len(prompts) * sampling.num_computed, choices_per_prompt=sampling.num_computed,
+        num_choices=len(prompts) * num_computed, choices_per_prompt=num_computed,
         include_usage=include_usage, stop=list(sampling.stop), stop_token_ids=list(sampling.stop_token_ids),
-        prompt_tokens=sum(prompt.num_tokens for prompt in prompts),
+        prompt_tokens=sum(map(_num_tokens, prompts)),
         max_tokens=min(sampling.max_tokens or 0, _MAX_TOKENS_SHOWN), keep_alive_s=keep_alive_s,
         request_id=request_id, arrival=arrival, prompts=_shown_prompts(prompts, output),
         output=None if output is PLAIN_OUTPUT else output,
@@ -77,7 +80,7 @@ def _check_size(prompts: tuple[Prompt, ...], sampling: SamplingParams, output: O
     num_top = output.logprobs if output.echo else output.prompt_logprobs
     if num_top is None:
         return
-    num_logprobs = sum(prompt.num_tokens for prompt in prompts) * sampling.n * (num_top + 1)
+    num_logprobs = sum(map(_num_tokens, prompts)) * sampling.n * (num_top + 1)
     if num_logprobs > _MAX_PROMPT_LOGPROBS:
         param = "logprobs" if output.echo else "prompt_logprobs"
         problem = (
@@ -97,5 +100,5 @@ def new_token_limit(
     """
     if engine.max_model_len is None:
         return default if wanted is None else wanted
-    longest = max(prompt.num_tokens for prompt in prompts)
+    longest = max(map(_num_tokens, prompts))
     return clamp_max_tokens(wanted, num_prompt_tokens=longest, max_model_len=engine.max_model_len, default=default)

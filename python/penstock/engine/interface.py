@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import IntFlag
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from penstock.generation import SamplingParams
 END_NONE, END_STOP, END_LENGTH, END_ERROR = 0, 1, 2, 3
 
 #: Entries of one block table that may change in a step in which its row decodes. (A row that decodes grows by at most
-#: `Capacity.tokens_per_dispatch` tokens, which is less than a page.) A table whose row has a span may change at will.
+#: `Capacity.tokens_per_dispatch` tokens: 32 are two of the smallest pages.) A table whose row has a span may change at
+#: will.
 MAX_TABLE_CHANGES_PER_ROW = 2
 
 #: The likeliest tokens that logprobs are given of, whoever asks for fewer (OpenAI's `top_logprobs` ends there).
@@ -35,6 +36,7 @@ class EngineOptions:
         max_num_seqs: slots.
         kv_cache_memory: bytes for the KV cache, of each device.
         max_prefill_tokens: longest span of a prompt.
+        max_prefill_tokens_beside: of all prompts together in a step in which rows decode.
         tokens_per_dispatch: tokens that one decode call can compute when nobody waits to join.
         pipeline_depth: steps in flight.
         compile_cache: folder of compiled programs.
@@ -50,6 +52,7 @@ class EngineOptions:
     max_num_seqs: int = 32
     kv_cache_memory: int | None = None
     max_prefill_tokens: int | None = None
+    max_prefill_tokens_beside: int | None = None
     tokens_per_dispatch: int | None = None
     pipeline_depth: int | None = None
     compile_cache: Path | None = None
@@ -66,6 +69,10 @@ class Capacity:
         num_pages: of each page group, which has a block table of its own; the usable ones have the ids 1 to that
             number, page 0 takes the writes that nobody reads.
         page_size: tokens per page.
+        max_prefill_tokens_beside: of all prompts together in a step in which rows decode, at most
+            `max_prefill_tokens`; None: as many.
+        is_mixed: a span and the rows that decode are computed together, so a sequence does not decode in the step of
+            its prompt's last span.
         windows: for each page group how many positions a token sees at most, itself included; None: all before it.
         max_spans: of one step. A span costs a dispatch and a pass over the weights however short it is; more of them
             would hold decode up.
@@ -80,10 +87,19 @@ class Capacity:
     max_prefill_tokens: int
     tokens_per_dispatch: int
     pipeline_depth: int
+    max_prefill_tokens_beside: int | None = None
+    is_mixed: bool = False
     windows: tuple[int | None, ...] = (None,)
     max_spans: int = 8
     span_sizes: tuple[int, ...] = ()
     length_borders: tuple[int, ...] = ()
+
+    @property
+    def mixed_tokens(self) -> int:
+        """Of a span that rows decode beside in one program; 0: none does, as where there is one slot."""
+        if not self.is_mixed or self.num_slots == 1:
+            return 0
+        return self.max_prefill_tokens_beside or self.max_prefill_tokens
 
     @property
     def num_page_groups(self) -> int:
@@ -267,13 +283,11 @@ class StepOutput:
         logprobs: where a row of the step asked.
         prompt_columns: of the spans that yield some, in order.
         pooled: of the spans that yield it, in order.
-        num_accepted: not built yet.
     """
 
     ids: np.ndarray
     ends: np.ndarray
     logprobs: LogprobColumns | None = None
-    num_accepted: Any = None
     prompt_columns: tuple[PromptColumns, ...] | None = None
     pooled: tuple[PooledColumns, ...] | None = None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import logging
+import math
 from dataclasses import dataclass
 
 import jax
@@ -14,6 +15,7 @@ from penstock.engine.memory_check import Needs, available_bytes, check_fits, est
 from penstock.engine.page_plan import PageNeeds, window_pages
 from penstock.engine.token_rules import num_mask_words, rules_layout
 from penstock.errors import ConfigError
+from penstock.layers.attention import PagedAttention
 from penstock.models.spec import DecoderSpec
 
 log = logging.getLogger("penstock.engine")
@@ -44,7 +46,7 @@ class MemoryPlan:
 
 def plan_memory(
     spec: DecoderSpec, options: EngineOptions, *,
-    model: str, weight_bytes: int, dtype: str, kv_dtype: str, page_size: int, block_size: int, max_model_len: int,
+    model: str, weight_bytes: int, dtype: str, kv_dtype: str, attention: PagedAttention, max_model_len: int,
     max_prefill_tokens: int, max_span: int, device: jax.Device,
 ) -> MemoryPlan:  # fmt: skip
     """Decides the number of pages: enough for all slots at full length, or as many as fit. Of several devices each
@@ -58,12 +60,13 @@ def plan_memory(
     Raises:
         ConfigError: when the model does not fit, or not even one sequence of the length that was asked for does.
     """
-    needs = page_needs(spec, kv_dtype=kv_dtype, page_size=page_size, max_span=max_span)
+    needs = page_needs(spec, kv_dtype=kv_dtype, attention=attention, max_span=max_span)
+    page_size = attention.page_size
     pages_per_sequence = -(-max_model_len // page_size)
     state_bytes = (options.max_num_seqs + 1) * slot_bytes(spec.vocab_size)
     num_devices = options.tensor_parallel_size
     temporary_bytes = estimated_temporaries(
-        spec, num_slots=options.max_num_seqs, max_prefill_tokens=max_prefill_tokens, block_size=block_size,
+        spec, num_slots=options.max_num_seqs, max_prefill_tokens=max_prefill_tokens, block_size=attention.block_size,
         num_bytes=_num_bytes(dtype), state_bytes=state_bytes,
     )  # fmt: skip
     available = available_bytes(device, num_devices=num_devices)
@@ -73,23 +76,13 @@ def plan_memory(
     budget = options.kv_cache_memory or _share_for_cache(
         device, available - weight_bytes - state_bytes - temporary_bytes
     )
-    longest = needs.longest_within(budget, limit=pages_per_sequence)
-    if longest < pages_per_sequence:
-        wanted = shown_size(needs.num_bytes(needs.of_sequence(pages_per_sequence)))
-        if options.max_model_len is not None or longest < 1:
-            raise ConfigError(
-                f"a sequence of {max_model_len} tokens needs {wanted} of KV cache, {shown_size(budget)} can be had: "
-                "lower --max-model-len or raise --kv-cache-memory"
-            )
-        log.warning(
-            "the model's %d positions need %s of KV cache, %s can be had", max_model_len, wanted, shown_size(budget)
-        )
-        pages_per_sequence, max_model_len = longest, longest * page_size
-    of_longest, num_slots = needs.of_sequence(pages_per_sequence), options.max_num_seqs
-    most = needs.most_within(budget, of_longest=of_longest, num_slots=num_slots)
-    is_measured = options.kv_cache_memory is None and most < num_slots * max(of_longest)
-    num_wanted = _steady(most) if is_measured else most
-    num_pages = needs.shares(num_wanted, of_longest=of_longest, num_slots=num_slots)
+    max_model_len = _context_within(
+        budget, needs, page_size=page_size, wanted=max_model_len, is_asked_for=options.max_model_len is not None
+    )
+    of_longest = needs.of_sequence(-(-max_model_len // page_size))
+    num_pages = _pages_within(
+        budget, needs, of_longest, num_slots=options.max_num_seqs, is_measured=options.kv_cache_memory is None
+    )
     cache_bytes = needs.num_bytes(num_pages)
     plan = MemoryPlan(weight_bytes, state_bytes, temporary_bytes, cache_bytes, num_pages, max_model_len)
     others = f" and as much on {num_devices - 1} more" if num_devices > 1 else ""
@@ -103,16 +96,44 @@ def plan_memory(
     return plan
 
 
-def page_needs(spec: DecoderSpec, *, kv_dtype: str, page_size: int, max_span: int) -> PageNeeds:
+def _context_within(budget: int, needs: PageNeeds, *, page_size: int, wanted: int, is_asked_for: bool) -> int:
+    """Tokens of the longest sequence that a cache of `budget` bytes holds, `wanted` at most. ConfigError where it is
+    less than what was asked for, or nothing."""
+    pages_per_sequence = -(-wanted // page_size)
+    longest = needs.longest_within(budget, limit=pages_per_sequence)
+    if longest == pages_per_sequence:
+        return wanted
+    wanted_size = shown_size(needs.num_bytes(needs.of_sequence(pages_per_sequence)))
+    if is_asked_for or longest < 1:
+        raise ConfigError(
+            f"a sequence of {wanted} tokens needs {wanted_size} of KV cache, {shown_size(budget)} can be had: "
+            "lower --max-model-len or raise --kv-cache-memory"
+        )
+    log.warning("the model's %d positions need %s of KV cache, %s can be had", wanted, wanted_size, shown_size(budget))
+    return longest * page_size
+
+
+def _pages_within(
+    budget: int, needs: PageNeeds, of_longest: tuple[int, ...], *, num_slots: int, is_measured: bool
+) -> tuple[int, ...]:
+    """Pages of each group in a cache of `budget` bytes. `is_measured`: the budget is what memory happens to be free."""
+    most = needs.most_within(budget, of_longest=of_longest, num_slots=num_slots)
+    if is_measured and most < num_slots * max(of_longest):
+        most = _steady(most)
+    return needs.shares(most, of_longest=of_longest, num_slots=num_slots)
+
+
+def page_needs(spec: DecoderSpec, *, kv_dtype: str, attention: PagedAttention, max_span: int) -> PageNeeds:
     """What the page groups of a model need."""
     page_bytes, max_pages = [], []
     for group in spec.page_groups:
         caches = [spec.layers[number].cache for number in group.layers]
-        page_bytes.append(
-            page_size * sum(each.numbers_per_token * _num_bytes(each.dtype or kv_dtype) for each in caches)
-        )
+        numbers = [math.prod(attention.cache_shape(each, num_pages=1)) for each in caches]
+        sizes = [_num_bytes(each.dtype or kv_dtype) for each in caches]
+        page_bytes.append(sum(num * size for num, size in zip(numbers, sizes, strict=True)))
         window = group.window
-        max_pages.append(None if window is None else window_pages(window, page_size=page_size, max_span=max_span))
+        most = None if window is None else window_pages(window, page_size=attention.page_size, max_span=max_span)
+        max_pages.append(most)
     return PageNeeds(tuple(page_bytes), tuple(max_pages))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
@@ -21,6 +22,8 @@ from penstock.models.spec import DecoderSpec, LayerSpec
 
 log = logging.getLogger("penstock.engine")
 
+#: Where a process in a container finds the limits of its control group.
+CGROUP = Path("/sys/fs/cgroup")
 #: Share of an accelerator's memory that may be filled; the rest is for XLA's own.
 DEVICE_SHARE = 0.9
 #: Arrays as large as the logits that the sampler and a prompt's scores hold at once, counted in compiled programs.
@@ -81,11 +84,20 @@ def free_host_bytes() -> int:
     lines = Path("/proc/meminfo").read_text().splitlines()
     free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
     try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+        return min(free, free_cgroup_bytes(CGROUP))
     except OSError:
         return free
-    return free if limit == "max" else min(free, int(limit) - used)
+
+
+def free_cgroup_bytes(folder: Path) -> int:
+    """What the control group of `folder` (cgroup v2) may still take. Pages of files that it has read count as used
+    there, a whole model that was just copied or read among them, but they go as soon as something else wants room."""
+    limit = (folder / "memory.max").read_text().strip()
+    if limit == "max":
+        return sys.maxsize
+    used = int((folder / "memory.current").read_text())
+    stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+    return int(limit) - used + int(stat["inactive_file"]) + int(stat["active_file"])
 
 
 def estimated_temporaries(

@@ -8,6 +8,7 @@ import jax
 
 from penstock.layers.attention import PagedAttention
 from penstock.layers.gather_attention import GatherAttention
+from penstock.layers.kernel_attention import KernelAttention
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +20,12 @@ class Platform:
         attention: the implementation; it owns the size of a page.
         is_dynamic: whether a trip count may depend on data; on a GPU that waits for the device each time.
         tokens_per_dispatch, pipeline_depth: neither gains on CPU; on accelerators they hide the host.
-        max_prefill_tokens: what a step may compute of prompts, which is what other streams' next token waits for: 128
-            of an 88M-parameter model take 145 ms on two cores, 512 of an 8B one some 9 ms on an H200.
-        has_kernels: whether matrices are packed for kernels of our own (`rust/kernels`).
+        max_prefill_tokens: what a step may compute of prompts: 128 of an 88M-parameter model take 145 ms on two cores,
+            512 of an 8B one some 9 ms on an H200.
+        max_prefill_tokens_beside: the same where other streams' next tokens wait for it.
+        has_kernels: whether matrices are packed for our kernels (`rust/kernels`). They leave padding out, so a span and
+            the rows that decode are one program, which reads the weights once.
+        kernel_attention: what takes the place of `attention` beside them.
         compiler_options: XLA's, for every program.
     """
 
@@ -31,8 +35,13 @@ class Platform:
     tokens_per_dispatch: int
     pipeline_depth: int
     max_prefill_tokens: int
+    max_prefill_tokens_beside: int
     has_kernels: bool = False
     compiler_options: tuple[tuple[str, str | int], ...] = ()
+    kernel_attention: PagedAttention | None = None
+
+    def attention_of(self, *, has_kernels: bool) -> PagedAttention:
+        return self.kernel_attention if has_kernels and self.kernel_attention is not None else self.attention
 
 
 #: jax 0.10.2 hands sums of products to a CPU library that gets some of them wrong (decode attention over a block table
@@ -45,9 +54,11 @@ _CPU_OPTIONS = (
 )
 
 PLATFORMS = {
-    "cpu": Platform("float32", GatherAttention(16, 64, is_dynamic=True), True, 1, 1, 128, True, _CPU_OPTIONS),
-    "gpu": Platform("bfloat16", GatherAttention(64, 512, is_dynamic=False), False, 8, 2, 512),
-    "tpu": Platform("bfloat16", GatherAttention(128, 512, is_dynamic=False), False, 8, 2, 512),
+    "cpu": Platform(
+        "float32", GatherAttention(16, 64, is_dynamic=True), True, 1, 1, 128, 32, True, _CPU_OPTIONS, KernelAttention()
+    ),
+    "gpu": Platform("bfloat16", GatherAttention(64, 512, is_dynamic=False), False, 8, 2, 512, 512),
+    "tpu": Platform("bfloat16", GatherAttention(128, 512, is_dynamic=False), False, 8, 2, 512, 512),
 }
 
 

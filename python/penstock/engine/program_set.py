@@ -29,6 +29,7 @@ class ProgramConfig:
         is_dynamic: trip counts may depend on data (CPU).
         compiler_options: XLA's.
         num_devices: that run the programs together.
+        mixed_tokens: of a span that rows decode beside in one program; 0: none does.
         kernels: their version and instruction set, where there are any.
     """
 
@@ -42,6 +43,7 @@ class ProgramConfig:
     is_dynamic: bool
     compiler_options: tuple[tuple[str, str | int], ...] = ()
     num_devices: int = 1
+    mixed_tokens: int = 0
     kernels: str = ""
 
     @property
@@ -71,8 +73,8 @@ class ProgramKey:
     """Names one program.
 
     Attributes:
-        kind: "fresh", "rules", "score", "prefill", "head", "sample", "advance" or "decode".
-        size: prefill and score: tokens; head: 1; sample, advance and decode: rows.
+        kind: "fresh", "rules", "score", "prefill", "head", "sample", "advance", "mixed" or "decode".
+        size: prefill and score: tokens; head: 1; sample, advance, mixed and decode: rows.
         num_steps: decode: tokens per row.
         variant: sample and decode: how much of the sampler it has.
     """
@@ -112,6 +114,17 @@ def sample_buckets(num_slots: int) -> tuple[int, ...]:
     return (1,) if num_slots == 1 else (1, *_doubling(8, num_slots, factor=4))
 
 
+def span_sizes(max_prefill_tokens: int, config: ProgramConfig) -> tuple[int, ...]:
+    """Tokens of prefill programs. Kernels leave padding out, so half as many do."""
+    sizes = prefill_buckets(max_prefill_tokens)
+    return sizes[::-1][::2][::-1] if config.kernels else sizes
+
+
+def row_counts(config: ProgramConfig) -> tuple[int, ...]:
+    """Rows of programs that decode. Kernels leave padding out, so as many do as there are samplers."""
+    return sample_buckets(config.num_slots) if config.kernels else decode_buckets(config.num_slots)
+
+
 def _doubling(first: int, last: int, *, factor: int) -> tuple[int, ...]:
     sizes = []
     while first < last:
@@ -128,17 +141,17 @@ def is_split(num_steps: int, config: ProgramConfig) -> bool:
 
 def program_keys(capacity: Capacity, config: ProgramConfig) -> list[ProgramKey]:
     """Every program, smallest first."""
-    prefill_sizes, num_slots = prefill_buckets(capacity.max_prefill_tokens), capacity.num_slots
     keys = [ProgramKey("fresh"), ProgramKey("rules"), ProgramKey("head", 1), ProgramKey("score", SCORE_BLOCK)]
-    keys += [ProgramKey("prefill", size) for size in prefill_sizes]
+    keys += [ProgramKey("prefill", size) for size in span_sizes(capacity.max_prefill_tokens, config)]
     shapes: list[tuple[str, int, int]] = []
     samples: tuple[int, ...] = (1,)
     for num_steps in sorted({1, capacity.tokens_per_dispatch}):
         if is_split(num_steps, config):
-            samples = sample_buckets(num_slots)
-            keys += [ProgramKey("advance", size) for size in decode_buckets(num_slots)]
+            samples = sample_buckets(config.num_slots)
+            keys += [ProgramKey("advance", size) for size in row_counts(config)]
+            keys += [ProgramKey("mixed", size) for size in samples if config.mixed_tokens]
         else:
-            shapes += [("decode", size, num_steps) for size in decode_buckets(num_slots)]
+            shapes += [("decode", size, num_steps) for size in row_counts(config)]
     shapes += [("sample", size, 1) for size in samples]
     keys += [ProgramKey(*shape, variant) for shape in shapes for variant in config.variants]
     return sorted(keys, key=lambda key: key.size * key.num_steps)
@@ -168,6 +181,13 @@ def decode_layout(num_rows: int, config: ProgramConfig) -> Layout:
     above."""
     num_changes = num_rows * config.num_page_groups * MAX_TABLE_CHANGES_PER_ROW
     return Layout.of(slots=num_rows, has_masks=1, entries=num_changes, pages=num_changes)
+
+
+def mixed_layouts(num_rows: int, config: ProgramConfig) -> tuple[Layout, Layout, Layout]:
+    """The packed array of a mixed program, whose parts span and decode are those of a prefill's and of a decode's, and
+    the layouts of these two."""
+    span, decode = span_layout(config.mixed_tokens, config), decode_layout(num_rows, config)
+    return Layout.of(span=span.num_words, decode=decode.num_words), span, decode
 
 
 def join_layout(config: ProgramConfig) -> Layout:

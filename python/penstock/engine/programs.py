@@ -20,6 +20,7 @@ from penstock.engine.program_set import (
     ProgramKey,
     decode_layout,
     join_layout,
+    mixed_layouts,
     num_score_blocks,
     sample_buckets,
     sample_layout,
@@ -37,6 +38,7 @@ from penstock.engine.state import (
     take_rows,
 )
 from penstock.layers.attention import TokenPlaces
+from penstock.layers.step_places import StepPlaces
 from penstock.models.decoder import Caches, Weights, empty_caches, forward, logits
 from penstock.models.partition import cache_partitions, weight_partitions
 
@@ -89,6 +91,11 @@ def _bodies(
             (1, 2),
             (weights, caches, state, of_decode),
         ),
+        "mixed": (
+            partial(mixed, config=config, num_rows=size),
+            (1, 2),
+            (weights, caches, state, _shape(mixed_layouts(size, config)[0].num_words)),
+        ),
         "decode": (
             partial(decode, config=config, num_rows=size, num_steps=key.num_steps, variant=key.variant),
             (1, 2, 3),
@@ -100,22 +107,23 @@ def _bodies(
 def program_trees(key: ProgramKey, config: ProgramConfig, weights: Any) -> tuple[Any, Any]:
     """The tree structures of a program's arguments (positional, keyword) and of its result."""
     caches, state, rules = _fresh_shapes(config)
-    arguments, result = _signature(key, weights=weights, caches=caches, state=state, rules=rules, array=0)
+    arguments, result = _signature(key, config, weights=weights, caches=caches, state=state, rules=rules, array=0)
     return jax.tree.structure((arguments, {})), jax.tree.structure(result)
 
 
 def _partitions(key: ProgramKey, config: ProgramConfig) -> tuple[Any, Any]:
     """How a program's arguments and its result are split over devices."""
     weights, caches = weight_partitions(config.spec), cache_partitions(config.spec, config.attention)
-    return _signature(key, weights=weights, caches=caches, state=WHOLE, rules=WHOLE, array=WHOLE)
+    return _signature(key, config, weights=weights, caches=caches, state=WHOLE, rules=WHOLE, array=WHOLE)
 
 
 def _signature(
-    key: ProgramKey, *, weights: Any, caches: Any, state: Any, rules: Any, array: Any
+    key: ProgramKey, config: ProgramConfig, *, weights: Any, caches: Any, state: Any, rules: Any, array: Any
 ) -> tuple[tuple[Any, ...], Any]:
     """A program's arguments and its result, of what is given for each part of them."""
     columns = array if key.variant is Variant.FULL else None
-    states = SpanStates((array,) * num_score_blocks(key.size), array, array)
+    num_tokens = config.mixed_tokens if key.kind == "mixed" else key.size
+    states = SpanStates((array,) * num_score_blocks(num_tokens), array, array)
     signatures: dict[str, tuple[tuple[Any, ...], Any]] = {
         "fresh": ((), (caches, state, rules)),
         "rules": ((rules, array), rules),
@@ -124,6 +132,7 @@ def _signature(
         "head": ((weights, array), array),
         "sample": ((state, rules, array, array, array), (array, columns, state, rules)),
         "advance": ((weights, caches, state, array), (array, caches, state)),
+        "mixed": ((weights, caches, state, array), (states, array, caches, state)),
         "decode": ((weights, caches, state, rules, array, array), (array, columns, caches, state, rules)),
     }
     return signatures[key.kind]
@@ -187,24 +196,37 @@ def prefill(
         The hidden states, and the donated arrays.
     """
     parts = span_layout(num_tokens, config).parts(packed)
-    slot, start, num_real = parts["slot"], parts["start"], parts["num_tokens"]
+    state = _join(state, parts, config=config)
+    places = StepPlaces.of(_span_places(state, parts))
+    hidden, caches = forward(weights, caches, parts["tokens"], places, spec=config.spec, attention=config.attention)
+    state = _start(state, parts, config=config)
+    return _span_states(hidden, parts["num_tokens"][0]), caches, state
+
+
+def _join(state: SlotState, parts: dict[str, jax.Array], *, config: ProgramConfig) -> SlotState:
+    """`state` with what a span changes before it is computed. `parts`: of `span_layout`."""
     state = change_tables(state, parts["entries"], parts["pages"])
-    state = put_join(
-        state, jnp.where(parts["is_join"] != 0, slot, config.num_slots), parts["params"],
+    return put_join(
+        state, jnp.where(parts["is_join"] != 0, parts["slot"], config.num_slots), parts["params"],
         num_generated=parts["num_generated"], recent=parts["recent"],
     )  # fmt: skip
-    offsets = jnp.arange(num_tokens)
-    places = TokenPlaces(
-        positions=(start + offsets)[None],
-        block_tables=tuple(state.block_tables[:, slot]),
-        is_real=(offsets < num_real)[None],
-        prompt_lengths=prompt_lengths(state.params[slot]),
-    )
-    tokens = parts["tokens"][None]
-    hidden, caches = forward(weights, caches, tokens, places, spec=config.spec, attention=config.attention)
+
+
+def _start(state: SlotState, parts: dict[str, jax.Array], *, config: ProgramConfig) -> SlotState:
+    """`state` with the slot of a span that yields a token active."""
     yields = (parts["yields"] & Yields.TOKEN) != 0
-    state = put_start(state, jnp.where(yields, slot, config.num_slots), start + num_real - 1, yields)
-    return _span_states(hidden[0], num_real[0]), caches, state
+    position = parts["start"] + parts["num_tokens"] - 1
+    return put_start(state, jnp.where(yields, parts["slot"], config.num_slots), position, yields)
+
+
+def _span_places(state: SlotState, parts: dict[str, jax.Array]) -> TokenPlaces:
+    offsets = jnp.arange(parts["tokens"].shape[0])
+    return TokenPlaces(
+        positions=(parts["start"] + offsets)[None],
+        block_tables=tuple(state.block_tables[:, parts["slot"]]),
+        is_real=(offsets < parts["num_tokens"])[None],
+        prompt_lengths=prompt_lengths(state.params[parts["slot"]]),
+    )
 
 
 def _span_states(hidden: jax.Array, num_real: jax.Array) -> SpanStates:
@@ -239,6 +261,30 @@ def advance(
     return jnp.pad(scores, ((0, size - num_rows), (0, 0))), caches, state
 
 
+def mixed(
+    weights: Weights, caches: Caches, state: SlotState, packed: jax.Array, *, config: ProgramConfig, num_rows: int
+) -> tuple[SpanStates, jax.Array, Caches, SlotState]:
+    """`prefill` of a span and `advance` of rows of other slots in one pass over the weights.
+
+    Args:
+        packed: int32, of `mixed_layouts`.
+
+    Returns:
+        The span's hidden states; the rows' logits, float32 [num_rows, V]; and the donated arrays.
+    """
+    both, of_span, of_decode = mixed_layouts(num_rows, config)
+    span, decode = of_span.parts(both.parts(packed)["span"]), of_decode.parts(both.parts(packed)["decode"])
+    state = change_tables(_join(state, span, config=config), decode["entries"], decode["pages"])
+    rows = take_rows(state, decode["slots"])
+    places = StepPlaces.of(_span_places(state, span), _row_places(rows))
+    tokens = places.join([span["tokens"][None], rows.last_token[:, None]])
+    hidden, caches = forward(weights, caches, tokens, places, spec=config.spec, attention=config.attention)
+    of_tokens, of_rows = places.split(hidden)
+    state = _start(state, span, config=config)
+    scores = logits(weights, of_rows[:, 0], places.parts[1].real_rows, spec=config.spec)
+    return _span_states(of_tokens[0], span["num_tokens"][0]), scores, caches, state
+
+
 def sample(
     state: SlotState,
     rules: RuleState,
@@ -271,11 +317,15 @@ def sample(
 
 def _scores(weights: Weights, caches: Caches, rows: SlotState, *, config: ProgramConfig) -> tuple[jax.Array, Caches]:
     """Logits, float32 [B, V], after each row's newest token, which is stored."""
+    places = StepPlaces.of(_row_places(rows))
+    hidden, caches = forward(weights, caches, rows.last_token, places, spec=config.spec, attention=config.attention)
+    return logits(weights, hidden, places.real_rows, spec=config.spec), caches
+
+
+def _row_places(rows: SlotState) -> TokenPlaces:
+    """Of each row's newest token."""
     lengths = prompt_lengths(rows.params)
-    places = TokenPlaces(rows.position[:, None], tuple(rows.block_tables), rows.is_active[:, None], lengths)
-    tokens = rows.last_token[:, None]
-    hidden, caches = forward(weights, caches, tokens, places, spec=config.spec, attention=config.attention)
-    return logits(weights, hidden[:, 0], places.real_rows, spec=config.spec), caches
+    return TokenPlaces(rows.position[:, None], tuple(rows.block_tables), rows.is_active[:, None], lengths)
 
 
 def decode(  # noqa: PLR0917 - as the compiled programs are called

@@ -39,15 +39,17 @@ from penstock.engine.program_set import (
     SCORE_BLOCK,
     ProgramConfig,
     ProgramKey,
-    decode_buckets,
     decode_layout,
     is_split,
     join_layout,
+    mixed_layouts,
     num_score_blocks,
     prefill_buckets,
     program_keys,
+    row_counts,
     sample_buckets,
     span_layout,
+    span_sizes,
 )
 from penstock.engine.program_store import ProgramStore
 from penstock.engine.programs import SpanStates, cache_bytes
@@ -75,8 +77,8 @@ class JaxRunner:
         self._config = config
         self._weights = weights
         self._programs = programs
-        self._prefill_buckets = prefill_buckets(capacity.max_prefill_tokens)
-        self._decode_buckets = decode_buckets(capacity.num_slots)
+        self._prefill_buckets = span_sizes(capacity.max_prefill_tokens, config)
+        self._decode_buckets = row_counts(config)
         self._sample_buckets = sample_buckets(capacity.num_slots)
         self._variants = np.zeros(capacity.num_slots, np.int8)  # the least that serves each slot
         self._asks_logprobs = np.zeros(capacity.num_slots, bool)
@@ -138,17 +140,23 @@ class JaxRunner:
         return compile_counter().count - self._num_compiles_at_ready
 
     def dispatch(self, plan: StepPlan) -> InFlightStep:
-        """Starts a step: a program for each span, and one for all rows that decode."""
+        """Starts a step: a program for each span, and one for all rows that decode, or for these and the last span."""
         joins = {join.slot: join for join in plan.joins}
         for join in plan.joins:
             self._join(join)
         changes = {span.slot: [each for each in plan.block_tables if each.slot == span.slot] for span in plan.spans}
+        of_decode = [each for each in plan.block_tables if each.slot not in changes]
+        mixes, scores = self._mixes(plan), None
         rows: list[RowsResult] = []
         prompts: list[PromptResult] = []
         spans: list[jax.Array] = []
         pooled: list[PooledResult] = []
         for span in plan.spans:
-            states = self._prefill(span, joins.get(span.slot), changes[span.slot])
+            packing = (span, joins.get(span.slot), changes[span.slot])
+            if mixes and span is plan.spans[-1]:
+                states, scores = self._mixed(*packing, plan.decode_slots, of_decode)
+            else:
+                states = self._prefill(*packing)
             spans.append(states.last)
             if Yields.TOKEN in span.yields:
                 mask = None if plan.masks is None else plan.masks[len(rows) : len(rows) + 1]
@@ -158,9 +166,12 @@ class JaxRunner:
             if Yields.POOLED in span.yields:
                 pooled.append(PooledResult(states.pooled, span.row_key, span.start, len(span.tokens)))
         if len(plan.decode_slots):
-            of_decode = [each for each in plan.block_tables if each.slot not in changes]
             masks = None if plan.masks is None else plan.masks[len(rows) :]
-            rows.append(self._decode(plan.decode_slots, plan.tokens_per_dispatch, of_decode, masks))
+            rows.append(
+                self._decode(plan.decode_slots, plan.tokens_per_dispatch, of_decode, masks)
+                if scores is None
+                else self._sample(plan.decode_slots, scores, masks)
+            )
         return DispatchedPrograms(rows, prompts, spans, pooled)
 
     def _join(self, join: Join) -> None:
@@ -182,6 +193,43 @@ class JaxRunner:
         """The hidden states of a span, as `prefill` of `penstock.engine.programs` gives them."""
         size = next(bucket for bucket in self._prefill_buckets if bucket >= len(span.tokens))
         packed, parts = span_layout(size, self._config).zeros()
+        self._pack_span(parts, span, join, changes)
+        states: SpanStates
+        states, self._caches, self._state = self._programs[ProgramKey("prefill", size)](
+            self._weights, self._caches, self._state, packed
+        )
+        return states
+
+    def _mixes(self, plan: StepPlan) -> bool:
+        """Whether the last span and the rows that decode are one program."""
+        if not plan.spans or not len(plan.decode_slots) or not is_split(plan.tokens_per_dispatch, self._config):
+            return False
+        return len(plan.spans[-1].tokens) <= self._config.mixed_tokens
+
+    def _mixed(
+        self, span: Span, join: Join | None, changes: list[BlockTableChange], slots: np.ndarray,
+        of_decode: list[BlockTableChange],
+    ) -> tuple[SpanStates, jax.Array]:  # fmt: skip
+        """A span's hidden states, and the logits of the rows that decode."""
+        assert span.slot not in slots, "a row decodes in the step of its prompt's last span"
+        size = next(bucket for bucket in self._sample_buckets if bucket >= len(slots))
+        both, of_span, of_rows = mixed_layouts(size, self._config)
+        packed, parts = both.zeros()
+        self._pack_span(of_span.parts(parts["span"]), span, join, changes)
+        rows = of_rows.parts(parts["decode"])
+        rows["slots"][:] = self.capacity.num_slots
+        rows["slots"][: len(slots)] = slots
+        self._put_changes(rows, of_decode)
+        states: SpanStates
+        states, scores, self._caches, self._state = self._programs[ProgramKey("mixed", size)](
+            self._weights, self._caches, self._state, packed
+        )
+        return states, scores
+
+    def _pack_span(
+        self, parts: dict[str, np.ndarray], span: Span, join: Join | None, changes: list[BlockTableChange]
+    ) -> None:
+        """As `span_layout`, all 0 before."""
         parts["slot"][:], parts["num_tokens"][:], parts["start"][:] = span.slot, len(span.tokens), span.start
         parts["yields"][:], parts["is_join"][:] = span.yields, join is not None
         parts["tokens"][: len(span.tokens)] = span.tokens
@@ -190,11 +238,6 @@ class JaxRunner:
             newest = join.made[-NUM_RECENT:]
             parts["recent"][NUM_RECENT - len(newest) :] = newest
         self._put_changes(parts, changes)
-        states: SpanStates
-        states, self._caches, self._state = self._programs[ProgramKey("prefill", size)](
-            self._weights, self._caches, self._state, packed
-        )
-        return states
 
     def _first(self, slot: int, last: jax.Array, mask: np.ndarray | None) -> RowsResult:
         """The token after a prompt whose last hidden state is `last`."""
@@ -317,7 +360,7 @@ def plan_engine(
     """Resolves the options for a device, or each of several: what will be held, and what all programs share."""
     platform = platform_of(device)
     spec = shard_of(checkpoint.spec, options.tensor_parallel_size)
-    attention = platform.attention
+    attention = platform.attention_of(has_kernels=bool(formats))
     dtype = options.dtype or platform.dtype
     kv_dtype = options.kv_cache_dtype or dtype
     max_model_len = options.max_model_len or checkpoint.max_position_embeddings
@@ -331,7 +374,7 @@ def plan_engine(
     plan = plan_memory(
         spec, options, model=checkpoint.path.name, weight_bytes=weight_bytes(spec, dtype=dtype, formats=formats),
         dtype=dtype, kv_dtype=kv_dtype,
-        page_size=attention.page_size, block_size=attention.block_size, max_model_len=max_model_len,
+        attention=attention, max_model_len=max_model_len,
         max_prefill_tokens=max_prefill_tokens, max_span=max(max_prefill_tokens + 1, tokens_per_dispatch),
         device=device,
     )  # fmt: skip
@@ -342,6 +385,10 @@ def plan_engine(
         page_size=attention.page_size,
         max_model_len=plan.max_model_len,
         max_prefill_tokens=max_prefill_tokens,
+        max_prefill_tokens_beside=min(
+            options.max_prefill_tokens_beside or platform.max_prefill_tokens_beside, max_prefill_tokens
+        ),
+        is_mixed=platform.has_kernels and bool(formats),
         tokens_per_dispatch=tokens_per_dispatch,
         pipeline_depth=options.pipeline_depth or platform.pipeline_depth,
         windows=tuple(group.window for group in spec.page_groups),
@@ -360,6 +407,7 @@ def plan_engine(
         is_dynamic=platform.is_dynamic,
         compiler_options=platform.compiler_options,
         num_devices=options.tensor_parallel_size,
+        mixed_tokens=capacity.mixed_tokens,
         kernels=f"{KERNEL_ABI} {_chosen_isa(options)}" if formats else "",
     )
     return capacity, config

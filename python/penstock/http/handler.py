@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Awaitable, Callable
 from functools import partial
+from types import CoroutineType
 from typing import Any
 
 from pydantic import BaseModel
@@ -66,7 +67,8 @@ class BoundEndpoint:
         if self._body_param is not None and self.body_model is not None:
             arguments[self._body_param] = await self._read_body(self.body_model, request)
         returned = self.config.handler(**arguments)
-        return await returned if inspect.isawaitable(returned) else returned
+        is_awaitable = type(returned) is CoroutineType or inspect.isawaitable(returned)
+        return await returned if is_awaitable else returned
 
     def _bind(self, parameter: inspect.Parameter, hint: Any) -> None:
         name = parameter.name

@@ -152,8 +152,9 @@ class Request:
         """Frees the body: from now on nobody reads it. For a generation's answer, which may take long, and the end."""
         if self._body is not None:
             self._body = b""
-        self._body_budget.release(self._num_body_bytes)
-        self._num_body_bytes = 0
+        if self._num_body_bytes:
+            self._body_budget.release(self._num_body_bytes)
+            self._num_body_bytes = 0
 
     async def json(self) -> Any:
         """The body as plain data. Raises ApiError "invalid_json"."""

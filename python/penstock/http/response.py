@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, Mapping
 from functools import lru_cache
+from itertools import starmap
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -56,7 +57,7 @@ class Response:
 
     def _start(self, request: Request, *, content_length: int | None = None) -> dict[str, Any]:
         headers = opening_headers(request)
-        headers += [_raw(name, value) for name, value in self.headers.items()]
+        headers += starmap(_raw, self.headers.items())
         if content_length is not None:
             headers.append((b"content-length", b"%d" % content_length))
         return {"type": "http.response.start", "status": self.status_code, "headers": headers}
@@ -74,6 +75,8 @@ def opening_headers(request: Request) -> list[tuple[bytes, bytes]]:
         headers.append((b"request-id", request.request_id.encode()))
     if request.head.closes_if_unread and not request.has_read_body:
         headers.append((b"connection", b"close"))
+    if request.warnings:
+        headers.append((b"x-penstock-warnings", ", ".join(request.warnings).encode("latin-1")))
     request.has_answered = True
     return headers
 

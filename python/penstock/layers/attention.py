@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from penstock.layers.leaf import Axes
 from penstock.layers.linear import real_rows
-from penstock.layers.spec import CacheSpec, ScoreSpec
+from penstock.layers.spec import AttentionSpec, CacheSpec, ScoreSpec
 
 
 @jax.tree_util.register_dataclass
@@ -82,21 +82,26 @@ class PagedAttention(Protocol):
     def cache_axes(self, spec: CacheSpec) -> Axes:
         """What each axis of a cache counts, as those of a leaf."""
 
-    def write(self, cache: jax.Array, k: jax.Array, v: jax.Array, places: PagePlaces) -> jax.Array:
-        """Stores k, v [B, T, K, H] of the new tokens; returns the cache."""
-
-    def attend(
+    def mix(
         self,
-        q: jax.Array,
+        fused: jax.Array,
+        leaves: dict[str, jax.Array],
         cache: jax.Array,
-        places: PagePlaces,
+        places: TokenPlaces,
         *,
-        scores: ScoreSpec,
-        sinks: jax.Array | None = None,
-    ) -> jax.Array:
-        """Causal attention of q [B, T, N, H] to all stored positions of its row that its window shows. `sinks` [N] are
-        scores of a key without a value: one more term in each head's sum. What a row does not see may be anything,
-        not-a-numbers too. Returns [B, T, N, H]."""
+        spec: AttentionSpec,
+    ) -> tuple[jax.Array, jax.Array]:
+        """From the projections of new tokens to their mixed values: stores keys and values, normed and rotated as
+        `spec` says, then causal attention to all stored positions of a token's row that its window shows. What a row
+        does not see may be anything, not-a-numbers too.
+
+        Args:
+            fused: [R, K, (G + 2) * H], R = B * T: for each key-value head its queries, its key and its value.
+            leaves: those of `spec`.
+
+        Returns:
+            [R, N * H] in the dtype of `fused`, and the cache.
+        """
 
     def write_latents(self, cache: jax.Array, latents: jax.Array, places: PagePlaces) -> jax.Array:
         """Stores latents [B, T, H] of the new tokens, of a layer that keeps one vector of each; returns the cache."""
@@ -104,8 +109,8 @@ class PagedAttention(Protocol):
     def attend_to_latents(
         self, q: jax.Array, cache: jax.Array, places: PagePlaces, *, scores: ScoreSpec, value_size: int
     ) -> jax.Array:
-        """`attend` where all heads read one stored vector of a token: whole as the key, its first `value_size` numbers
-        as the value. q [B, T, N, H] → [B, T, N, value_size]."""
+        """Causal attention where all heads read one stored vector of a token: whole as the key, its first `value_size`
+        numbers as the value. q [B, T, N, H] → [B, T, N, value_size]."""
 
 
 def page_rows(places: PagePlaces, page_size: int) -> tuple[jax.Array, jax.Array]:

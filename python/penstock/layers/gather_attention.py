@@ -12,11 +12,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from penstock.layers.attention import PagePlaces, bits_to_widen, page_rows, widened
+from penstock.layers.attention import PagePlaces, TokenPlaces, bits_to_widen, page_rows, widened
 from penstock.layers.gather_latent import mix_latents
+from penstock.layers.heads import prepared_heads
 from penstock.layers.leaf import Axes
 from penstock.layers.online_softmax import MASKED, Blocks, Mix, online_softmax
-from penstock.layers.spec import CacheSpec, ScoreSpec
+from penstock.layers.spec import AttentionSpec, CacheSpec, ScoreSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,24 @@ class GatherAttention:
     def cache_axes(self, spec: CacheSpec) -> Axes:
         return None, None, None if spec.is_latent else "kv_heads", None
 
+    def mix(
+        self,
+        fused: jax.Array,
+        leaves: dict[str, jax.Array],
+        cache: jax.Array,
+        places: TokenPlaces,
+        *,
+        spec: AttentionSpec,
+    ) -> tuple[jax.Array, jax.Array]:
+        heads = (*places.positions.shape, -1, spec.head_dim)
+        q, k, v = (part.reshape(heads) for part in prepared_heads(fused, leaves, places, spec=spec))
+        pages = places.in_group(spec.page_group)
+        cache = self.write(cache, k, v, pages)
+        mixed = self.attend(q, cache, pages, scores=spec.scores, sinks=leaves.get("sinks"))
+        return mixed.reshape(fused.shape[0], -1), cache
+
     def write(self, cache: jax.Array, k: jax.Array, v: jax.Array, places: PagePlaces) -> jax.Array:
+        """Stores k, v [B, T, K, H] of the new tokens; returns the cache."""
         rows = jnp.stack([k, v], axis=3).reshape(*k.shape[:2], *cache.shape[2:])  # [B, T, 2K, H]
         pages, offsets = page_rows(places, self.page_size)
         stored: jax.Array = cache.at[pages, offsets].set(rows.astype(cache.dtype))
@@ -59,6 +77,8 @@ class GatherAttention:
         scores: ScoreSpec,
         sinks: jax.Array | None = None,
     ) -> jax.Array:
+        """Causal attention of q [B, T, N, H] to all stored positions of its row that its window shows. `sinks` [N] are
+        scores of a key without a value: one more term in each head's sum. Returns [B, T, N, H]."""
         batch, num_new, num_heads, head_dim = q.shape
         scaled = (q.astype(jnp.float32) * scores.scale).astype(q.dtype)
         grouped = scaled.reshape(batch, num_new, cache.shape[2] // 2, -1, head_dim)  # [B, T, K, G, H]

@@ -12,11 +12,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from penstock.layers.attention import PagedAttention, TokenPlaces
+from penstock.layers.attention import PagedAttention
 from penstock.layers.latent_spec import LatentAttentionSpec
 from penstock.layers.linear import linear, linear_reduced
 from penstock.layers.norm import norm
 from penstock.layers.rope import rope_angles, rotate
+from penstock.layers.step_places import StepPlaces
 
 Angles = tuple[jax.Array, jax.Array]
 
@@ -25,7 +26,7 @@ def latent_attention(
     x: jax.Array,
     leaves: dict[str, Any],
     cache: jax.Array,
-    places: TokenPlaces,
+    places: StepPlaces,
     *,
     spec: LatentAttentionSpec,
     attention: PagedAttention,
@@ -33,22 +34,22 @@ def latent_attention(
     """Stores the latents of the new tokens, then lets each attend to what its sequence has stored.
 
     Args:
-        x: [R, D], R = B * T; leaves: those of `spec`.
+        x: [R, D]; leaves: those of `spec`.
         cache: of `attention.cache_shape(spec.cache)`.
 
     Returns:
         [R, D], and the cache.
     """
-    angles = rope_angles(spec.rope, spec.rotated_size, places.positions.reshape(-1))
-    by_row = places.positions.shape
-    pages = places.in_group(spec.page_group)
-    latents = _latents(x, leaves, angles, spec=spec)
-    cache = attention.write_latents(cache, latents.reshape(*by_row, -1), pages)
-    q = _queries(x, leaves, angles, spec=spec)
-    mixed = attention.attend_to_latents(
-        q.reshape(*by_row, *q.shape[1:]), cache, pages, scores=spec.scores, value_size=spec.rank
-    )
-    values = jnp.einsum("rnc,nvc->rnv", mixed.reshape(x.shape[0], spec.num_heads, -1), leaves["v_up"])
+    angles = rope_angles(spec.rope, spec.rotated_size, places.positions)
+    latents = places.split(_latents(x, leaves, angles, spec=spec))
+    q = places.split(_queries(x, leaves, angles, spec=spec))
+    attended = []
+    for number, part in enumerate(places.parts):
+        pages = part.in_group(spec.page_group)
+        cache = attention.write_latents(cache, latents[number], pages)
+        mixed = attention.attend_to_latents(q[number], cache, pages, scores=spec.scores, value_size=spec.rank)
+        attended.append(mixed)
+    values = jnp.einsum("rnc,nvc->rnv", places.join(attended), leaves["v_up"])
     values = values.reshape(x.shape[0], -1)
     return linear_reduced(
         values, leaves["o"], leaves.get("o_bias"), mesh_axis=spec.mesh_axis, rows=places.real_rows

@@ -1,7 +1,7 @@
 """The one decoder: token ids and a paged cache in, hidden states and the cache out. Described by a `DecoderSpec`.
 
-Knows no sampling, no slots and no requests. Rows of all sequences are laid flat, R = B * T, wherever a step needs no
-more than a token at a time.
+Knows no sampling, no slots and no requests. Rows of all sequences are laid flat wherever a step needs no more than a
+token at a time.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from penstock.layers.attention import PagedAttention, TokenPlaces
+from penstock.layers.attention import PagedAttention
 from penstock.layers.grouped_attention import grouped_attention
 from penstock.layers.latent_attention import latent_attention
 from penstock.layers.latent_spec import LatentAttentionSpec
@@ -23,6 +23,7 @@ from penstock.layers.moe_spec import MoeSpec
 from penstock.layers.norm import norm
 from penstock.layers.packed_matrix import Matrix, PackedMatrix
 from penstock.layers.spec import AttentionSpec, MlpSpec
+from penstock.layers.step_places import StepPlaces
 from penstock.layers.vocabulary import embed, whole_logits
 from penstock.models.spec import DecoderSpec, LayerSpec
 from penstock.models.tree import layers_of
@@ -59,7 +60,7 @@ def forward(
     weights: Weights,
     caches: Caches,
     tokens: jax.Array,
-    places: TokenPlaces,
+    places: StepPlaces,
     *,
     spec: DecoderSpec,
     attention: PagedAttention,
@@ -69,18 +70,17 @@ def forward(
     Args:
         weights: the tree of `penstock.models.tree`.
         caches: of `empty_caches`.
-        tokens: int32 [B, T].
+        tokens: int32 [R].
 
     Returns:
-        Hidden states after the final norm [B, T, D], and the caches.
+        Hidden states after the final norm [R, D], and the caches.
     """
     x = _embed(weights, tokens, places, spec=spec)
     written = []
     for layer, leaves, cache in zip(spec.layers, layers_of(weights, spec), caches, strict=True):
         x, new_cache = _run_layer(x, leaves, cache, places, spec=layer, attention=attention)
         written.append(new_cache)
-    hidden = norm(x, weights, "final_norm", spec=spec.final_norm)
-    return hidden.reshape(*tokens.shape, -1), tuple(written)
+    return norm(x, weights, "final_norm", spec=spec.final_norm), tuple(written)
 
 
 def logits(weights: Weights, hidden: jax.Array, rows: jax.Array | None = None, *, spec: DecoderSpec) -> jax.Array:
@@ -104,14 +104,14 @@ def _head(head: Matrix, hidden: jax.Array, rows: jax.Array | None, *, spec: Deco
     return jnp.einsum(f"bd,{letters}->bv", hidden, head, preferred_element_type=jnp.float32)
 
 
-def _embed(weights: Weights, tokens: jax.Array, places: TokenPlaces, *, spec: DecoderSpec) -> jax.Array:
-    """[R, D] of tokens [B, T]."""
+def _embed(weights: Weights, tokens: jax.Array, places: StepPlaces, *, spec: DecoderSpec) -> jax.Array:
+    """[R, D] of tokens [R]."""
     with jax.named_scope("embed"):
-        x = embed(weights["embed"], tokens.reshape(-1), mesh_axis=spec.vocab_axis)
+        x = embed(weights["embed"], tokens, mesh_axis=spec.vocab_axis)
         if spec.embed_scale != 1:
             x = x * jnp.asarray(spec.embed_scale, x.dtype)
         if spec.num_learned_positions:
-            x = x + weights["positions"][places.positions.reshape(-1)]
+            x = x + weights["positions"][places.positions]
         return x
 
 
@@ -119,7 +119,7 @@ def _run_layer(
     x: jax.Array,
     leaves: dict[str, Any],
     cache: jax.Array,
-    places: TokenPlaces,
+    places: StepPlaces,
     *,
     spec: LayerSpec,
     attention: PagedAttention,
@@ -133,9 +133,8 @@ def _run_layer(
     with jax.named_scope("mlp"):
         if not (spec.is_parallel and spec.has_one_norm):
             normed = _before(x if spec.is_parallel else attended, leaves, "mlp_norm", spec=spec)
-        is_real = places.is_real.reshape(-1)
         feed = FEED_FORWARDS[type(spec.feed_forward)]
-        fed = feed(normed, leaves, is_real, places.real_rows, spec=spec.feed_forward)
+        fed = feed(normed, leaves, places.is_real, places.real_rows, spec=spec.feed_forward)
         return attended + _after(fed, leaves, "mlp_post_norm", spec=spec), cache
 
 

@@ -13,9 +13,10 @@ from penstock.layers.spec import Activation
 
 #: Sizes fit the int32 of shapes and positions; numbers fit float32.
 MAX_INTEGER = 2**31 - 1
-MAX_NUMBER = 1e38
-#: A bound on what a damaged config can make the checks walk over.
+MIN_NUMBER, MAX_NUMBER = 2.0**-126, 1e38
+#: Bounds on what a damaged config can make the checks walk over.
 MAX_LAYERS = 10_000
+MAX_HEADS = 65_536
 
 #: transformers' names (its `activations.ACT2FN`) → ours.
 ACTIVATIONS: dict[str, Activation] = {
@@ -67,7 +68,7 @@ class HfConfig:
     def number(self, name: str, *, default: float | None = None, within: Mapping[str, Any] | None = None) -> float:
         """A positive number."""
         value = self.get(name, default, within)
-        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < MAX_NUMBER:
+        if not isinstance(value, int | float) or isinstance(value, bool) or not MIN_NUMBER <= value < MAX_NUMBER:
             raise ModelError(f"config.json: {self._own(name)} must be a positive number, found {shown(value)}")
         return float(value)
 

@@ -32,6 +32,7 @@ def read_rope(
     Args:
         theta: the base where the config names none.
         head_dim, share: where a part of the head may be rotated: its size, and the part where the config names none.
+            Families that give no size know no "longrope", which has a number for each pair.
         table: the parameters, where a config has several.
         original: the context before it was stretched, where the family knows it better than the parameters.
         aliases: a family's older names of a kind.
@@ -40,7 +41,8 @@ def read_rope(
     plain = RopeSpec(config.number("rope_theta", default=config.get("rope_theta", theta), within=table))
     kind = config.get("rope_type", config.get("type", "default", table), table)
     kind = (aliases or {}).get(kind, kind) if isinstance(kind, str) else kind
-    known = sorted(set(get_args(RopeKind)) - {"factors"})  # which no config can say
+    unread = {"factors"} if head_dim else {"factors", "longrope"}  # the first is a GGUF file's, which no config can say
+    known = sorted(set(get_args(RopeKind)) - unread)
     if kind not in known:
         raise ModelError(f"config.json: rope type {shown(kind)} is not supported, expected one of {known}")
     named = config.get("partial_rotary_factor", config.get("partial_rotary_factor", share or 1), table)

@@ -148,7 +148,7 @@ def find_family(config: Mapping[str, Any]) -> Family:
         is_meant = names & {family.architecture, family.base_architecture}
         if is_meant or (not named and config.get("model_type") == family.model_type):
             return family
-    found = ", ".join(map(str, named)) or config.get("model_type") or "none"
+    found = ", ".join(map(str, named)) or str(config.get("model_type") or "none")
     supported = ", ".join(family.model_type for family in FAMILIES)
     raise ModelError(
         f"config.json: architecture {found[:60]} is not supported, expected one of the families {supported}"

@@ -19,11 +19,11 @@ from typing import Any
 
 from tokenizers import AddedToken, Tokenizer
 
-#: Bytes of all texts and ids that are kept: some thousand pages of text.
+#: Bytes of all that is kept: some thousand pages of text.
 MAX_BYTES = 16 << 20
 #: One piece may take this share of them.
 _MAX_SHARE = 8
-#: What a piece costs beside its text and ids.
+#: What a piece costs beside its tenant, text and ids.
 _PIECE_BYTES = 200
 
 _Key = tuple[str, str]
@@ -48,7 +48,6 @@ class EncodedPieces:
     ) -> None:  # fmt: skip
         self._cut = cut
         self._always = {token: array("i", [token_id]) for token, token_id in token_ids.items()}
-        self._always[""] = array("i")
         self._encode = encode
         self._max_bytes = max_bytes
         self.num_bytes = 0
@@ -73,18 +72,20 @@ class EncodedPieces:
 
     def _look_up(self, parts: list[str], tenant: str) -> list[int] | None:
         """The ids of all parts together; None where one is not known."""
-        ids: list[int] = []
+        ids = array("i")
         always, kept = self._always, self._kept
         with self._lock:
             for part in parts:
+                if not part:
+                    continue
                 known = always.get(part)
                 if known is None:
                     known = kept.get(key := (tenant, part))
                     if known is None:
                         return None
                     kept.move_to_end(key)
-                ids += known.tolist()
-        return ids
+                ids += known
+        return ids.tolist()
 
     def _learn(self, parts: list[str], tenant: str) -> list[int]:
         """The same where some are not known; from now on they are."""
@@ -110,7 +111,7 @@ class EncodedPieces:
 
 
 def _bytes_of(key: _Key, ids: array[int]) -> int:
-    return sys.getsizeof(key[1]) + sys.getsizeof(ids) + _PIECE_BYTES
+    return sum(map(sys.getsizeof, (*key, ids))) + _PIECE_BYTES
 
 
 def longest_of(words: Iterable[str]) -> str:

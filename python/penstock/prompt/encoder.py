@@ -81,6 +81,7 @@ class PromptEncoder:
     def encode_text(
         self, text: str, *,
         add_special_tokens: bool = True, num_last: int | None = None, tenant: str | None = None, param: str = "prompt",
+        num_new: int = 1,
     ) -> list[int]:  # fmt: skip
         """The ids of a text prompt; of an empty one the start token.
 
@@ -88,11 +89,14 @@ class PromptEncoder:
             add_special_tokens: with those that the tokenizer adds.
             num_last: only so many of its last tokens, at least 1; None: all.
             tenant: as of `read_chat`.
+            num_new: tokens of answer that it must leave room for: 1, or 0.
 
         Raises:
             ApiError: context_length_exceeded, or no token at all.
         """
-        return self._encode(text, add_special_tokens=add_special_tokens, num_last=num_last, tenant=tenant, param=param)
+        return self._encode(
+            text, add_special_tokens=add_special_tokens, num_last=num_last, tenant=tenant, param=param, num_new=num_new
+        )
 
     def encode_chat(self, messages: Sequence[Message], **options: Any) -> list[int]:
         """The ids of a chat, as `read_chat`."""
@@ -102,19 +106,15 @@ class PromptEncoder:
         self,
         messages: Sequence[Message],
         *,
-        tools: Sequence[Mapping[str, Any]] | None = None,
-        documents: Sequence[Mapping[str, Any]] | None = None,
-        add_generation_prompt: bool = True,
-        continue_final_message: bool = False,
-        template_kwargs: Mapping[str, Any] | None = None,
         add_special_tokens: bool = False,
         num_last: int | None = None,
         tenant: str | None = None,
+        **options: Any,
     ) -> tuple[str, list[int]]:
         """The text of a chat, and its ids.
 
         Args:
-            tools, documents, add_generation_prompt, continue_final_message, template_kwargs: as `ChatTemplate.render`.
+            options: of `render_chat`.
             add_special_tokens: with those that the tokenizer adds; the template has most often written them.
             num_last: the ids of only so many of its last tokens, at least 1; None: of all.
             tenant: who asks. Its texts are remembered, so that they are encoded once, and for nobody else: the time
@@ -126,14 +126,7 @@ class PromptEncoder:
         limit = self.max_model_len
         if limit is not None and num_last is None and len(messages) > limit:  # each is a token or more
             raise context_length_exceeded(len(messages), limit, param="messages", at_least=True)
-        text = self.render_chat(
-            messages,
-            tools=tools,
-            documents=documents,
-            add_generation_prompt=add_generation_prompt,
-            continue_final_message=continue_final_message,
-            template_kwargs=template_kwargs,
-        )
+        text = self.render_chat(messages, **options)
         ids = self._encode(
             text, add_special_tokens=add_special_tokens, num_last=num_last, tenant=tenant, param="messages"
         )
@@ -174,24 +167,26 @@ class PromptEncoder:
         return len(self._tokenizer.encode(text, add_special_tokens=False))
 
     def _encode(
-        self, text: str, *, add_special_tokens: bool, num_last: int | None, tenant: str | None, param: str
-    ) -> list[int]:
+        self, text: str, *,
+        add_special_tokens: bool, num_last: int | None, tenant: str | None, param: str, num_new: int = 1,
+    ) -> list[int]:  # fmt: skip
         if num_last is not None:
             ids = self._tokenizer.encode_last(text, num_last, add_special_tokens=add_special_tokens)
         else:
             if self.max_model_len is not None:
-                self._refuse_oversize(text, self.max_model_len, param=param)
+                self._refuse_oversize(text, self.max_model_len, param=param, num_new=num_new)
             ids = self._tokenizer.encode(text, add_special_tokens=add_special_tokens, tenant=tenant)
         if not text and not ids:
             ids = self._tokenizer.start_ids
-        check_prompt_length(ids, self.max_model_len, param=param)
+        check_prompt_length(ids, self.max_model_len, param=param, num_new=num_new)
         if self.vocab_size < len(self.vocabulary):  # else the model knows all that the tokenizer gives
             self.check_vocabulary(ids, param=param)
         return ids
 
-    def check_ids(self, ids: Sequence[int], *, param: str = "prompt") -> None:
-        """Refuses a prompt that is empty, too long for the context, or holds an id that the model does not know."""
-        check_prompt_length(ids, self.max_model_len, param=param)
+    def check_ids(self, ids: Sequence[int], *, param: str = "prompt", num_new: int = 1) -> None:
+        """Refuses a prompt that is empty, too long for the context, or holds an id that the model does not know.
+        `num_new` as of `encode_text`."""
+        check_prompt_length(ids, self.max_model_len, param=param, num_new=num_new)
         self.check_vocabulary(ids, param=param)
 
     def check_vocabulary(self, ids: Sequence[int], *, param: str) -> None:
@@ -205,14 +200,14 @@ class PromptEncoder:
                 param=param,
             )
 
-    def _refuse_oversize(self, text: str, max_model_len: int, *, param: str) -> None:
+    def _refuse_oversize(self, text: str, max_model_len: int, *, param: str, num_new: int) -> None:
         """Refuses a text that cannot fit without encoding it whole: by its bytes, then by ever longer heads of it."""
         num_tokens = len(text) // self._tokenizer.longest_token_bytes
         if num_tokens > max_model_len:
-            raise context_length_exceeded(num_tokens, max_model_len, param=param, at_least=True)
+            raise context_length_exceeded(num_tokens, max_model_len, param=param, num_new=num_new, at_least=True)
         num_chars = _HEAD_CHARS_PER_TOKEN * max_model_len
         while num_chars < len(text):
             num_tokens = self.count(text[:num_chars])
             if num_tokens > max_model_len:
-                raise context_length_exceeded(num_tokens, max_model_len, param=param, at_least=True)
+                raise context_length_exceeded(num_tokens, max_model_len, param=param, num_new=num_new, at_least=True)
             num_chars *= 2

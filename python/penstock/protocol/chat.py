@@ -30,6 +30,11 @@ _EXAMPLES: list[JsonValue] = [
 
 
 _TOOL_FIELDS = frozenset({"tools", "tool_choice", "functions", "function_call"})
+#: Fields by which a chat's template is told something, beside the messages.
+TEMPLATE_FIELDS = _TOOL_FIELDS | {
+    "documents", "add_generation_prompt", "continue_final_message", "reasoning_effort", "enable_thinking",
+    "chat_template_kwargs",
+}  # fmt: skip
 
 
 class ChatCompletionRequest(GenerationFields):
@@ -92,7 +97,7 @@ class ChatCompletionRequest(GenerationFields):
             raise invalid("continue_final_message", "cannot be true together with 'add_generation_prompt'")
         if self.top_logprobs and not self.logprobs:
             raise invalid("top_logprobs", "needs 'logprobs' to be true")
-        if not _TOOL_FIELDS.isdisjoint(self.model_fields_set):
+        if not _TOOL_FIELDS.isdisjoint(self.__pydantic_fields_set__):
             _ = self.tool_use  # read now, so that what is wrong is refused
         template_messages(self.messages, limits.content_parts)
         return Parsed(self, warnings)

@@ -145,7 +145,7 @@ def check_fields(request: GenerationFields, not_built: dict[str, tuple[Any, ...]
     """The names, fit for a header, of fields that are accepted and not acted on. Raises ApiError on one that is not
     built, that the model's engine does not act on, or, where `limits` are strict, that would be named."""
     extra = request.model_extra or {}
-    dependent = _DEPENDENT_NAMES & request.model_fields_set
+    dependent = _DEPENDENT_NAMES & request.__pydantic_fields_set__
     options = request.stream_options
     if not extra and not dependent and (options is None or not options.model_extra):  # most requests
         return []

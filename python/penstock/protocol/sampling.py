@@ -28,7 +28,7 @@ def sampling_params(
     """
     params: dict[str, Any] = dict(zip(_NAMES_WITH_DEFAULTS, _values_of_defaults(defaults), strict=True))
     values = vars(request)
-    for name in _NAMES & request.model_fields_set:
+    for name in _NAMES & request.__pydantic_fields_set__:
         if (value := values[name]) is not None:
             params[name] = value
     params["max_tokens"] = request.new_token_limit

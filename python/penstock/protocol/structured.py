@@ -40,7 +40,7 @@ class StructuredOutput:
 
 def structured_output(request: GenerationFields) -> StructuredOutput | None:
     """The form that a request asks for, None for none. Raises as `read_structured_output`."""
-    given = _FIELD_NAMES & request.model_fields_set
+    given = _FIELD_NAMES & request.__pydantic_fields_set__
     if request.model_extra:
         given |= _FIELD_NAMES & request.model_extra.keys()
     if not given:  # most requests

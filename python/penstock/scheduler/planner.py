@@ -11,7 +11,7 @@ Book-keeping of the host only: no device, no hub, no thread of its own.
   is waited for, as its tokens count.
 - What the cache has of a prompt is not computed (`prefix_cache`); other choices of a prompt wait until the first one's
   is in.
-- Decode runs in every step, beside at most `max_prefill_tokens` of prompts.
+- Decode runs in every step, beside at most `max_prefill_tokens_beside` of prompts.
 - Several tokens per dispatch only while nobody waits to join, as a newcomer would wait for all of them.
 - Rows under a grammar are planned apart, one token each, when their last token is known and their next mask is ready:
   a late row sits out the step. The others neither wait for them nor make fewer tokens per dispatch.
@@ -37,7 +37,7 @@ from penstock.scheduler.constraints import Constraints
 from penstock.scheduler.fair_order import Waiting, who_gives_way
 from penstock.scheduler.plan_writer import Chosen, PlannedStep, PlanWriter
 from penstock.scheduler.prompt_line import PromptLine
-from penstock.scheduler.request_limits import check_fits
+from penstock.scheduler.request_limits import check_fits, max_sequence_len
 from penstock.scheduler.request_queue import RequestQueue
 from penstock.scheduler.seats import Seats
 from penstock.scheduler.sequence import Generation, Sequence
@@ -69,6 +69,7 @@ class Planner:
         self.constraints = Constraints(num_grammar_threads)
         self.num_preemptions = 0
         self._capacity = capacity
+        self._max_sequence_len = max_sequence_len(capacity)
         self._batch = self.seats.batch
         self._admission = Admission(self.seats)
         queue.num_free_slots = self._batch.num_free
@@ -86,13 +87,13 @@ class Planner:
 
     def check_fits(self, request: GenerationRequest) -> None:
         """Refuses what could never be admitted."""
-        check_fits(request, self._capacity, num_stop_ids=len(self._writer.stop_ids_of(request.sampling)))
+        check_fits(request, limit=self._max_sequence_len, stop_ids=self._writer.stop_ids_of(request.sampling))
 
     # ---- who joins
 
     def admit(self) -> None:
         """Gives slots to those whose turn it is, as far as slots and pages go."""
-        if not self._batch.num_free():
+        if not self.queue.num_choices or not self._batch.num_free():
             return
         self.seats.forecast.restart()
         while self._batch.num_free() and (waiting := self.queue.head(self._has_room)):
@@ -166,19 +167,19 @@ class Planner:
             may_wait: nothing is under way, so if nothing but masks is missing, they are waited for.
             may_put_off: nothing is under way, so somebody may give way.
         """
-        if not self._grow_decoding(may_put_off=may_put_off):
+        num_new = self.tokens_per_dispatch()  # asked once: who waits may leave at any time, and pages are for so many
+        if not self._grow_decoding(num_new, may_put_off=may_put_off):
             return None
         chosen = self._choose_spans(may_put_off=may_put_off) if len(self._line) else []
         if chosen is None:
             return None
         if self.constraints:
-            return self._plan_apart(chosen, may_wait=may_wait)
-        return self._plan_spans(chosen) if chosen else self._plan_decode()
+            return self._plan_apart(chosen, num_new, may_wait=may_wait)
+        return self._plan_spans(chosen) if chosen else self._plan_decode(num_new)
 
-    def _grow_decoding(self, *, may_put_off: bool) -> bool:
-        """Pages for the next tokens of all rows that decode."""
+    def _grow_decoding(self, num_new: int, *, may_put_off: bool) -> bool:
+        """Pages for the next `num_new` tokens of all rows that decode; for one of those that are constrained."""
         progress, num_entries = self.seats.progress, self.seats.tables.num_entries
-        num_new = self.tokens_per_dispatch()
         slots = progress.lacking(self.decode_rows()[0], num_new, num_entries)
         if self.constraints:
             slots = np.concatenate([slots, progress.lacking(self._batch.constrained_rows()[0], 1, num_entries)])
@@ -194,7 +195,7 @@ class Planner:
     def _choose_spans(self, *, may_put_off: bool) -> Chosen | None:
         """The prompts' share of this step, with pages for it and for the token after a prompt's last span."""
         chosen: Chosen = []
-        for sequence, share in self._line.choose():
+        for sequence, share in self._line.choose(is_beside=self._batch.num_decoding > 0):
             if sequence.slot < 0:  # it gave way to one before it
                 continue
             if not sequence.is_joined:
@@ -218,19 +219,19 @@ class Planner:
     def _plan_spans(self, chosen: Chosen) -> PlannedStep:
         """Spans, and decode of what decoded before, or of the newcomers too."""
         slots, row_keys = self.decode_rows()
-        is_decoding = len(slots) > 0
+        do_newcomers_decode = len(slots) > 0 and not self._capacity.is_mixed
         spans = tuple(self._writer.cut(sequence, num_tokens) for sequence, num_tokens in chosen)
-        if is_decoding:
+        if do_newcomers_decode:
             slots, row_keys = self.decode_rows()  # the newcomers' too
         first = [sequence.row_key for sequence, _ in chosen if sequence.num_to_prefill == 0 and not sequence.is_pooled]
         return self._writer.step(chosen, spans, slots, np.concatenate([np.array(first, np.uint64), row_keys]))
 
-    def _plan_apart(self, chosen: Chosen, *, may_wait: bool) -> PlannedStep:
+    def _plan_apart(self, chosen: Chosen, num_new: int, *, may_wait: bool) -> PlannedStep:
         """The same beside constrained rows, whose last spans and decode are a plan of their own."""
         slots, row_keys = self._batch.constrained_rows()  # as they were before this step
         last = [each for each in chosen if each[0].is_constrained and each[0].num_to_prefill == each[1]]
         others = [each for each in chosen if each not in last]
-        step = self._plan_spans(others) if others else self._plan_decode()
+        step = self._plan_spans(others) if others else self._plan_decode(num_new)
         keys = np.concatenate([np.array([sequence.row_key for sequence, _ in last], np.uint64), row_keys])
         taken = self.constraints.take(keys, may_wait=may_wait and step.plan.is_empty)
         is_of_span = taken.indices < len(last)  # a mask that is late holds up the span, too
@@ -244,10 +245,10 @@ class Planner:
             taken.complete, taken.failed,
         )  # fmt: skip
 
-    def _plan_decode(self) -> PlannedStep:
-        """Steady decode: nothing of Python for a row."""
+    def _plan_decode(self, num_new: int) -> PlannedStep:
+        """Steady decode of `num_new` tokens, or of one where somebody waits by now: nothing of Python for a row."""
         slots, row_keys = self.decode_rows()
-        num_tokens = self.tokens_per_dispatch()
+        num_tokens = min(num_new, self.tokens_per_dispatch())
         self.seats.progress.advance(slots, num_tokens)
         return PlannedStep(StepPlan((), (), self._writer.changes((), slots), slots, num_tokens, row_keys=row_keys), [])
 

@@ -3,8 +3,8 @@ No pages, slots or device here: sequences in, sequences with a number of tokens 
 
 The policy.
 
-- A step computes at most `max_tokens` of prompts, with the padding of the spans, so what decodes beside them never
-  waits for more. All of it is given away while anybody has a use for it.
+- A step computes at most `max_tokens` of prompts, with the padding of the spans, and where rows decode beside them
+  `max_tokens_beside`, as their next tokens wait for it. All of it is given away while anybody has a use for it.
 - Tenants take turns, and those whose turn it is get equal parts: deficit round robin (Shreedhar and Varghese, SIGCOMM
   1995), in which no deficit is left over, as a prompt can be cut anywhere. A step has at most NUM_PARTS parts (P),
   because a span costs a pass over the weights however short it is; so of T tenants each gets on in one of ceil(T / P)
@@ -36,16 +36,17 @@ class PrefillBudget:
 
     Args:
         max_tokens: of all prompts together, in one step.
+        max_tokens_beside: the same in a step in which rows decode; None: as many.
         max_spans: sequences that one step takes tokens of.
         span_sizes: to which the engine pads spans, ascending; the last one is `max_tokens`. Empty: it pads none.
     """
 
-    def __init__(self, *, max_tokens: int, max_spans: int, span_sizes: tuple[int, ...] = ()) -> None:
-        self._max_tokens = max_tokens
-        self._max_spans = max_spans
+    def __init__(
+        self, *, max_tokens: int, max_spans: int, span_sizes: tuple[int, ...] = (), max_tokens_beside: int | None = None
+    ) -> None:
         self._padding = Padding(span_sizes)
-        self._least_cut = self._padding.longest_within(max(max_tokens // NUM_PARTS, self._padding.least))
-        self._max_parts = min(NUM_PARTS, max_spans, max_tokens // self._least_cut)
+        self._alone = Share.of(self._padding, max_tokens, max_spans)
+        self._beside = Share.of(self._padding, max_tokens_beside or max_tokens, max_spans)
         self._lines: dict[str, list[Sequence]] = {}  # by tenant, whose turn is next stands first; of each by rank
         self._num_sequences = 0
 
@@ -71,22 +72,27 @@ class PrefillBudget:
         if not line:
             del self._lines[sequence.tenant]
 
-    def choose(self) -> list[tuple[Sequence, int]]:
-        """This step's spans: sequences, each once, and how many tokens of each."""
+    def choose(self, *, is_beside: bool = False) -> list[tuple[Sequence, int]]:
+        """This step's spans: sequences, each once, and how many tokens of each.
+
+        Args:
+            is_beside: rows decode in this step.
+        """
         if not self._num_sequences:
             return []
-        step = StepSpans(self._padding, self._least_cut, num_left=self._max_tokens, num_spans_left=self._max_spans)
-        self._give_parts(step)
+        share = self._beside if is_beside else self._alone
+        step = StepSpans(self._padding, share.least_cut, num_left=share.max_tokens, num_spans_left=share.max_spans)
+        self._give_parts(step, share)
         if step.num_whole < self._num_sequences:
             self._give_rest(step)
         self._pass_turn(step)
         return list(step.spans.items())
 
-    def _give_parts(self, step: StepSpans) -> None:
+    def _give_parts(self, step: StepSpans, share: Share) -> None:
         """To each tenant in turn its part. While others have prompt left, a request gets half of the step at most."""
-        num_parts = min(len(self._lines), self._max_parts)
-        part, num_spans = max(self._max_tokens // num_parts, self._least_cut), self._max_spans // num_parts
-        most = max(self._max_tokens // 2, self._least_cut) if self._has_rivals() else self._max_tokens
+        num_parts = min(len(self._lines), share.max_parts)
+        part, num_spans = max(share.max_tokens // num_parts, share.least_cut), share.max_spans // num_parts
+        most = max(share.max_tokens // 2, share.least_cut) if self._has_rivals() else share.max_tokens
         for line in self._lines.values():
             if step.is_full:
                 return
@@ -141,6 +147,28 @@ class Padding:
         """The longest span for that; 0: there is none."""
         place = bisect_right(self.sizes, cost)
         return cost if not self.sizes else self.sizes[place - 1] if place else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a step has for prompts.
+
+    Attributes:
+        max_tokens: of all together.
+        max_spans: sequences.
+        least_cut: tokens of a prompt that is not computed to its end.
+        max_parts: into which it is cut at most.
+    """
+
+    max_tokens: int
+    max_spans: int
+    least_cut: int
+    max_parts: int
+
+    @classmethod
+    def of(cls, padding: Padding, max_tokens: int, max_spans: int) -> Share:
+        least_cut = padding.longest_within(max(max_tokens // NUM_PARTS, padding.least))
+        return cls(max_tokens, max_spans, least_cut, min(NUM_PARTS, max_spans, max_tokens // least_cut))
 
 
 @dataclass(slots=True)

@@ -18,8 +18,9 @@ class PromptLine:
         self._seats = seats
         self._page_size = capacity.page_size
         self._budget = PrefillBudget(
-            max_tokens=capacity.max_prefill_tokens, max_spans=capacity.max_spans, span_sizes=capacity.span_sizes
-        )
+            max_tokens=capacity.max_prefill_tokens, max_tokens_beside=capacity.max_prefill_tokens_beside,
+            max_spans=capacity.max_spans, span_sizes=capacity.span_sizes,
+        )  # fmt: skip
         self._followers: dict[int, list[Sequence]] = {}  # who waits for whose prompt, by the first one's row key
 
     def __len__(self) -> int:
@@ -35,9 +36,9 @@ class PromptLine:
         else:
             self._followers.setdefault(leader.row_key, []).append(sequence)
 
-    def choose(self) -> list[tuple[Sequence, int]]:
-        """The prompts' share of a step: whose, and how many tokens of each at most."""
-        return self._budget.choose()
+    def choose(self, *, is_beside: bool) -> list[tuple[Sequence, int]]:
+        """The prompts' share of a step: whose, and how many tokens of each at most. `is_beside`: rows decode in it."""
+        return self._budget.choose(is_beside=is_beside)
 
     def stop(self, sequence: Sequence) -> None:
         """Its prompt is in, or it has lost its slot: who waited for it goes on."""

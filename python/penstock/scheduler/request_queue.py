@@ -61,7 +61,7 @@ class RequestQueue:
             self._num_submitted += 1
             self._waiting[request.stream_key] = generation
             self.order.add(generation)
-            self.num_choices += request.num_choices
+            self.num_choices += generation.num_choices
             self._wake()
 
     def check_has_room(self) -> None:

@@ -48,44 +48,33 @@ class Generation:
         arrival: how many requests were submitted before it.
         num_begun: choices that left the queue; they leave it in order.
         sequences: the choices in slots, by row key.
+        stream_key, tenant, num_choices: of the request.
+        rank: who is sooner within a tenant: by priority, arrival, and its begun choices before the others.
+        needs_all_states: its prompts are computed from the first token on, whatever a cache has of them.
     """
 
     request: GenerationRequest
     num_begun: int = 0
     sequences: dict[int, Sequence] = field(default_factory=dict)
     arrival: int = 0
+    stream_key: int = field(init=False)
+    tenant: str = field(init=False)
+    num_choices: int = field(init=False)
+    rank: tuple[int, int, int] = field(init=False)
+    needs_all_states: bool = field(init=False)
 
-    @property
-    def stream_key(self) -> int:
-        return self.request.stream_key
-
-    @property
-    def tenant(self) -> str:
-        return self.request.tenant
-
-    @property
-    def rank(self) -> tuple[int, int, int]:
-        """Who is sooner within a tenant: by priority, arrival, and its begun choices before the others."""
-        return self.request.priority, self.arrival, self.request.num_choices
-
-    @property
-    def needs_all_states(self) -> bool:
-        """Its prompts are computed from the first token on, whatever a cache has of them."""
-        request = self.request
-        return request.sampling.prompt_logprobs is not None or (
+    def __post_init__(self) -> None:
+        request = self.request  # what is asked of it all the time, and never changes
+        self.stream_key, self.tenant, self.num_choices = request.stream_key, request.tenant, request.num_choices
+        self.rank = (request.priority, self.arrival, self.num_choices)
+        self.needs_all_states = request.sampling.prompt_logprobs is not None or (
             request.vectors is not None and not request.vectors.may_skip_tokens
         )
 
     @property
     def num_waiting(self) -> int:
         """Choices still in the queue."""
-        return self.request.num_choices - self.num_begun
-
-    def num_tokens(self, index: int) -> int:
-        """Prompt and new tokens of choice `index` together: what it must have room for."""
-        request = self.request
-        assert request.sampling.max_tokens is not None, "the server sets max_tokens before it submits"
-        return request.prompts[index // request.sampling.num_computed].num_tokens + request.sampling.max_tokens
+        return self.num_choices - self.num_begun
 
 
 @dataclass(slots=True, eq=False)
@@ -105,6 +94,8 @@ class Sequence:
         is_joined: the device has its parameters in the slot.
         is_scheduled: the hub knows that it has begun.
         cache_exit: why no more of its prompt was cached, where its request asks.
+        stream_key, tenant: of its generation.
+        rank: as of its generation, by its choice. Who has the greatest gives way where pages run out.
     """
 
     generation: Generation
@@ -119,6 +110,15 @@ class Sequence:
     is_joined: bool = False
     is_scheduled: bool = False
     cache_exit: str | None = None
+    stream_key: int = field(init=False)
+    tenant: str = field(init=False)
+    rank: tuple[int, int, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        generation = self.generation
+        self.stream_key, self.tenant = generation.stream_key, generation.tenant
+        priority, arrival, _ = generation.rank
+        self.rank = (priority, arrival, self.row_key - self.stream_key)
 
     @classmethod
     def begin(cls, generation: Generation, index: int) -> Sequence:
@@ -135,20 +135,6 @@ class Sequence:
             rng_key=(0, 0) if sampling.is_greedy else rng_key(sampling.seed, prompt_index, choice_index),
             input_ids=ids,
         )
-
-    @property
-    def stream_key(self) -> int:
-        return self.generation.stream_key
-
-    @property
-    def tenant(self) -> str:
-        return self.generation.tenant
-
-    @property
-    def rank(self) -> tuple[int, int, int]:
-        """As of its generation, by its choice. Who has the greatest gives way where pages run out."""
-        priority, arrival, _ = self.generation.rank
-        return priority, arrival, self.row_key - self.stream_key
 
     @property
     def is_constrained(self) -> bool:

@@ -216,8 +216,11 @@ def _metrics_of(adapters: Mapping[str, InferenceEngineAdapter]) -> _core.Metrics
 
 def _check_ids(engine: Engine, sampling: SamplingParams) -> None:
     """Raises ApiError on a token id that the model does not have."""
-    for name in ("stop_token_ids", "allowed_token_ids", "logit_bias"):
-        if ids := getattr(sampling, name):
+    given = (sampling.stop_token_ids, sampling.allowed_token_ids, sampling.logit_bias)
+    if not any(given):  # nearly all
+        return
+    for name, ids in zip(("stop_token_ids", "allowed_token_ids", "logit_bias"), given, strict=True):
+        if ids:
             engine.check_ids(tuple(ids), param=name)
 
 

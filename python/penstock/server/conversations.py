@@ -22,6 +22,8 @@ T = TypeVar("T")
 Item = dict[str, Any]
 
 _PREFIX = "resp_"
+#: Fewer bytes of stored responses are parsed sooner than they are handed to a thread.
+_PARSE_ON_LOOP_BYTES = 64 * 1024
 #: Responses that one may go on from, one behind the other.
 _MAX_LINKS = 1024
 _MAX_JOBS = 256
@@ -33,11 +35,13 @@ class Conversations:
     Args:
         path: of an SQLite file; None: in memory.
         max_bytes: of all responses together.
+        pool: threads that parse long conversations.
     """
 
-    def __init__(self, path: Path | None, max_bytes: int) -> None:
+    def __init__(self, path: Path | None, max_bytes: int, *, pool: WorkerPool) -> None:
         self._path = path
         self._max_bytes = max_bytes
+        self._pool = pool
         self._store: ResponseStore = MemoryResponseStore(max_bytes)
         self._thread: WorkerPool | None = None  # of the file; what is in memory needs none
 
@@ -76,8 +80,14 @@ class Conversations:
         return found
 
     async def delete(self, response_id: str, owner: str) -> None:
-        """Raises ApiError "response_not_found"."""
-        if not await self._run(self._store.delete, response_id, owner):
+        """Raises ApiError "response_not_found", and "internal_error" where the store cannot be written."""
+        try:
+            is_gone = await self._run(self._store.delete, response_id, owner)
+        except StoreError:
+            logger.exception("Response %s could not be deleted", response_id)
+            problem = f"Response with id '{response_id[:100]}' could not be deleted: the store cannot be written."
+            raise ApiError("internal_error", problem) from None
+        if not is_gone:
             raise _not_found("response_not_found", "Response", response_id, "response_id")
 
     async def history(self, response_id: str, owner: str) -> list[Item]:
@@ -86,17 +96,30 @@ class Conversations:
         Raises:
             ApiError: "previous_response_not_found", also where one further back is gone.
         """
-        return await self._run(self._history, response_id, owner)
+        links = await self._run(self._links, response_id, owner)
+        return await self._items_of(links)
 
     async def resolve(self, items: Sequence[Mapping[str, Any]], references: Sequence[str], owner: str) -> list[Item]:
-        """`items`, with those in place of the references that they refer to. Raises ApiError "item_not_found"."""
+        """`items`, with those in place of the references that they refer to.
+
+        Raises:
+            ApiError: "item_not_found"; or an item that is referred to twice, for a few bytes could so stand for any
+                number.
+        """
         if not references:
             return [dict(item) for item in items]
-        found = await self._run(self._find, references, owner)
+        if len(set(references)) < len(references):
+            raise ApiError("invalid_value", "'input' must not refer to one item twice.", param="input")
+        responses = await self._run(self._responses_of, references, owner)
+        found = {str(item.get("id")): item for item in await self._items_of(responses)}
+        for item_id in references:
+            if item_id not in found:
+                raise _not_found("item_not_found", "Item", item_id, "input")
         return [found[str(item["id"])] if _is_reference(item) else dict(item) for item in items]
 
-    def _history(self, response_id: str, owner: str) -> list[Item]:
-        links: list[list[Item]] = []
+    def _links(self, response_id: str, owner: str) -> list[StoredResponse]:
+        """A response and those that it goes on from, the first one first."""
+        links: list[StoredResponse] = []
         link: str | None = response_id
         while link is not None:
             found = self._store.get(link, owner)
@@ -105,32 +128,31 @@ class Conversations:
             if len(links) == _MAX_LINKS:
                 problem = f"'previous_response_id' has more than {_MAX_LINKS} responses behind it."
                 raise ApiError("invalid_value", problem, param="previous_response_id")
-            links.append(_items_of(found))
+            links.append(found)
             link = found.previous_id
-        return [item for items in reversed(links) for item in items]
+        return links[::-1]
 
-    def _find(self, references: Sequence[str], owner: str) -> dict[str, Item]:
-        found: dict[str, Item] = {}
-        for item_id in references:
-            if item_id in found:
-                continue
-            _, _, rest = item_id.partition("_")
-            response = self._store.get(_PREFIX + rest.partition("_")[0], owner)
-            for item in _items_of(response) if response is not None else ():
-                found[str(item.get("id"))] = item
-            if item_id not in found:
-                raise _not_found("item_not_found", "Item", item_id, "input")
-        return found
+    def _responses_of(self, item_ids: Sequence[str], owner: str) -> list[StoredResponse]:
+        """The responses that are there of those that the items' ids lead to."""
+        ids = dict.fromkeys(_PREFIX + item_id.partition("_")[2].partition("_")[0] for item_id in item_ids)
+        return [found for each in ids if (found := self._store.get(each, owner)) is not None]
+
+    async def _items_of(self, responses: list[StoredResponse]) -> list[Item]:
+        """Their input and output, in order."""
+        if sum(response.num_bytes for response in responses) < _PARSE_ON_LOOP_BYTES:
+            return _items_of(responses)
+        return await self._pool.run(_items_of, responses)
 
     async def _run(self, function: Callable[..., T], *args: Any) -> T:
         return function(*args) if self._thread is None else await self._thread.run(function, *args)
 
 
-def _items_of(response: StoredResponse) -> list[Item]:
-    """Its input and its output."""
-    items: list[Item] = orjson.loads(response.items)
-    output: list[Item] = orjson.loads(response.body)["output"]
-    return items + output
+def _items_of(responses: list[StoredResponse]) -> list[Item]:
+    items: list[Item] = []
+    for response in responses:
+        items += orjson.loads(response.items)
+        items += orjson.loads(response.body)["output"]
+    return items
 
 
 def _is_reference(item: Mapping[str, Any]) -> bool:

@@ -1,5 +1,6 @@
 //! All that can be called from outside.
 
+use crate::attention::AttentionHandler;
 use crate::ffi::{Handler, entry};
 use crate::gather::TakeRowsHandler;
 use crate::gguf_blocks::pack_blocks;
@@ -17,6 +18,7 @@ pub fn handlers() -> Vec<(&'static str, usize)> {
         named::<ProductHandler>(),
         named::<TakeRowsHandler>(),
         named::<UnpackHandler>(),
+        named::<AttentionHandler>(),
     ]
 }
 

@@ -5,6 +5,7 @@
 //! it comes in; a panic becomes the error of that call.
 
 pub mod activation;
+pub mod attention;
 pub mod c_api;
 pub mod error;
 pub mod ffi;

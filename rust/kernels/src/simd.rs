@@ -3,6 +3,7 @@
 //! A kernel is written once, generic over `Simd`, as the `run` of a `Task`; `dispatch` runs it within a function that
 //! is compiled for the instruction set. For that, `run` and all that it calls with vectors must be `#[inline(always)]`.
 
+mod functions;
 pub mod int;
 #[cfg(target_arch = "x86_64")]
 mod int_avx2;
@@ -14,6 +15,7 @@ mod portable;
 mod x86;
 
 use crate::isa::Isa;
+pub use functions::{exp, tanh};
 use int::IntSimd;
 
 /// Numbers in a vector.
@@ -35,6 +37,18 @@ pub trait Simd: IntSimd {
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     /// a * b.
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    /// a - b.
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    /// a / b.
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// a where it is the greater, else b: b where one of them is not a number.
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `value` where x is not below `limit`, else 0.
+    fn keep_from(self, limit: Self::V, x: Self::V, value: Self::V) -> Self::V;
+    /// The numbers' signs, upon magnitudes that have none.
+    fn with_sign(self, magnitude: Self::V, sign: Self::V) -> Self::V;
+    /// value * 2^n, of normal numbers, where `shifted` is n + 1.5 * 2^23: its last bits are n.
+    fn scale_by_power(self, value: Self::V, shifted: Self::V) -> Self::V;
     /// a * b + c.
     fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// Of sixteen pairs of bfloat16, pair after pair: the first of each, and the second of each.

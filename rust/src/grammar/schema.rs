@@ -15,13 +15,17 @@ use serde_json::{Map, Value};
 use super::regex_classes;
 pub(super) use bounds::without as without_bounds;
 use keywords::{Keyword, keyword};
+use names::CopyBudget;
 
 /// A schema that can be compiled, and means the same. Tool parameters go through here, too.
 ///
 /// # Errors
 /// The reason, in one sentence with the keyword and its place, where a part of the schema cannot be enforced.
 pub fn prepare(schema: &Value) -> Result<Value, String> {
-    let walk = Walk { root: schema };
+    let walk = Walk {
+        root: schema,
+        copies: CopyBudget::default(),
+    };
     walk.schema(schema, "#")
 }
 
@@ -37,6 +41,7 @@ pub fn check(schema: &Value) -> Result<(), String> {
 struct Walk<'a> {
     /// Where local references point to.
     root: &'a Value,
+    copies: CopyBudget,
 }
 
 impl Walk<'_> {
@@ -55,6 +60,7 @@ impl Walk<'_> {
         members: &Map<String, Value>,
         path: &str,
     ) -> Result<Map<String, Value>, String> {
+        check_base(members, path)?;
         let mut prepared = Map::new();
         for (name, value) in members {
             let place = format!("{path}/{name}");
@@ -89,7 +95,7 @@ impl Walk<'_> {
             }
         }
         if let Some(value) = members.get("propertyNames") {
-            names::apply(value, &mut prepared, path)?;
+            names::apply(value, &mut prepared, path, &self.copies)?;
         }
         check_type(&prepared, path)?;
         Ok(prepared)
@@ -134,6 +140,17 @@ impl Walk<'_> {
 fn spelt_out(pattern: &Value) -> Value {
     let spelt = pattern.as_str().map(regex_classes::spelt_out);
     spelt.map_or_else(|| pattern.clone(), Value::String)
+}
+
+/// What a reference points to beside an `$id` is not the same in all drafts: up to draft 7 an `$id` says nothing there.
+/// That of the whole schema changes nothing, as references point into it.
+fn check_base(members: &Map<String, Value>, path: &str) -> Result<(), String> {
+    if path == "#" || !(members.contains_key("$ref") && members.contains_key("$id")) {
+        return Ok(());
+    }
+    Err(format!(
+        "the keyword '$id' at {path} is not supported beside '$ref'"
+    ))
 }
 
 const TYPES: [&str; 7] = [

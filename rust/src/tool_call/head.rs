@@ -161,7 +161,7 @@ impl HeadReader<'_> {
                 Part::Space => cursor.space(),
                 Part::Name => tool = Some(self.tools.read_name(&mut cursor)?),
                 Part::Id => {
-                    let written = cursor.run(|c| is_name_char(c) || c == ':')?;
+                    let written = cursor.run(is_name_char)?;
                     tool = Some(self.tool_of_id(written)?);
                     id = Some(written);
                 }

@@ -5,13 +5,16 @@
 
 use super::json_value::{JsonValue, Read, read_string};
 use super::output::Output;
-use super::scan::{Cursor, Scanned, Stop};
+use super::scan::{Cursor, Scanned, Stop, head_of};
 use super::schemas::ToolSchemas;
 
 /// What formats call the arguments.
 const ARGUMENT_KEYS: [&str; 2] = ["arguments", "parameters"];
 /// What may stand in a call beside its name and arguments.
 const OTHER_KEYS: [&str; 3] = ["type", "id", "index"];
+
+/// Bytes of a key, and of a value beside the arguments: both are kept until they are whole.
+const MAX_MEMBER_BYTES: usize = 16 * 1024;
 
 /// An object up to its name.
 #[derive(Debug)]
@@ -100,9 +103,11 @@ impl ObjectReader {
             let rest = &text[at..];
             match &mut self.expect {
                 Expect::Member => {
-                    let mut cursor = Cursor::new(rest);
+                    let head = head_of(rest, MAX_MEMBER_BYTES);
+                    let mut cursor = Cursor::new(head);
                     match self.read_member(&mut cursor, out) {
                         Ok(()) => at += cursor.at,
+                        Err(Stop::Wait) if head.len() < rest.len() => return (at, Err(Stop::Fail)),
                         Err(stop) => return (at, Err(stop)),
                     }
                     if self.depth == 0 {

@@ -3,6 +3,7 @@
 //! A parameter whose type is string streams as it comes. One of another type is converted when it is whole; what cannot
 //! be converted is a string. A parameter that the tool's schema does not know is one, too.
 
+use super::json_prefix::JsonPrefix;
 use super::output::Output;
 use super::scan::{Cursor, Scanned, Stop, head_of, partial_len};
 use super::schemas::Tool;
@@ -10,6 +11,9 @@ use super::types::Types;
 
 /// Bytes of a value that are kept for its conversion; a longer one is a string.
 const MAX_VALUE_BYTES: usize = 1024 * 1024;
+
+/// Bytes of a parameter's tag with its name, which is kept until it is whole.
+const MAX_HEADER_BYTES: usize = 16 * 1024;
 
 /// How the parameters of a format are tagged.
 #[derive(Debug)]
@@ -53,6 +57,8 @@ pub(super) struct ParametersReader {
     has_any: bool,
     /// Bytes of an unfinished value in which its end was sought.
     num_sought: usize,
+    /// The same value as JSON, up to the last tag that was found in it.
+    json: JsonPrefix,
 }
 
 /// Where a value ends, and how long the tag there is.
@@ -74,6 +80,7 @@ impl ParametersReader {
             expect: Expect::Parameter,
             has_any: false,
             num_sought: 0,
+            json: JsonPrefix::new(),
         }
     }
 
@@ -127,14 +134,19 @@ impl ParametersReader {
         tool: &Tool,
         out: &mut Output,
     ) -> Scanned<bool> {
-        let mut ahead = *cursor;
-        ahead.space();
-        if ahead.maybe(self.syntax.close)? {
-            out.arguments(if self.has_any { "}" } else { "{}" });
-            *cursor = ahead;
-            return Ok(true);
-        }
-        let header = self.read_header(&mut ahead)?;
+        let rest = cursor.rest();
+        let head = head_of(rest, MAX_HEADER_BYTES);
+        let mut ahead = Cursor::new(head);
+        let header = match self.read_header(&mut ahead) {
+            Ok(Some(header)) => header,
+            Ok(None) => {
+                out.arguments(if self.has_any { "}" } else { "{}" });
+                cursor.at += ahead.at;
+                return Ok(true);
+            }
+            Err(Stop::Wait) if head.len() < rest.len() => return Err(Stop::Fail),
+            Err(stop) => return Err(stop),
+        };
         let types = match header.is_json {
             Some(true) => Types::OTHERS,
             Some(false) => Types::STRING,
@@ -145,17 +157,23 @@ impl ParametersReader {
         out.arguments("\": ");
         self.has_any = true;
         self.num_sought = 0;
+        self.json = JsonPrefix::new();
         self.expect = if types.is_text() {
             out.arguments("\"");
             Expect::String { is_begun: false }
         } else {
             Expect::Value(types)
         };
-        *cursor = ahead;
+        cursor.at += ahead.at;
         Ok(false)
     }
 
-    fn read_header<'a>(&self, cursor: &mut Cursor<'a>) -> Scanned<Header<'a>> {
+    /// A parameter's name; none where the call ends.
+    fn read_header<'a>(&self, cursor: &mut Cursor<'a>) -> Scanned<Option<Header<'a>>> {
+        cursor.space();
+        if cursor.maybe(self.syntax.close)? {
+            return Ok(None);
+        }
         let mut is_open = false;
         for open in self.syntax.opens {
             if cursor.maybe(open)? {
@@ -186,7 +204,7 @@ impl ParametersReader {
             .contains("string=")
             .then(|| attributes.contains("\"false\""));
         let name = name.trim();
-        Ok(Header { name, is_json })
+        Ok(Some(Header { name, is_json }))
     }
 
     /// A value that is not only a string: whole, or not at all.
@@ -255,11 +273,15 @@ impl ParametersReader {
     /// sought again.
     fn seek_close(&mut self, text: &str, types: Types, limit: usize) -> Option<End> {
         let close = self.syntax.value_close;
+        let is_nested = types.is_nested(text);
         let mut from = head_of(text, self.num_sought).len();
         while let Some(end) = self.find_end(text, from) {
             let at = end.len;
-            if at + close.len() > limit || !types.is_unfinished(&text[..at]) {
-                return Some(end).filter(|_| at + close.len() <= limit);
+            if at + close.len() > limit {
+                return None;
+            }
+            if !is_nested || !self.json.ends_in_string(text[..at].trim_start()) {
+                return Some(end);
             }
             from = at + end.tag_len.max(1);
         }

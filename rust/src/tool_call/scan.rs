@@ -117,9 +117,12 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Characters of tool names. `OpenAI` allows fewer: no dots.
+/// Characters of tool names, all that the door takes: letters and digits of any script, and signs. `OpenAI` allows
+/// fewer. What stands behind a name in any format is white space or another sign of ASCII.
 pub(super) fn is_name_char(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')
+    c.is_ascii_alphanumeric()
+        || matches!(c, '_' | '-' | '.' | ':' | '/')
+        || !c.is_ascii() && !c.is_whitespace()
 }
 
 /// Bytes of white space at the start of `text`.

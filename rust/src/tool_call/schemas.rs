@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::literals::ArgumentTypes;
 use super::scan::{Cursor, Scanned, Stop, is_name_char};
-use super::types::{Types, types_of};
+use super::types::{TypeReader, Types};
 
 /// The tools of one request.
 #[derive(Debug, Default)]
@@ -38,7 +38,9 @@ impl ToolSchemas {
     /// When it is not JSON, or not an array.
     pub fn parse(tools: &[u8]) -> Result<Self, serde_json::Error> {
         let values: Vec<Value> = serde_json::from_slice(tools)?;
-        let tools: Vec<Tool> = values.iter().filter_map(Tool::read).collect();
+        let mut reader = TypeReader::new();
+        let read = |value| Tool::read(value, &mut reader);
+        let tools: Vec<Tool> = values.iter().filter_map(read).collect();
         let names = tools.iter().map(|tool| tool.name.clone());
         let by_name = names.zip(0..).collect();
         Ok(Self { tools, by_name })
@@ -74,7 +76,7 @@ impl ToolSchemas {
 }
 
 impl Tool {
-    fn read(value: &Value) -> Option<Self> {
+    fn read(value: &Value, reader: &mut TypeReader) -> Option<Self> {
         let function = value.get("function").unwrap_or(value);
         let name = function
             .get("name")?
@@ -86,7 +88,7 @@ impl Tool {
         let schema = schema
             .cloned()
             .unwrap_or_else(|| Value::Object(serde_json::Map::new()));
-        let types = |part: &Value| types_of(part, &schema, 0);
+        let mut types = |part: &Value| reader.types(part, &schema);
         let mut parameters = HashMap::new();
         if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
             parameters.extend(

@@ -1,6 +1,7 @@
 //! Outputs of models in every format, under every split.
 
 mod malformed;
+mod names;
 mod numbers;
 mod splits;
 mod vectors;

@@ -7,7 +7,7 @@ from typing import Any
 
 from penstock.layers.rope_spec import RopeSpec
 from penstock.layers.spec import AttentionSpec, MlpSpec, NormSpec
-from penstock.models.hf_config import HfConfig
+from penstock.models.hf_config import MAX_HEADS, HfConfig
 from penstock.models.spec import DecoderSpec, LayerSpec
 
 
@@ -33,7 +33,7 @@ def attention(
         is_multi_head: the family knows no fewer key-value heads than heads.
         traits: fields of `AttentionSpec`.
     """
-    num_heads = config.integer("num_attention_heads")
+    num_heads = config.integer("num_attention_heads", at_most=MAX_HEADS)
     shared = num_heads if is_multi_head else config.integer("num_key_value_heads", default=num_kv_heads or num_heads)
     return AttentionSpec(
         num_heads=num_heads,

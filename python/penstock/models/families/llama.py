@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from penstock.layers.spec import AttentionSpec, MlpSpec, NormSpec
+from penstock.layers.spec import AttentionSpec, MlpSpec
+from penstock.models.families import build
 from penstock.models.hf_config import HfConfig
 from penstock.models.hf_rope import read_rope
 from penstock.models.spec import Attention, DecoderSpec, FeedForward, LayerSpec, windowed
@@ -34,16 +35,8 @@ LAYER_TENSORS = {
 
 def attention(config: HfConfig, *, head_dim: int | None = None) -> AttentionSpec:
     """Of LlamaConfig of transformers, with its defaults. `head_dim`: where the config names none."""
-    num_heads = config.integer("num_attention_heads")
     has_bias = config.flag("attention_bias")
-    return AttentionSpec(
-        num_heads=num_heads,
-        num_kv_heads=config.integer("num_key_value_heads", default=num_heads),
-        head_dim=config.integer("head_dim", default=head_dim or config.integer("hidden_size") // num_heads),
-        rope=read_rope(config),
-        has_qkv_bias=has_bias,
-        has_o_bias=has_bias,
-    )
+    return build.attention(config, read_rope(config), head_dim=head_dim, has_qkv_bias=has_bias, has_o_bias=has_bias)
 
 
 def feed_forward(config: HfConfig) -> MlpSpec:
@@ -55,14 +48,8 @@ def decoder(
     config: HfConfig, attention: Attention, feed_forward: FeedForward, *, windows: tuple[int | None, ...]
 ) -> DecoderSpec:
     """Layers that differ in their window alone."""
-    norm = NormSpec(config.number("rms_norm_eps", default=1e-6))
-    return DecoderSpec(
-        vocab_size=config.integer("vocab_size"),
-        hidden_size=config.integer("hidden_size"),
-        layers=windowed(LayerSpec(attention, feed_forward, norm), windows),
-        final_norm=norm,
-        is_tied=config.flag("tie_word_embeddings"),
-    )
+    norm = build.rms_norm(config)
+    return build.decoder(config, windowed(LayerSpec(attention, feed_forward, norm), windows), norm)
 
 
 def spec(config: HfConfig) -> DecoderSpec:

@@ -147,6 +147,27 @@ impl<'a> Call<'a> {
         Ok(ResultView { data, dims })
     }
 
+    /// The result of a number, which holds an operand's numbers in the same memory.
+    ///
+    /// # Errors
+    /// As `result`, or the operand lies elsewhere.
+    pub fn aliased<T: Element>(
+        &self,
+        operand: usize,
+        index: usize,
+        name: &str,
+        ranks: Range<usize>,
+    ) -> Result<ResultView<'a, T>, Error> {
+        let (data, dims) = Self::checked::<T>(&self.frame.args, operand, name, &ranks)?;
+        let result = self.result::<T>(index, name, ranks)?;
+        if result.data.as_ptr() != data || result.dims != dims {
+            return Err(Error::invalid(format!(
+                "{name} does not lie in the memory of its result"
+            )));
+        }
+        Ok(result)
+    }
+
     /// A text attribute.
     ///
     /// # Errors

@@ -34,6 +34,44 @@ impl Simd for Portable {
         each(|lane| a[lane] * b[lane])
     }
     #[inline(always)]
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V {
+        each(|lane| a[lane] - b[lane])
+    }
+    #[inline(always)]
+    fn div(self, a: Self::V, b: Self::V) -> Self::V {
+        each(|lane| a[lane] / b[lane])
+    }
+    #[inline(always)]
+    fn max(self, a: Self::V, b: Self::V) -> Self::V {
+        each(|lane| if a[lane] > b[lane] { a[lane] } else { b[lane] })
+    }
+    #[inline(always)]
+    fn keep_from(self, limit: Self::V, x: Self::V, value: Self::V) -> Self::V {
+        each(|lane| {
+            if x[lane] < limit[lane] {
+                0.0
+            } else {
+                value[lane]
+            }
+        })
+    }
+    #[inline(always)]
+    fn with_sign(self, magnitude: Self::V, sign: Self::V) -> Self::V {
+        each(|lane| {
+            f32::from_bits(magnitude[lane].to_bits() | (sign[lane].to_bits() & 0x8000_0000))
+        })
+    }
+    #[inline(always)]
+    fn scale_by_power(self, value: Self::V, shifted: Self::V) -> Self::V {
+        each(|lane| {
+            f32::from_bits(
+                value[lane]
+                    .to_bits()
+                    .wrapping_add(shifted[lane].to_bits() << 23),
+            )
+        })
+    }
+    #[inline(always)]
     fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
         // Where the target has no such instruction, `mul_add` is a call of a library for each number.
         if cfg!(any(target_arch = "aarch64", target_feature = "fma")) {

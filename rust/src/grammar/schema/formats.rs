@@ -5,11 +5,9 @@ use serde_json::{Map, Value, json};
 use super::disjoint::add_schemas;
 
 /// Enforced by llguidance as it stands.
-const ENFORCED: [&str; 7] = [
-    "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri",
-];
+const ENFORCED: [&str; 5] = ["duration", "ipv4", "ipv6", "uuid", "uri"];
 /// Enforced by an expression of ours.
-const DATES: [&str; 3] = ["date-time", "date", "time"];
+const OURS: [&str; 5] = ["date-time", "date", "time", "email", "hostname"];
 
 /// `OpenAPI`'s, and those that generators write for numbers: hints to a reader.
 const HINTS: [&str; 18] = [
@@ -25,6 +23,17 @@ const DATE: &str = concat!(
 );
 /// Without leap seconds, which few parsers take.
 const TIME: &str = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])";
+
+/// A part of a host's name (RFC 1123, section 2.1), but no coded one ("xn--…"): few of these stand for anything.
+const LABEL: &str = concat!(
+    "[A-Za-z0-9](?:[A-Za-z0-9]?|[A-Za-z0-9-]{1,2}[A-Za-z0-9]",
+    "|[A-Za-z0-9-](?:[A-Za-z0-9][A-Za-z0-9-]|-[A-Za-z0-9])[A-Za-z0-9-]{0,58}[A-Za-z0-9])"
+);
+/// In all (RFC 1035, section 2.3.4).
+const MAX_HOST: u64 = 253;
+/// Before and behind the "@" (RFC 5321, section 4.5.3.1), in words without quotes.
+const LOCAL_PART: &str =
+    r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,32}(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,15}){0,2}";
 
 pub(super) fn prepare(
     members: &Map<String, Value>,
@@ -42,18 +51,25 @@ pub(super) fn prepare(
         prepared.insert("format".to_owned(), value.clone());
         return Ok(());
     }
-    let pattern = match name {
-        "date" => format!("^{DATE}$"),
-        "time" => format!("^{TIME}$"),
-        "date-time" => format!("^{DATE}T{TIME}$"),
+    let rule = match name {
+        "date" => json!({"pattern": format!("^{DATE}$")}),
+        "time" => json!({"pattern": format!("^{TIME}$")}),
+        "date-time" => json!({"pattern": format!("^{DATE}T{TIME}$")}),
+        "hostname" => {
+            json!({"pattern": format!(r"^{LABEL}(?:\.{LABEL})*$"), "maxLength": MAX_HOST})
+        }
+        "email" => json!({
+            "pattern": format!(r"^{LOCAL_PART}@(?:{LABEL}\.){{1,8}}[A-Za-z]{{2,24}}$"),
+            "maxLength": MAX_HOST
+        }),
         _ => {
-            let known = [&DATES[..], &ENFORCED[..]].concat().join(", ");
+            let known = [&OURS[..], &ENFORCED[..]].concat().join(", ");
             return Err(format!(
                 "the format '{name:.64}' at {path} is not supported; these are: {known}"
             ));
         }
     };
-    add_schemas("allOf", json!([{ "pattern": pattern }]), prepared);
+    add_schemas("allOf", json!([rule]), prepared);
     Ok(())
 }
 

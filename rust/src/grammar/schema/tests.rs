@@ -40,6 +40,24 @@ fn what_cannot_be_enforced_is_refused_by_name_and_place() {
 }
 
 #[test]
+fn an_id_beside_a_reference_is_refused() {
+    let schema = |id: &str| {
+        json!({
+            "definitions": {
+                "name": {"$id": "http://a.example/name.json", "type": "string"},
+                "number": {"$id": "http://a.example/base/name.json", "type": "number"}
+            },
+            "$id": "http://a.example/base/",
+            "allOf": [{"$id": id, "$ref": "name.json"}]
+        })
+    };
+    assert!(refusal(&schema("http://a.example/")).contains("'$id' at #/allOf/0"));
+    let whole =
+        json!({"$id": "http://a.example/x.json", "$ref": "#/$defs/a", "$defs": {"a": true}});
+    assert_eq!(prepare(&whole), Ok(whole));
+}
+
+#[test]
 fn a_property_may_have_a_keyword_s_name() {
     let schema = json!({"type": "object", "properties": {"not": {"type": "string"}}});
     assert_eq!(prepare(&schema), Ok(schema));
@@ -101,4 +119,17 @@ fn dates_are_held_to_the_calendar() {
             .is_some_and(|each| each.contains("02-29"))
     );
     assert!(prepared.get("format").is_none());
+}
+
+#[test]
+fn names_in_names_do_not_grow_without_bound() {
+    let names: Vec<String> = (0..10).map(|number| format!("k{number}")).collect();
+    let nested = |depth| {
+        (0..depth).fold(
+            json!({"type": "string"}),
+            |inner, _| json!({"propertyNames": {"enum": names}, "additionalProperties": inner}),
+        )
+    };
+    assert!(prepare(&nested(2)).is_ok());
+    assert!(refusal(&nested(40)).contains("too many names"));
 }

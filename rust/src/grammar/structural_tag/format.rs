@@ -20,13 +20,13 @@ pub(super) fn to_lark(format: &Value) -> Result<String, String> {
     } else {
         format!("start: {}\n", spelling.spell(format, true)?)
     };
-    Ok(start + &spelling.terminals.concat())
+    Ok(start + &spelling.lines.concat())
 }
 
-/// Terminals that the rules refer to, each a line.
+/// Rules and terminals that the first rule refers to, each a line.
 #[derive(Default)]
 struct Spelling {
-    terminals: Vec<String>,
+    lines: Vec<String>,
 }
 
 impl Spelling {
@@ -100,18 +100,20 @@ impl Spelling {
             let (begin, rest) = self.tag(members_of(tag)?)?;
             tags.push(format!("{} {rest}", quote(begin)));
         }
-        let (tag, separator) = (tags.join(" | "), quote(text(members, "separator")?));
+        // A rule of its own, as it stands in two places: tags in tags would double with each.
+        let tag = self.line("tag", "", &tags.join(" | "));
+        let separator = quote(text(members, "separator")?);
         let more = if flag(members, "stop_after_first") {
             String::new()
         } else {
-            format!(" ({separator} ({tag}))*")
+            format!(" ({separator} {tag})*")
         };
         let optional = if flag(members, "at_least_one") {
             ""
         } else {
             "?"
         };
-        Ok(format!("(({tag}){more}){optional}"))
+        Ok(format!("({tag}{more}){optional}"))
     }
 
     fn triggered(&mut self, members: &Map<String, Value>) -> Result<String, String> {
@@ -131,9 +133,13 @@ impl Spelling {
     }
 
     fn terminal(&mut self, kind: &str, options: &str, pattern: &str) -> String {
-        let name = format!("{kind}{}", self.terminals.len());
-        self.terminals
-            .push(format!("{name}{options}: /{pattern}/\n"));
+        self.line(kind, options, &format!("/{pattern}/"))
+    }
+
+    /// Adds a line under a new name, which it returns.
+    fn line(&mut self, kind: &str, options: &str, body: &str) -> String {
+        let name = format!("{kind}{}", self.lines.len());
+        self.lines.push(format!("{name}{options}: {body}\n"));
         name
     }
 }

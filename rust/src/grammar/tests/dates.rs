@@ -1,22 +1,29 @@
-//! Formats of dates and times.
+//! Formats of dates, times and hosts, and shorthands in expressions: what is allowed is what every reader takes.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::Kind;
 use super::check;
 
+#[track_caller]
+fn check_string(rule: &Value, good: &[&str], bad: &[&str]) {
+    let quoted = |texts: &[&str]| -> Vec<String> {
+        let texts = texts.iter().map(|each| Value::from(*each).to_string());
+        texts.collect()
+    };
+    let (good, bad) = (quoted(good), quoted(bad));
+    let good: Vec<&str> = good.iter().map(String::as_str).collect();
+    let bad: Vec<&str> = bad.iter().map(String::as_str).collect();
+    check(Kind::JsonSchema, &rule.to_string(), &good, &bad);
+}
+
+#[track_caller]
+fn check_format(format: &str, good: &[&str], bad: &[&str]) {
+    check_string(&json!({"type": "string", "format": format}), good, bad);
+}
+
 #[test]
 fn dates_and_times_are_what_every_parser_takes() {
-    let check_format = |format: &str, good: &[&str], bad: &[&str]| {
-        let schema = json!({"type": "string", "format": format}).to_string();
-        let quoted = |texts: &[&str]| -> Vec<String> {
-            texts.iter().map(|each| format!("\"{each}\"")).collect()
-        };
-        let (good, bad) = (quoted(good), quoted(bad));
-        let good: Vec<&str> = good.iter().map(String::as_str).collect();
-        let bad: Vec<&str> = bad.iter().map(String::as_str).collect();
-        check(Kind::JsonSchema, &schema, &good, &bad);
-    };
     check_format(
         "date",
         &["2024-02-29", "2000-02-29", "1999-12-31", "0001-01-01"],
@@ -32,6 +39,73 @@ fn dates_and_times_are_what_every_parser_takes() {
         &["2024-02-29T12:00:00Z"],
         &["2023-02-29T12:00:00Z", "2024-02-29 12:00:00Z"],
     );
+}
+
+#[test]
+fn a_host_s_name_is_no_coded_one_and_not_too_long() {
+    let parts = |count: usize| vec!["a".repeat(63); count].join(".");
+    check_format(
+        "hostname",
+        &[
+            "a",
+            "ab",
+            "a-b",
+            "a--b",
+            "ab-c",
+            "localhost",
+            "a.b-c.example",
+            "1.2",
+            &parts(3),
+        ],
+        &[
+            "",
+            "-a",
+            "a-",
+            "a..b",
+            "a.",
+            "a_b",
+            "xn--X",
+            "ab--c.de",
+            &"a".repeat(64),
+            &parts(4),
+        ],
+    );
+}
+
+#[test]
+fn an_address_is_what_every_reader_of_mail_takes() {
+    check_format(
+        "email",
+        &["a@b.de", "te~st+x@sub.example.com", "a.b@c-d.org"],
+        &[
+            "a@b",
+            "a@[1.2.3.4]",
+            ".a@b.de",
+            "a.@b.de",
+            "a..b@c.de",
+            "a b@c.de",
+            "a@b.1",
+            "a@-b.de",
+        ],
+    );
+}
+
+#[test]
+fn a_dot_and_white_space_are_what_every_reader_takes_for_them() {
+    let of = |pattern: &str| json!({"type": "string", "pattern": pattern});
+    check_string(
+        &of("^a.b$"),
+        &["a b", "aéb"],
+        &["a\rb", "a\nb", "a\u{2028}b"],
+    );
+    check_string(
+        &of(r"^\s$"),
+        &["\r", " ", "\u{a0}"],
+        &["\u{85}", "\u{feff}", "\u{1c}", "a"],
+    );
+    check_string(&of(r"^\S$"), &["a"], &["\u{85}", "\u{feff}", "\u{1c}", " "]);
+    check_string(&of(r"^[^\s]$"), &["a"], &["\u{85}", "\u{feff}", " "]);
+    check_string(&of(r"^[^\S]$"), &[" "], &["\u{85}", "\u{feff}", "a"]);
 }
 
 #[test]

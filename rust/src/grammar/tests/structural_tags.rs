@@ -118,3 +118,20 @@ fn a_format_that_is_not_taken_is_refused_by_its_name() {
         assert!(reason.contains(word), "{format}: {reason}");
     }
 }
+
+#[test]
+fn tags_in_tags_do_not_grow_without_bound() {
+    let separated = |inner: &Value| {
+        let tags = [json!({"type": "tag", "begin": "(", "content": inner, "end": ")"})];
+        json!({"type": "tags_with_separator", "separator": ",", "tags": tags})
+    };
+    let word = json!({"type": "const_string", "value": "so"});
+    check_format(
+        &separated(&separated(&word)),
+        &["", "()", "((so),(so)),()"],
+        &["(", "(so)"],
+    );
+    let nested = (0..12).fold(word, |inner, _| separated(&inner));
+    let lark = super::super::structural_tag::to_lark(&json!({"format": nested})).unwrap();
+    assert!(lark.len() < 2_000, "{} bytes", lark.len());
+}

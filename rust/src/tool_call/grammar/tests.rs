@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{ToolChoice, grammar};
 use crate::grammar::{CompileLimits, GrammarFactory, GrammarRows, Kind};
@@ -129,9 +129,9 @@ fn what_models_write_is_allowed_where_a_call_is_required_and_where_it_is_not() {
 #[test]
 fn text_and_bad_arguments_are_not_allowed_where_a_call_is_required() {
     for (format, text) in WRITTEN {
-        assert_ne!(
+        assert_eq!(
             allowed(format, ToolChoice::Required, true, "Paris is fine"),
-            (13, true),
+            (0, false),
             "{format}"
         );
         let (at, _) = allowed(
@@ -205,4 +205,31 @@ fn special_tokens_are_named_by_their_ids() {
     let granite = ToolFormat::from_name("granite").unwrap();
     let lark = grammar(granite, &tools(true), ToolChoice::Required, true, &special).unwrap();
     assert!(lark.contains("<[7]> \"[\""), "{lark}");
+}
+
+#[test]
+fn schemas_that_stand_for_too_much_are_refused() {
+    let properties: Value = (0..300)
+        .map(|number| (format!("p{number}"), json!({"type": "integer"})))
+        .collect();
+    let definitions: Value = (0..300)
+        .map(|number| (format!("d{number}"), json!({"type": "string"})))
+        .collect();
+    let of_many = json!({"properties": properties, "$defs": definitions});
+    let alternatives: Value = (0..5)
+        .map(|number| {
+            let next = json!({"$ref": format!("#/$defs/a{}", number + 1)});
+            (format!("a{number}"), json!({"anyOf": vec![next; 30]}))
+        })
+        .chain([("a5".to_owned(), json!({"type": "integer"}))])
+        .collect();
+    let of_few = json!({"properties": {"x": {"$ref": "#/$defs/a0"}}, "$defs": alternatives});
+    for (format, schema) in [("qwen3_coder", of_many), ("pythonic", of_few)] {
+        let tools = json!([{"name": "f", "parameters": schema}]);
+        let tools = ToolSchemas::parse(tools.to_string().as_bytes()).unwrap();
+        let format = ToolFormat::from_name(format).unwrap();
+        let refused = grammar(format, &tools, ToolChoice::Required, true, &|_| None);
+        let refused = refused.expect_err("too large").0;
+        assert!(refused.contains("bytes"), "{refused}");
+    }
 }

@@ -33,6 +33,7 @@ pub(super) fn parameters(
         |name: &str| required.is_some_and(|names| names.iter().any(|one| one == name));
     let properties = schema.get("properties").and_then(Value::as_object);
     for (name, property) in properties.into_iter().flatten() {
+        rules.check_size()?;
         let value =
             value(rules, syntax, property, schema).map_err(|why| format!("{name:?}: {why}"))?;
         let is_json = value.is_json;

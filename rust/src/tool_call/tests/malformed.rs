@@ -235,3 +235,50 @@ fn a_lone_tool_may_be_called_by_its_number_alone() {
     let fold = super::fold_of(&mut chain, &[output]);
     assert_eq!(calls(&fold), json!([["look", {}]]));
 }
+
+/// What is kept until it is whole is read anew with every token: without a bound that takes ever longer.
+#[test]
+fn a_member_without_end_breaks_its_call_off() {
+    let long = "word ".repeat(4000);
+    for (format, start, end) in [
+        (
+            "hermes",
+            "<tool_call>{\"name\": \"get_time\", \"note\": \"",
+            "\"}",
+        ),
+        ("hermes", "<tool_call>{\"name\": \"get_time\", \"", "\": 1}"),
+        (
+            "qwen3_coder",
+            "<function=get_weather><parameter=",
+            ">1</parameter></function>",
+        ),
+    ] {
+        let output = format!("{start}{long}{end}");
+        let whole = parse(format, &[&output]);
+        let pieces: Vec<&str> = output.split_inclusive(' ').collect();
+        let split = parse(format, &pieces);
+        assert_eq!(whole.text, split.text, "{format}");
+        assert!(whole.text.contains(&long), "{format}: nothing is lost");
+        assert_eq!(whole.tool_calls.len(), 1, "{format}");
+    }
+}
+
+/// Each was read again with every tag in it: 60,000 times half a megabyte.
+#[test]
+fn a_value_full_of_tags_is_read_once() {
+    let string = "</parameter>".repeat(60_000);
+    let output = format!(
+        "<tool_call>\n<function=get_weather>\n<parameter=tags>\n[\"{string}\"]\n</parameter>\n</function>\n</tool_call>"
+    );
+    let pieces: Vec<&str> = output.split_inclusive('>').collect();
+    let fold = parse("qwen3_coder", &pieces);
+    assert_eq!(calls(&fold), json!([["get_weather", {"tags": [string]}]]));
+}
+
+#[test]
+fn a_tag_that_no_string_holds_ends_a_value_that_is_not_whole() {
+    let output = "<tool_call>\n<function=get_weather>\n<parameter=tags>\n[\"a\", 1\n</parameter>\n<parameter=city>\nParis\n</parameter>\n</function>\n</tool_call>";
+    let fold = parse("qwen3_coder", &[output]);
+    let expected = json!([["get_weather", {"tags": "[\"a\", 1", "city": "Paris"}]]);
+    assert_eq!(calls(&fold), expected);
+}
