@@ -28,7 +28,7 @@ from penstock.weights import TensorFiles, read_leaf, read_packed
 NO_GGUF = ("deepseek_v2", "falcon_rw", "phi", "qwen2_moe", "qwen3_moe_mixed")
 GGUF_NAMES = tuple(name for name in NAMES if name not in NO_GGUF)
 #: Run in every run: what is stored otherwise in ways that differ.
-ENGINE_NAMES = GGUF_NAMES if IS_WHOLE else ("llama_tied", "gemma3_text", "gpt_oss")
+ENGINE_NAMES = GGUF_NAMES if IS_WHOLE else ("llama_tied", "gemma3_text")
 
 MakeGguf = Callable[[str], Path]
 

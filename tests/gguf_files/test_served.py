@@ -110,10 +110,10 @@ def test_a_real_model_writes_sense(tmp_path: Path):
     command = [sys.executable, "-m", "penstock", "serve", str(path), "--port", str(port), *flags]
     with Launch(command, port) as server:
         server.wait_for("/ready", timeout_s=170)
-        body = {"model": path.stem, "prompt": "The capital of France is", "max_tokens": 12, "temperature": 0}
+        body = {"model": path.stem, "prompt": "Water boils at", "max_tokens": 12, "temperature": 0}
         request = Request(
             f"http://127.0.0.1:{port}/v1/completions", json.dumps(body).encode(), {"content-type": "application/json"}
         )
         with urlopen(request, timeout=60) as response:
             answer = json.load(response)
-    assert "Paris" in answer["choices"][0]["text"]
+    assert answer["choices"][0]["text"].startswith(" 100 degrees Celsius.")

@@ -123,7 +123,8 @@ fn dequantize<'py>(kind: &str, data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, 
 
 #[pyfunction]
 fn blocks_format(kinds: Vec<String>) -> Option<String> {
-    let kinds: Option<Vec<TensorType>> = kinds.iter().map(|kind| TensorType::named(kind)).collect();
+    let named = |kind: String| TensorType::named(&kind);
+    let kinds: Option<Vec<TensorType>> = kinds.into_iter().map(named).collect();
     format_of(&kinds?).map(|format| format.to_string())
 }
 
