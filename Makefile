@@ -3,7 +3,7 @@
 #
 #   make serve [MODEL=folder] [PORT=11556] [ARGS="--api-key K"]
 #   make test | lint | fmt | bench | fuzz [FUZZ_S=60] | wheel | clean
-#   make families [GOLDEN=folder]
+#   make families [GOLDEN=folder] | loom
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -27,7 +27,7 @@ INSTALLED := $(VENV)/.installed
 DEV := $(VENV)/.dev
 WHEEL := dist/.built
 
-.PHONY: serve test lint lint-python lint-rust test-rust test-python fmt bench families fuzz wheel clean
+.PHONY: serve test lint lint-python lint-rust test-rust test-python fmt bench families fuzz loom wheel clean
 .DEFAULT_GOAL := serve
 
 define HELLO
@@ -70,8 +70,15 @@ test-rust:
 	cargo test --locked --workspace -q
 
 # The wheel is tested as a stranger gets it: installed into an empty environment (tests/launch/test_wheel.py).
+# In two halves at once: one keeps a core busy, the other waits for servers most of the time. Each counts as good if it
+# has no test, as with PYTEST_ARGS="-k something".
+COMPUTING := tests/devices tests/engine tests/layers tests/models tests/parity
 test-python: $(DEV) $(INSTALLED) $(WHEEL)
-	PENSTOCK_TEST_WHEEL="$$(ls $(CURDIR)/dist/*.whl)" $(BIN)/python -m pytest $(PYTEST_ARGS)
+	@export PENSTOCK_TEST_WHEEL="$$(ls $(CURDIR)/dist/*.whl)"; \
+	half() { $(BIN)/python -m pytest $(PYTEST_ARGS) "$$@" || [ $$? = 5 ]; }; \
+	half $(COMPUTING) >$(VENV)/computing.log 2>&1 & \
+	status=0; half $(COMPUTING:%=--ignore=%) || status=1; \
+	wait $$! || status=1; cat $(VENV)/computing.log; exit $$status
 
 fmt: $(DEV)
 	$(BIN)/ruff check --fix-only -q .
@@ -101,6 +108,10 @@ fuzz:
 			-max_total_time=$(FUZZ_S) -timeout=30 -rss_limit_mb=4096 -print_final_stats=1 \
 			-artifact_prefix=artifacts/$$target/ corpus/$$target; \
 	done
+
+# Every order in which threads can meet over shared work (rust/kernels/src/share/job.rs).
+loom:
+	RUSTFLAGS="--cfg loom" cargo test --locked -q -p penstock-kernels --lib --target-dir target/loom job
 
 wheel: $(WHEEL)
 	@ls -lh dist/*.whl

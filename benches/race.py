@@ -22,8 +22,8 @@ import process
 import table
 from engine import NEW_TOKENS, PROMPT_TOKENS, TOOLS, Cell, measure
 
-#: Of `--dtype`: the type of make_model.py's checkpoint, and of llama.cpp's file.
-FORMATS = {"float32": ("f32", "f32"), "bfloat16": ("bf16", "bf16")}
+#: Of `--weight-dtype`: the type of make_model.py's checkpoint, and of llama.cpp's file.
+FORMATS = {"float32": ("f32", "f32"), "bfloat16": ("bf16", "bf16"), "int8": ("bf16", "q8_0"), "int4": ("bf16", "q4_0")}
 PENSTOCK, LLAMA, VLLM = "penstock", "llama.cpp", "vLLM"
 SLOTS, CONTEXT = 32, 512
 
@@ -56,14 +56,14 @@ def peers(folder: Path, dtype: str, flags: str) -> dict[str, Peer]:
     model, gguf = model_files(folder, dtype)
     port = process.free_port()
     command = [process.python_script("penstock"), "serve", str(model), "--model-name", "m", "--port", str(port)]
-    command += ["--dtype", dtype, "--max-num-seqs", str(SLOTS), "--max-model-len", str(CONTEXT)]
+    command += ["--weight-dtype", dtype, "--max-num-seqs", str(SLOTS), "--max-model-len", str(CONTEXT)]
     command += ["--log-level", "warning", *flags.split()]
     made = {PENSTOCK: Peer(command, port, "/ready", {})}
     if llama := os.environ.get("LLAMA_SERVER"):
         port = process.free_port()
         command = [llama, "-m", str(gguf), "-t", "2", "-np", str(SLOTS), "-c", str(SLOTS * CONTEXT), "--alias", "m"]
         made[LLAMA] = Peer([*command, "--port", str(port)], port, "/health", {})
-    if vllm := os.environ.get("VLLM_PYTHON"):
+    if (vllm := os.environ.get("VLLM_PYTHON")) and dtype in {"float32", "bfloat16"}:  # it packs no others on a CPU
         made[VLLM] = _vllm(vllm, model, dtype)
     return made
 
@@ -140,7 +140,7 @@ def main() -> None:
         f"# Engines on the CPU, on the same weights\n\n{table.machine(['penstock', 'jax', 'jaxlib', 'granian'])}\n\n"
         f"88.1M-parameter Llama shape, {PROMPT_TOKENS} tokens in, {NEW_TOKENS} out, greedy; median (min-max) of "
         f"{args.rounds} interleaved rounds, ratios by round. llama.cpp keeps an f16 "
-        "cache, Penstock one of `--dtype`.\nCommand: `LLAMA_SERVER=… VLLM_PYTHON=… python benches/race.py`"
+        "cache, Penstock a float32 one.\nCommand: `LLAMA_SERVER=… VLLM_PYTHON=… python benches/race.py`"
     )
     if args.no_write:
         print(intro, table.markdown(head, made), sep="\n\n")

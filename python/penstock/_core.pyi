@@ -9,6 +9,7 @@ from typing import Any, final
 from typing_extensions import Buffer
 
 __all__ = [
+    "BLOCK_TYPES",
     "CHOICE_BITS",
     "DONE",
     "END_ERROR",
@@ -21,6 +22,7 @@ __all__ = [
     "PING",
     "REASONING_FORMATS",
     "TOOL_FORMATS",
+    "GgufFile",
     "Grammar",
     "GrammarFactory",
     "GrammarRows",
@@ -35,12 +37,15 @@ __all__ = [
     "ToolFormat",
     "Vocabulary",
     "__version__",
+    "blocks_format",
     "choose_kernel_isa",
+    "dequantize",
     "error_body",
     "error_kind",
     "error_kinds",
     "error_status",
     "json_excess",
+    "kernel_blocks_packer",
     "kernel_handlers",
     "kernel_isa",
     "kernel_packer",
@@ -165,6 +170,46 @@ class Vocabulary:
     def __len__(self) -> int: ...
     def decode(self, ids: list[int], *, skip_special: bool = True) -> str:
         """The whole text of `ids`, equal to `tokenizers`' decode. An id outside the vocabulary is ValueError."""
+
+# ---- GGUF files
+
+@final
+class GgufFile:
+    """The header of a GGUF file, every count and offset in it held against the file's size."""
+
+    @staticmethod
+    def read(path: str) -> GgufFile:
+        """ValueError goes on behind the name of a file that is refused: "is truncated: ..."; OSError as of open."""
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Key -> int, float, bool, str or a list of them. Lists of more than 4096 items, those of a vocabulary, are
+        not among them."""
+    @property
+    def tensors(self) -> list[tuple[str, str, list[int], int, int]]:
+        """Name, ggml's type, shape as numpy has it, first byte in the file, number of bytes; in the file's order."""
+    def tokenizer(self) -> tuple[bytes, dict[str, str]]:
+        """A tokenizer.json, and the special tokens by their names in chat templates ("bos_token"). ValueError as of
+        `read`."""
+    @property
+    def end_ids(self) -> list[int]:
+        """The tokens that end a text, ascending. ValueError as of `read`."""
+
+#: The types of tensors whose numbers lie in blocks, with ggml's numbers for them.
+BLOCK_TYPES: dict[str, int]
+
+def blocks_format(kinds: list[str]) -> str | None:
+    """The smallest format of packed matrices that holds every value of tensors of these types, as "q8_32"; None where
+    one has no blocks."""
+
+def kernel_blocks_packer() -> int:
+    """The address of the C function that packs blocks (`penstock.layers.kernels.pack_blocks`)."""
+
+def dequantize(kind: str, data: Buffer) -> bytes:
+    """The float32 numbers of ggml's blocks. ValueError: a type without blocks, or no whole blocks.
+
+    Args:
+        kind: ggml's type, as "Q4_K"; data: bytes.
+    """
 
 # ---- hub: all open streams
 

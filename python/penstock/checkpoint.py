@@ -1,12 +1,12 @@
-"""A model folder, checked: what it holds and whether this engine can serve it, from headers alone.
+"""A model folder or a GGUF file, checked: what it holds and whether this engine can serve it, from headers alone.
 
-No jax and no weights are read here, so the launcher can refuse a folder in milliseconds, with one sentence.
+No jax and no weights are read here, so the launcher can refuse a model in milliseconds, with one sentence.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,9 @@ from typing import Any
 from penstock.errors import ModelError
 from penstock.generation import SamplingDefaults
 from penstock.generation_config import read_json_object, sampling_defaults, stop_ids
+from penstock.gguf_file import BLOCK_DTYPES, GgufTensor, is_gguf, read_gguf
 from penstock.layers.leaf import LeafSpec, Stored
+from penstock.models.gguf_family import ROPE_FACTORS, gguf_family
 from penstock.models.hf_config import HfConfig
 from penstock.models.registry import Family, find_family, stored_as
 from penstock.models.spec import DecoderSpec
@@ -24,14 +26,40 @@ from penstock.pooling_config import read_pooling
 from penstock.safetensors_header import TensorInfo, read_header
 from penstock.unread_tensors import check_unread
 
-__all__ = ["Checkpoint", "LeafSource", "TensorInfo", "inspect_checkpoint"]
+__all__ = ["Checkpoint", "LeafSource", "TensorInfo", "inspect_checkpoint", "model_name"]
 
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 DTYPES = ("bfloat16", "float16", "float32")
-#: safetensors' names of the dtypes that tensors may have.
-STORED_DTYPES = {"plain": ("F32", "BF16", "F16"), "mxfp4": ("U8",)}
+#: safetensors' and ggml's names of the dtypes that tensors may have.
+STORED_DTYPES = {"plain": ("F32", "BF16", "F16", *BLOCK_DTYPES), "mxfp4": ("U8",)}
+#: Tensors of a GGUF file that are part of its config.
+_GGUF_CONFIG_TENSORS = (ROPE_FACTORS, "rope_factors_long.weight", "rope_factors_short.weight")
+#: Keys of a GGUF file with sampling defaults, by their names in generation_config.json.
+_GGUF_SAMPLING = {name: f"general.sampling.{name}" for name in ("top_p", "top_k", "min_p")} | {
+    "temperature": "general.sampling.temp"
+}
+
+
+Tensors = Mapping[str, TensorInfo | GgufTensor]
+
+
+@dataclass(frozen=True, slots=True)
+class _ModelFiles:
+    """What a folder or a GGUF file holds.
+
+    Attributes:
+        config, generation: of the two JSON files, or what they would say.
+        read_tensors: every stored tensor by name.
+        in_config: names of tensors that are part of the config.
+    """
+
+    config: dict[str, Any]
+    generation: dict[str, Any]
+    family: Family
+    read_tensors: Callable[[], Tensors]
+    in_config: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +87,11 @@ class LeafSource:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A folder that can be served.
+    """A model that can be served.
 
     Attributes:
-        config: config.json as parsed.
+        path: of its folder or its GGUF file.
+        config: config.json as parsed, or what it would say.
         stop_ids: end-of-text ids, of generation_config.json and config.json together, ascending.
         max_position_embeddings: the longest sequence the model was made for.
         tensors: every stored tensor by name.
@@ -79,20 +108,20 @@ class Checkpoint:
     max_position_embeddings: int
     vocab_size: int
     architecture: str
-    tensors: Mapping[str, TensorInfo]
+    tensors: Tensors
     sources: tuple[LeafSource, ...]
     has_head: bool
     pooling: PoolingConfig
 
 
 def inspect_checkpoint(path: Path) -> Checkpoint:
-    """Checks a Hugging Face model folder.
+    """Checks a Hugging Face model folder or a GGUF file.
 
     Raises:
         ModelError: one sentence with what was looked for and what was found.
     """
-    config = _read_config(path)
-    family = find_family(config)
+    files = _read_gguf(path) if is_gguf(path) else _read_folder(path)
+    config, family = files.config, files.family
     _check_numbers(config, family)
     _check_causal(config)
     reader = family.reader(config)
@@ -100,22 +129,18 @@ def inspect_checkpoint(path: Path) -> Checkpoint:
     has_head = not family.is_headless(config)
     if not has_head:
         spec = replace(spec, is_tied=True, has_head_bias=False)
-    tensors = _read_tensors(path)
-    family = family.as_stored(tensors)
-    sources = tuple(_leaf_sources(family, reader, spec, tensors))
+    tensors = files.read_tensors()
+    sources = tuple(_leaf_sources(family.as_stored(tensors), reader, spec, tensors))
     for source in sources:
         _check_source(path, source, tensors)
     read = (name for source in sources for stored in source.each_stored for name in stored.names)
-    check_unread(tensors, read, config, num_layers=spec.num_layers, is_tied=spec.is_tied)
-    generation = (
-        read_json_object(path / "generation_config.json") if (path / "generation_config.json").is_file() else {}
-    )
+    check_unread(tensors, [*read, *files.in_config], config, num_layers=spec.num_layers, is_tied=spec.is_tied)
     return Checkpoint(
         path=path,
         config=config,
         spec=spec,
-        stop_ids=stop_ids(spec.vocab_size, config, generation),
-        sampling_defaults=sampling_defaults(generation),
+        stop_ids=stop_ids(spec.vocab_size, config, files.generation),
+        sampling_defaults=sampling_defaults(files.generation),
         max_position_embeddings=reader.integer("max_position_embeddings", default=spec.num_learned_positions or 2048),
         vocab_size=spec.vocab_size,
         architecture=family.architecture,
@@ -124,6 +149,27 @@ def inspect_checkpoint(path: Path) -> Checkpoint:
         has_head=has_head,
         pooling=read_pooling(path, hidden_size=spec.hidden_size),
     )
+
+
+def model_name(path: Path) -> str:
+    """What a model is called where nobody says: as its folder, or as its GGUF file without the ending."""
+    path = path.resolve()
+    return path.stem if is_gguf(path) else path.name
+
+
+def _read_folder(path: Path) -> _ModelFiles:
+    config = _read_config(path)
+    file = path / "generation_config.json"
+    generation = read_json_object(file) if file.is_file() else {}
+    return _ModelFiles(config, generation, find_family(config), lambda: _read_tensors(path))
+
+
+def _read_gguf(path: Path) -> _ModelFiles:
+    model = read_gguf(path)
+    config, family = gguf_family(model)
+    generation = {name: model.metadata.get(key) for name, key in _GGUF_SAMPLING.items()}
+    generation["eos_token_id"] = model.stop_ids
+    return _ModelFiles(config, generation, family, lambda: model.tensors, _GGUF_CONFIG_TENSORS)
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -191,9 +237,7 @@ def _read_shards(path: Path) -> dict[str, TensorInfo]:
     return {tensor: headers[name][tensor] for tensor, name in weight_map.items()}
 
 
-def _leaf_sources(
-    family: Family, config: HfConfig, spec: DecoderSpec, tensors: Mapping[str, TensorInfo]
-) -> Iterator[LeafSource]:
+def _leaf_sources(family: Family, config: HfConfig, spec: DecoderSpec, tensors: Tensors) -> Iterator[LeafSource]:
     for leaf in top_leaves(spec):
         yield LeafSource(leaf, None, stored_as(family.top_tensors[leaf.name]))
     names = family.layer_tensors(config)
@@ -202,7 +246,7 @@ def _leaf_sources(
             yield LeafSource(leaf, layer, stored_as(names[leaf.name]).of_layer(layer, tensors))
 
 
-def _check_source(path: Path, source: LeafSource, tensors: Mapping[str, TensorInfo]) -> None:
+def _check_source(path: Path, source: LeafSource, tensors: Tensors) -> None:
     """Refuses a leaf whose stored tensors are not each of the shape that the config asks for."""
     wanted = source.leaf.stored_shapes(source.stored)
     dtypes = STORED_DTYPES[source.stored.encoding]

@@ -90,11 +90,15 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    model: Path | None = Field(default=None, description="Hugging Face model folder; none serves the bundled model")
+    model: Path | None = Field(
+        default=None, description="Hugging Face model folder or GGUF file; none serves the bundled model"
+    )
     host: str = Field(default="127.0.0.1", min_length=1, description="address to bind")
     port: int = Field(default=11556, ge=1, le=65535, description="port to bind")
     model_name: str | None = Field(
-        default=None, min_length=1, description="id that clients send as `model`; default: the folder's name"
+        default=None,
+        min_length=1,
+        description="id that clients send as `model`; default: the folder's name or the file's stem",
     )
     engine: Literal["jax", "echo"] = Field(default="jax", description="echo is a fake engine for front-end tests")
     echo_interval_ms: float = Field(
@@ -116,7 +120,12 @@ class Settings(BaseModel):
     )
 
     dtype: Literal["float32", "bfloat16"] | None = Field(
-        default=None, description="of weights and cache; default: float32 on CPU, bfloat16 on accelerators"
+        default=None, description="of activations, weights and cache; default: float32 on CPU, bfloat16 on accelerators"
+    )
+    weight_dtype: Literal["float32", "bfloat16", "int8", "int4"] | None = Field(
+        default=None,
+        description="of matrices, for a CPU's kernels; int8 and int4 in blocks with a scale each; "
+        "default: bfloat16 where the model's are, else as --dtype",
     )
     kv_cache_dtype: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", description="of the KV cache; auto: as --dtype. bfloat16 holds twice the tokens of float32"

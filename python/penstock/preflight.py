@@ -1,4 +1,4 @@
-"""Everything about a start that can be checked without JAX, in a fraction of a second: model folder, tokenizer, port.
+"""Everything about a start that can be checked without JAX, in a fraction of a second: model, tokenizer, port.
 
 `penstock serve` asks before it starts anything; a worker asks again and builds on the answer.
 """
@@ -61,11 +61,12 @@ def inspect_model(settings: Settings) -> Inspected:
         choose_formats(prompt, **formats)
         return Inspected(name=settings.model_name or ECHO_MODEL_NAME, prompt=prompt, checkpoint=None)
 
-    from penstock.checkpoint import inspect_checkpoint
+    from penstock.checkpoint import inspect_checkpoint, model_name
     from penstock.models.sharding import shard_of
 
     checkpoint = inspect_checkpoint(folder)
     _check_isa(settings)
+    _check_weight_dtype(settings)
     limit = checkpoint.max_position_embeddings
     if settings.max_model_len is not None and settings.max_model_len > limit:
         raise ConfigError(
@@ -74,7 +75,7 @@ def inspect_model(settings: Settings) -> Inspected:
     _check_cache_memory(settings, shard_of(checkpoint.spec, settings.tensor_parallel_size))
     prompt = PromptEncoder.load(folder, vocab_size=checkpoint.vocab_size)
     choose_formats(prompt, **formats)
-    own_name = demo.MODEL_NAME if settings.model is None else folder.resolve().name
+    own_name = demo.MODEL_NAME if settings.model is None else model_name(folder)
     return Inspected(name=settings.model_name or own_name, prompt=prompt, checkpoint=checkpoint)
 
 
@@ -85,6 +86,19 @@ def _check_isa(settings: Settings) -> None:
         kernel_isa(settings.cpu_isa)
     except ValueError as error:
         raise ConfigError(f"--cpu-isa {settings.cpu_isa} cannot be used: {error}.") from None
+
+
+def _check_weight_dtype(settings: Settings) -> None:
+    """Whether the kernels that know it are used; whether the machine is a CPU only is the engine's to say."""
+    if settings.weight_dtype is None:
+        return
+    if settings.tensor_parallel_size > 1:
+        raise ConfigError(
+            f"--weight-dtype {settings.weight_dtype} is for one device, not for --tensor-parallel-size "
+            f"{settings.tensor_parallel_size}."
+        )
+    if settings.cpu_kernels == "off":
+        raise ConfigError(f"--weight-dtype {settings.weight_dtype} needs the CPU's kernels: --cpu-kernels on.")
 
 
 def _check_cache_memory(settings: Settings, spec: DecoderSpec) -> None:

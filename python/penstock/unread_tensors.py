@@ -17,7 +17,7 @@ log = logging.getLogger("penstock.engine")
 _BUFFERS = re.compile(r"(^|\.)(rotary_emb\.(inv_freq|cos_cached|sin_cached)|(attn|attention)\.(masked_)?bias)$")
 #: Layers that predict further tokens for speculative decoding: no part of the model itself.
 _PREDICTORS = re.compile(r"(^|\.)mtp\.")
-_LAYER = re.compile(r"(?:^|\.)(?:layers|h)\.(\d{1,9})\.")
+_LAYER = re.compile(r"(?:^|\.)(?:layers|h|blk)\.(\d{1,9})\.")
 _MAX_SHOWN = 3
 
 

@@ -16,6 +16,7 @@ import math
 import mmap
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +25,17 @@ import ml_dtypes  # noqa: F401 - makes bfloat16 a dtype that numpy knows by name
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from penstock._core import packed_bytes
+from penstock._core import blocks_format, packed_bytes
 from penstock.checkpoint import Checkpoint, LeafSource
 from penstock.errors import ModelError
-from penstock.layers.kernels import pack
+from penstock.gguf_file import GgufTensor, read_blocks, read_tensor
+from penstock.layers.kernels import pack, pack_blocks
 from penstock.layers.leaf import LeafSpec, Stored
 from penstock.layers.packed_matrix import PackedMatrix, packed_shape
 from penstock.models.spec import DecoderSpec
 from penstock.models.tree import build_tree, layer_leaves, stacks, top_leaves
 from penstock.mxfp4 import unpack_mxfp4
-from penstock.weight_formats import WeightFormats, matrix_sizes, num_experts
+from penstock.weight_formats import WeightFormats, matrix_sizes, num_experts, stored_dtypes
 
 NO_FORMATS: WeightFormats = {}
 
@@ -111,13 +113,35 @@ def read_packed(files: TensorFiles, source: LeafSource, weight_format: str, *, d
     wide = np.dtype("bfloat16" if weight_format == "bf16" else "float32")
     num_bytes = packed_bytes(weight_format, num_in, math.prod(out))
     panels = mapped_empty((leaf.shape[0] if leaf.has_experts else 1, num_bytes), np.uint8)
+    has_blocks = blocks_format(stored_dtypes(files.tensors, source)) == weight_format
     for expert, place in enumerate(panels):
+        if has_blocks:
+            number = expert if leaf.has_experts else None
+            _pack_blocks(files, source, place, weight_format, expert=number, num_in=num_in)
+            continue
         tensors = _of_expert(files, stored, expert) if leaf.has_experts else list(map(files.read, stored.names))
         if stored.encoding == "mxfp4":
             tensors = [unpack_mxfp4(*tensors, dtype=wide)]
         pack(_outputs_first(leaf, stored, tensors, dtype=wide), place, weight_format)
     panels = panels if leaf.has_experts else panels[0]
     return PackedMatrix(panels, weight_format, num_in, out, np.dtype(dtype).name)
+
+
+def _pack_blocks(
+    files: TensorFiles, source: LeafSource, place: np.ndarray, weight_format: str, *, expert: int | None, num_in: int
+) -> None:
+    """Packs blocks in their own bits. Where the outputs of several tensors, or of parts of one, lie is found by filling
+    a leaf of one input with the numbers of its rows."""
+    leaf = source.leaf if expert is None else source.leaf.of_expert
+    tensors = files.blocks(source.stored, expert)
+    starts = np.cumsum([0, *(len(rows) for _, rows in tensors)])
+    numbers = [np.arange(first, last)[:, None] for first, last in pairwise(starts)]
+    order = np.empty((1, *leaf.shape[1:]), np.int64)
+    if leaf.is_projection:
+        _fill(order, replace(leaf, shape=order.shape), source.stored, numbers)
+    else:
+        order = numbers[0]
+    pack_blocks(tensors, order.ravel(), place, weight_format, num_in=num_in)
 
 
 def _outputs_first(leaf: LeafSpec, stored: Stored, tensors: list[np.ndarray], *, dtype: Any) -> np.ndarray:
@@ -169,8 +193,8 @@ def _fill(out: np.ndarray, leaf: LeafSpec, stored: Stored, tensors: list[np.ndar
         heads = tensors[0].reshape(len(out), stored.head_part.size, -1)
         out[...] = heads[:, stored.head_part.first :][:, : out.shape[1]]
         return
-    if leaf.is_projection and stored.has_inputs_first:
-        tensors = [tensor.T for tensor in tensors]  # as the usual way has them
+    if stored.has_inputs_first:
+        tensors = [tensor.swapaxes(-1, -2) for tensor in tensors]  # as the usual way has them
     if stored.is_alternating:
         tensors = [tensors[0][part :: len(leaf.parts)] for part in range(len(leaf.parts))]
     if stored.is_woven:
@@ -201,10 +225,14 @@ def _parts(leaf: LeafSpec, tensors: list[np.ndarray]) -> list[np.ndarray]:
 
 
 class TensorFiles:
-    """The files of a checkpoint, each opened once, however many tensors it holds. A context manager."""
+    """The files of a checkpoint, each opened once, however many tensors it holds. A context manager.
+
+    Attributes:
+        tensors: by name.
+    """
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        self._tensors = checkpoint.tensors
+        self.tensors = checkpoint.tensors
         self._files: dict[Path, Any] = {}
         self._stack = ExitStack()
 
@@ -214,10 +242,27 @@ class TensorFiles:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
+    def blocks(self, stored: Stored, expert: int | None) -> list[tuple[str, np.ndarray]]:
+        """Of each tensor, all of which lie in blocks, the type and its rows, uint8 [rows, bytes]; of one expert alone,
+        where there are any."""
+        if expert is not None and not stored.has_all_experts:
+            stored, expert = stored.of_expert(expert), None
+        part = None if expert is None else (slice(expert, expert + 1),)
+        found = []
+        for name in stored.names:
+            tensor = self.tensors[name]
+            assert isinstance(tensor, GgufTensor), "only GGUF has blocks"
+            rows = read_blocks(tensor, part)
+            found.append((tensor.dtype, rows if expert is None else rows[0]))
+        return found
+
     def read(self, name: str, part: tuple[slice, ...] | None = None) -> np.ndarray:
         """A stored tensor as it lies in its file, or `part` of it, of which alone is read. ModelError if the file has
         changed since it was checked."""
-        file = self._tensors[name].file
+        tensor = self.tensors[name]
+        if isinstance(tensor, GgufTensor):
+            return read_tensor(tensor, part)
+        file = tensor.file
         try:
             if file not in self._files:
                 self._files[file] = self._stack.enter_context(safe_open(file, framework="numpy"))

@@ -13,7 +13,7 @@ mod inline_json;
 mod json_options;
 mod kept;
 mod lark_size;
-mod lark_text;
+pub(crate) mod lark_text;
 mod long_tokens;
 mod mask_words;
 mod regex_classes;

@@ -11,6 +11,7 @@ pub mod dialect;
 pub mod error;
 pub mod error_shape;
 pub mod finish_reason;
+pub mod gguf;
 pub mod grammar;
 mod held;
 pub mod hub;

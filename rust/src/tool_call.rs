@@ -9,6 +9,7 @@ mod grammar;
 mod harmony;
 mod head;
 mod id;
+mod json_prefix;
 mod json_text;
 mod json_value;
 mod literals;

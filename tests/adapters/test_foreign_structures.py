@@ -108,6 +108,26 @@ def test_whole_calls_need_neither_index_nor_id() -> None:
     play(server, scene)
 
 
+async def whole_calls_one_by_one() -> AsyncIterator[list[ReturnSample]]:
+    for name in ("f", "g"):
+        yield [ReturnSample(0, "", 2, tool_calls=[{"function": {"name": name, "arguments": "{}"}}])]
+    yield [ReturnSample(0, "", 1, "stop", logprobs={"content": None})]
+
+
+def test_whole_calls_that_come_one_by_one_are_not_joined() -> None:
+    adapter = Toy(whole_calls_one_by_one)
+    adapter.abilities = Abilities(chat=True, logprobs=True)
+    server = server_of(adapter)
+
+    async def scene() -> None:
+        (choice,) = (await ask(server, "POST", CHAT, {**HELLO, "logprobs": True})).json()["choices"]
+        calls = [call["function"] for call in choice["message"]["tool_calls"]]
+        assert calls == [{"name": "f", "arguments": "{}"}, {"name": "g", "arguments": "{}"}]
+        assert choice["logprobs"]["content"] == [], "null is none"
+
+    play(server, scene)
+
+
 def test_a_completion_cannot_show_a_call() -> None:
     server = server_of(Toy(whole_calls))
 

@@ -14,6 +14,9 @@ import openai
 import pydantic
 import pytest
 from processes import Launch
+from tokenizers import Tokenizer
+
+from penstock.demo import model_path
 
 HOT: dict[str, Any] = {
     "model": "penstock-demo",
@@ -142,9 +145,13 @@ def test_a_structural_tag_binds_what_follows_its_trigger(client: openai.OpenAI) 
         "triggers": ["a"],
         "structures": [{"begin": "a", "schema": {"const": 3}, "end": "!"}],
     }
-    for text, _ in plain(client, response_format=tag, n=3, seed=2, max_tokens=80):
+    (trigger,) = Tokenizer.from_file(str(model_path() / "tokenizer.json")).encode("a", add_special_tokens=False).ids
+    likely = {str(trigger): 100}  # it writes none by itself
+    texts = [text for text, _ in plain(client, response_format=tag, n=3, seed=2, max_tokens=20, logit_bias=likely)]
+    for text in texts:
         for rest in re.split("a", text)[1:]:
             assert rest[:2] == "3!" or len(rest) < 2, text
+    assert any("a3!" in text for text in texts), "else nothing was bound"
 
 
 def test_a_text_completion_may_have_a_form_too(client: openai.OpenAI) -> None:

@@ -7,20 +7,17 @@ Run by `test_devices.py` in a process that has eight of them. PENSTOCK_TEST_DEVI
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 import pytest
 from driving import NO_SLOTS, Driver
-from forced import QUICK
 from golden import golden_folder, read_prompts
+from quick import quickly
 
 from penstock.checkpoint import inspect_checkpoint
 from penstock.engine import BlockTableChange, EngineOptions, Join, Span, StepPlan, Yields
 from penstock.engine.logprobs import LogprobColumns
-from penstock.engine.platform import PLATFORMS
 from penstock.engine.runner import JaxRunner
 from penstock.engine.token_rules import token_bits
 from penstock.generation import SamplingParams
@@ -47,8 +44,7 @@ def load(programs: Path) -> Callable[[int], JaxRunner]:
             max_num_seqs=1, max_prefill_tokens=16, max_model_len=256, compile_cache=programs,
             tensor_parallel_size=num_devices,
         )  # fmt: skip
-        quick = replace(PLATFORMS["cpu"], compiler_options=tuple(QUICK.items()))
-        with patch.dict(PLATFORMS, cpu=quick):
+        with quickly():
             return JaxRunner.load(inspect_checkpoint(golden_folder(NAME)), options, on_progress=lambda _: None)
 
     return load

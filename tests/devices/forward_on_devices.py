@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from forced import QUICK
 from golden import IS_WHOLE, NAMES, check_logits, golden_folder, read_prompts
 from numpy_reference import Reference
+from quick import QUICK
 from random_checkpoint import Recipe, make_checkpoint
 
 from penstock.checkpoint import Checkpoint, inspect_checkpoint

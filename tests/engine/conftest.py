@@ -9,6 +9,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "parity"))
 
 from golden import NUM_DEVICES, golden_folder
+from quick import quickly
 
 from penstock.checkpoint import Checkpoint, inspect_checkpoint
 from penstock.engine import EngineOptions
@@ -33,7 +34,8 @@ def loaded(checkpoint: Checkpoint, program_cache: Path) -> tuple[JaxRunner, list
         max_num_seqs=6, max_prefill_tokens=32, max_model_len=256, tokens_per_dispatch=4, compile_cache=program_cache,
         tensor_parallel_size=NUM_DEVICES,
     )  # fmt: skip
-    return JaxRunner.load(checkpoint, options, on_progress=progress.append), progress
+    with quickly():
+        return JaxRunner.load(checkpoint, options, on_progress=progress.append), progress
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from penstock.engine.memory_check import free_cgroup_bytes, free_host_bytes
 from penstock.engine.mesh import devices_for
 from penstock.engine.page_plan import PageNeeds, first_page_seen, window_pages
 from penstock.engine.program_set import decode_buckets, prefill_buckets, program_keys
-from penstock.engine.runner import JaxRunner, plan_engine
+from penstock.engine.runner import JaxRunner, packed_formats, plan_engine
 from penstock.errors import ConfigError
 
 
@@ -33,8 +33,28 @@ def test_buckets_reach_every_size_and_end_at_the_limit():
 
 def test_programs_are_few_and_the_smallest_come_first(checkpoint: Checkpoint):
     keys = program_keys(*plan(checkpoint))
-    assert len(keys) == len(set(keys)) == 19
+    assert len(keys) == len(set(keys)) == 16
     assert [key.size for key in keys] == sorted(key.size for key in keys)
+
+
+def test_kernels_that_leave_padding_out_need_fewer_programs(checkpoint: Checkpoint):
+    formats = packed_formats(checkpoint, EngineOptions(), device=jax.devices()[0])
+    capacity, config = plan_engine(checkpoint, EngineOptions(), device=jax.devices()[0], formats=formats)
+    keys = program_keys(capacity, config)
+    assert [key.size for key in keys if key.kind == "prefill"] == [32, 128]
+    assert [key.size for key in keys if key.kind == "advance"] == [1, 8, 32]
+    assert [key.size for key in keys if key.kind == "mixed"] == [1, 8, 32]
+    assert len(keys) == len(set(keys)) == 15
+
+
+def test_one_slot_has_no_program_for_a_span_beside_rows(checkpoint: Checkpoint):
+    formats = packed_formats(checkpoint, EngineOptions(), device=jax.devices()[0])
+    kinds = []
+    for num_slots in (1, 2):
+        options = EngineOptions(max_num_seqs=num_slots)
+        planned = plan_engine(checkpoint, options, device=jax.devices()[0], formats=formats)
+        kinds.append({key.kind for key in program_keys(*planned)})
+    assert kinds[1] - kinds[0] == {"mixed"}
 
 
 def test_the_cache_holds_every_slot_at_full_length_where_memory_allows(checkpoint: Checkpoint):

@@ -14,13 +14,14 @@ import jax
 import pytest
 from driving import Driver
 from golden import golden_folder, read_prompts
+from quick import quickly
 
 import penstock
-from penstock.checkpoint import Checkpoint
+from penstock.checkpoint import Checkpoint, inspect_checkpoint
 from penstock.engine import EngineOptions
 from penstock.engine.compiler import default_cache_folder
 from penstock.engine.program_set import ProgramKey
-from penstock.engine.program_store import SOURCES, ProgramStore
+from penstock.engine.program_store import MODEL_FREE, SOURCES, ProgramStore
 from penstock.engine.programs import program
 from penstock.engine.runner import JaxRunner, plan_engine
 
@@ -29,7 +30,7 @@ FRESH = ProgramKey("fresh")
 
 def open_store(folder: Path, checkpoint: Checkpoint, *, max_num_seqs: int = 2) -> ProgramStore:
     device = jax.devices()[0]
-    _, config = plan_engine(checkpoint, EngineOptions(max_num_seqs=max_num_seqs), device=device)
+    _, config = plan_engine(checkpoint, EngineOptions(max_num_seqs=max_num_seqs, max_model_len=256), device=device)
     return ProgramStore(folder, config, [], device=device)
 
 
@@ -49,10 +50,10 @@ def test_a_second_start_compiles_nothing_and_computes_the_same(
         max_num_seqs=6, max_prefill_tokens=32, max_model_len=256, tokens_per_dispatch=4, compile_cache=program_cache
     )
     before = first.num_compiles_after_ready
-    with caplog.at_level(logging.INFO, logger="penstock.engine"):
+    with caplog.at_level(logging.INFO, logger="penstock.engine"), quickly():
         second = JaxRunner.load(checkpoint, options, on_progress=lambda _: None)
     assert first.num_compiles_after_ready == before
-    assert sum(": read in" in message for message in caplog.messages) == 16
+    assert sum(": read in" in message for message in caplog.messages) == 13
     driver = Driver(second)
     prompts = read_prompts(golden_folder("qwen3"))
     lives = [driver.start(prompt.ids, max_new=24) for prompt in prompts]
@@ -64,6 +65,24 @@ def test_a_program_is_found_again_by_what_it_is(stored: Path, checkpoint: Checkp
     assert len(caches) == 3
     assert open_store(stored, checkpoint, max_num_seqs=3).load(FRESH) is None
     assert open_store(stored, checkpoint).load(ProgramKey("decode", 1)) is None
+
+
+def test_models_of_one_vocabulary_share_a_sampler_and_nothing_else(tmp_path: Path, checkpoint: Checkpoint):
+    """Which is the larger part of a small model's compiling."""
+    other = inspect_checkpoint(golden_folder("llama_tied"))
+    assert other.spec != checkpoint.spec
+    assert other.spec.vocab_size == checkpoint.spec.vocab_size
+    of_one, of_other = open_store(tmp_path, checkpoint), open_store(tmp_path, other)
+    more_slots = open_store(tmp_path, checkpoint, max_num_seqs=3)
+    for kind in ("fresh", "rules", "head", "score", "prefill", "sample", "advance", "decode"):
+        file = of_one._file(ProgramKey(kind, 1))
+        assert (file == of_other._file(ProgramKey(kind, 1))) == (kind in MODEL_FREE), kind
+        assert file != more_slots._file(ProgramKey(kind, 1)), kind
+    for kind in sorted(MODEL_FREE):  # what is compiled is the same, too
+        key = ProgramKey(kind, 1)
+        functions = [program(key, store._config, []) for store in (of_one, of_other)]
+        texts = [function.lower(*shapes).as_text() for function, shapes in functions]
+        assert texts[0] == texts[1], kind
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:100], lambda data: data[:-1] + b"\0", lambda _: b""])

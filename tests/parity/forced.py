@@ -11,23 +11,28 @@ from functools import partial
 import jax
 import numpy as np
 from golden import Prompt
+from quick import QUICK
 
 from penstock.checkpoint import Checkpoint
-from penstock.engine.platform import PLATFORMS
 from penstock.layers.attention import TokenPlaces
 from penstock.layers.kernel_attention import KernelAttention
 from penstock.layers.step_places import StepPlaces
 from penstock.models.decoder import empty_caches, forward, logits
-from penstock.weights import load_weights
+from penstock.weights import NO_FORMATS, load_weights
 
 PAGE = 16
-#: For programs that run seldom, of which LLVM's passes are two fifths of the cost; else as the engine compiles.
-QUICK = {**dict(PLATFORMS["cpu"].compiler_options), "xla_backend_optimization_level": 0}
 ATTENTION = KernelAttention()
 
 
-def forced_logits(checkpoint: Checkpoint, prompts: Sequence[Prompt], *, dtype=np.float32) -> list[np.ndarray]:
-    """For each prompt the logits after its last token and after each recorded one but the last, [steps, V]."""
+def forced_logits(
+    checkpoint: Checkpoint, prompts: Sequence[Prompt], *, dtype=np.float32, formats=NO_FORMATS, weights=None
+) -> list[np.ndarray]:
+    """For each prompt the logits after its last token and after each recorded one but the last, [steps, V].
+
+    Args:
+        formats: of packed weights; without them XLA computes.
+        weights: the tree; None: of the checkpoint.
+    """
     spec = checkpoint.spec
     sequences = [np.concatenate([prompt.ids, prompt.greedy[:-1]]).astype(np.int32) for prompt in prompts]
     length = -(-max(map(len, sequences)) // ATTENTION.block_size) * ATTENTION.block_size
@@ -48,7 +53,8 @@ def forced_logits(checkpoint: Checkpoint, prompts: Sequence[Prompt], *, dtype=np
     ]
     empty = partial(empty_caches, spec, ATTENTION, num_pages=num_pages + 1, dtype=dtype)
     caches = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), jax.eval_shape(empty))
-    weights = load_weights(checkpoint, dtype=dtype, device=jax.devices()[0])
+    if weights is None:
+        weights = load_weights(checkpoint, dtype=dtype, device=jax.devices()[0], formats=formats)
 
     @partial(jax.jit, compiler_options=QUICK)
     def run(weights, caches, tokens, places, rows):

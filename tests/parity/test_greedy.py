@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from driving import Driver
 from golden import ENGINE_NAMES, IS_WHOLE, NAMES, golden_folder, read_prompts
+from quick import QUICK_CPU
 
 from penstock.checkpoint import inspect_checkpoint
 from penstock.engine import EngineOptions
@@ -59,7 +60,7 @@ def test_after_others_were_dropped_in_its_slot_and_pages(name: str, load_golden)
 def test_the_accelerators_programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Fixed trip counts, pages of 64 and every variant of the sampler, as on a GPU, but on the CPU and in float32. The
     block table is one block: jax 0.10.2 computes its sums wrongly unless `compiler_options` are those of the CPU."""
-    options = PLATFORMS["cpu"].compiler_options
+    options = QUICK_CPU.compiler_options
     platform = replace(PLATFORMS["gpu"], dtype="float32", tokens_per_dispatch=1, compiler_options=options)
     monkeypatch.setitem(PLATFORMS, "cpu", platform)
     options = EngineOptions(max_num_seqs=1, max_prefill_tokens=16, compile_cache=tmp_path)

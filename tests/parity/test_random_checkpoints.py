@@ -18,6 +18,7 @@ from driving import Driver
 from fakes import FakeHub
 from golden import IS_WHOLE, check_logits, golden_folder, read_prompts
 from numpy_reference import Reference, read_safetensors
+from quick import QUICK, quickly
 from random_checkpoint import Recipe, make_checkpoint
 from recipes import MORE_RECIPES, RECIPES
 
@@ -58,9 +59,13 @@ def all_logits(folder: Path, ids: np.ndarray, *, dtype=np.float32) -> np.ndarray
     table = jnp.arange(1, num_pages + 1)[None]
     tables = (table,) * len(spec.page_groups)
     places = StepPlaces.of(TokenPlaces(jnp.arange(len(ids))[None], tables, jnp.ones((1, len(ids)), bool)))
-    run = jax.jit(partial(forward, spec=spec, attention=attention))
-    hidden, _ = run(weights, caches, ids, places)
-    return np.asarray(logits(weights, hidden, spec=spec), np.float32)
+
+    @partial(jax.jit, compiler_options=QUICK)
+    def run(weights, caches, ids, places):
+        hidden, _ = forward(weights, caches, ids, places, spec=spec, attention=attention)
+        return logits(weights, hidden, spec=spec)
+
+    return np.asarray(run(weights, caches, ids, places), np.float32)
 
 
 def check_greedy(reference: Reference, ids: np.ndarray, tokens: list[int]) -> None:
@@ -102,7 +107,8 @@ class Engine:
     def load(self, folder: Path, compile_cache: Path) -> JaxRunner:
         sizes = {name: value for name, value in vars(self).items() if name != "lengths"}
         options = EngineOptions(**sizes, compile_cache=compile_cache)
-        return JaxRunner.load(inspect_checkpoint(folder), options, on_progress=lambda _: None)
+        with quickly():
+            return JaxRunner.load(inspect_checkpoint(folder), options, on_progress=lambda _: None)
 
 
 ENGINES = {
@@ -117,10 +123,16 @@ ENGINES = {
 }
 
 
-def check_engine(engine: Engine, recipe: Recipe, folder: Path) -> None:
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is compiled here; those of one vocabulary and as many slots share their samplers."""
+    return tmp_path_factory.mktemp("programs")
+
+
+def check_engine(engine: Engine, recipe: Recipe, folder: Path, programs: Path) -> None:
     """Greedy tokens of prompts that share the batch, one of them to the very end of the context."""
     make_checkpoint(recipe, folder / "model")
-    runner, reference = engine.load(folder / "model", folder), Reference(folder / "model")
+    runner, reference = engine.load(folder / "model", programs), Reference(folder / "model")
     driver, waiting, size = Driver(runner), list(engine.lengths), engine.max_num_seqs
     while waiting:
         prompts, waiting = [random_ids(recipe, length) for length in waiting[:size]], waiting[size:]
@@ -134,28 +146,29 @@ def check_engine(engine: Engine, recipe: Recipe, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", CHOSEN if IS_WHOLE else [*RECIPES][::2])
-def test_greedy_tokens_are_the_judges(name: str, tmp_path: Path):
-    check_engine(Engine(), CHOSEN[name], tmp_path)
+def test_greedy_tokens_are_the_judges(name: str, tmp_path: Path, programs: Path):
+    check_engine(Engine(), CHOSEN[name], tmp_path, programs)
 
 
 @pytest.mark.skipif(not IS_WHOLE, reason="PENSTOCK_TEST_ALL")
 @pytest.mark.parametrize("name", ENGINES)
-def test_greedy_tokens_in_engines_of_every_size(name: str, tmp_path: Path):
+def test_greedy_tokens_in_engines_of_every_size(name: str, tmp_path: Path, programs: Path):
     window = {"use_sliding_window": True, "sliding_window": 20, "max_window_layers": 1}
-    check_engine(ENGINES[name], Recipe(family="qwen2", fields=window), tmp_path)
+    check_engine(ENGINES[name], Recipe(family="qwen2", fields=window), tmp_path, programs)
 
 
 @pytest.mark.parametrize("depth", [1, 2] if IS_WHOLE else [2])
-def test_scheduled_tokens_are_the_judges(depth: int, tmp_path: Path):
+def test_scheduled_tokens_are_the_judges(depth: int, tmp_path: Path, programs: Path):
     """Scheduler and device together: more requests than slots and pages, several tokens per dispatch, steps in flight,
     some cancelled on the way, each of the others as the judge says and to its very end."""
     recipe = Recipe(family="mistral", num_layers=1, fields={"sliding_window": 40})
     folder = make_checkpoint(recipe, tmp_path / "model")
     options = EngineOptions(
         max_model_len=203, max_num_seqs=3, max_prefill_tokens=40, tokens_per_dispatch=4, pipeline_depth=depth,
-        kv_cache_memory=21 * (16 * 2 * 24 * 4), compile_cache=tmp_path,
+        kv_cache_memory=21 * (16 * 2 * 24 * 4), compile_cache=programs,
     )  # fmt: skip
-    runner = JaxRunner.load(inspect_checkpoint(folder), options, on_progress=lambda _: None)
+    with quickly():
+        runner = JaxRunner.load(inspect_checkpoint(folder), options, on_progress=lambda _: None)
     assert runner.capacity.num_pages == (20,)
     hub = FakeHub()
     scheduler, reference = Scheduler(runner, hub), Reference(folder)

@@ -76,3 +76,17 @@ def test_estimates_stay_in_bounds_whatever_came():
         assert (means <= 1 - shares + 1e-9).all()
         assert (variances >= 0).all()
         assert (variances <= 0.26).all()
+
+
+def test_ends_are_counted_together_as_one_after_the_other():
+    """The twin is asked after every end, so that it never has two to count."""
+    rng = np.random.default_rng(1)
+    forecast, twin = UseForecast(), UseForecast()
+    asked = np.linspace(0, 1, 40)
+    for end in range(1, 401):
+        share = float(rng.choice([rng.uniform(), 0.0, 1.0, 2.0**-6]))
+        forecast.count_end(share)
+        twin.count_end(share)
+        told = twin.remaining(asked)
+        if rng.random() < 0.02 or end == 400:
+            np.testing.assert_allclose(forecast.remaining(asked), told, rtol=1e-9, atol=1e-9)

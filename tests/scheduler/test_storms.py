@@ -26,6 +26,7 @@ from fakes import (
 from test_constrained import EOS, held_to, naive_constrained, words
 
 from penstock.errors import ApiError
+from penstock.generation import GenerationRequest
 from penstock.pooling import Pooling
 from penstock.scheduler.scheduler import Scheduler
 
@@ -79,7 +80,7 @@ class Storm:
     def submit(self) -> None:
         rng, stream = self.rng, len(self.submitted) + 1
         prompts = [self._prompt() for _ in range(rng.choice([1, 1, 1, 2]))]
-        request = make_request(
+        request = self.request(
             stream, prompts, rng.choice([1, 4, 12, 20, 20]),
             n=rng.choice([1, 1, 2, 3]), seed=rng.randrange(1 << 60), temperature=rng.choice([0.0, 1.0]),
             min_tokens=rng.choice([0, 0, 1]), prompt_logprobs=rng.choice([None, None, None, 1]),
@@ -103,6 +104,9 @@ class Storm:
                 )
                 if rng.random() < 0.1:
                     self.hub.text_ends[key] = rng.randint(1, 12)
+
+    def request(self, stream: int, prompts: list[list[int]], max_tokens: int, **sampling: Any) -> GenerationRequest:
+        return make_request(stream, prompts, max_tokens, **sampling)
 
     def _submit_pooled(self, stream: int, prompts: list[list[int]]) -> None:
         request, config = pooled_request(stream, prompts, self.rng.choice(list(Pooling)))

@@ -157,3 +157,57 @@ class Dumps:
     """Of orjson, what a response that is kept needs."""
 
     dumps = staticmethod(orjson.dumps)
+
+
+TOKENIZE, COUNT = "/tokenize", f"{MESSAGES}/count_tokens"
+CHAT_TURNS = MESSAGE["messages"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "named"),
+    [
+        (TOKENIZE, {"prompt": "Hello", "flavour": 1, "add_generation_prompt": True}, "add_generation_prompt, flavour"),
+        (TOKENIZE, {"messages": CHAT_TURNS, "temperature": 1.0, "flavour": 1, "user": None}, "temperature, flavour"),
+        (TOKENIZE, {"messages": CHAT_TURNS, "chat_template_kwargs": {"mood": "good"}}, "chat_template_kwargs"),
+        ("/detokenize", {"tokens": [5], "skip_special_tokens": True}, "skip_special_tokens"),
+        (COUNT, {"messages": CHAT_TURNS, "max_tokens": 5, "flavour": 1}, "flavour, max_tokens"),
+        ("/v1/tools/execute", {"name": "len", "arguments": {"text": "abc"}, "id": "call_1"}, "id"),
+    ],
+    ids=str,
+)
+def test_what_nothing_acts_on_is_named_or_refused_by_endpoints_that_make_no_answer(
+    path: str, body: dict[str, Any], named: str
+) -> None:
+    lax, strict = echo_server(), echo_server(strict="on")
+
+    def length(text: str) -> int:
+        return len(text)
+
+    for server in (lax, strict):
+        server.tools.register(length, name="len")
+
+    async def scene() -> None:
+        answer = await ask(lax, "POST", path, body)
+        assert (answer.status, answer.headers.get("x-penstock-warnings")) == (200, named), answer.body
+        bare = {name: value for name, value in body.items() if name not in named.split(", ")}
+        assert "x-penstock-warnings" not in (await ask(lax, "POST", path, bare)).headers
+
+    async def refused() -> None:
+        answer = await ask(strict, "POST", path, body)
+        assert answer.status == 400, answer.body
+        assert named.split(", ", maxsplit=1)[0] in answer.json()["error"]["message"]
+
+    play(lax, scene)
+    if named != "chat_template_kwargs":  # of which the template says, and not the door, what it reads
+        play(strict, refused)
+
+
+def test_a_template_of_the_clients_own_is_not_left_out_of_its_tokens_silently() -> None:
+    server = echo_server()
+
+    async def scene() -> None:
+        body = {"messages": CHAT_TURNS, "chat_template": "{{ messages }}"}
+        refused = await ask(server, "POST", TOKENIZE, body)
+        assert (refused.status, refused.json()["error"]["param"]) == (400, "chat_template")
+
+    play(server, scene)

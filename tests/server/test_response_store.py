@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from penstock.errors import ConfigError
-from penstock.server.response_store import MemoryResponseStore, ResponseStore, StoredResponse
+from penstock.server.response_store import MemoryResponseStore, ResponseStore, StoredResponse, StoreError
 from penstock.server.sqlite_response_store import SqliteResponseStore
 
 ROOM = 4000
@@ -112,3 +112,57 @@ def test_a_file_that_cannot_be_used_is_refused_by_its_name(tmp_path: Path, kind:
         db.close()
     with pytest.raises(ConfigError, match=r"responses\.db"):
         SqliteResponseStore(path, ROOM)
+
+
+@pytest.fixture
+def file_store(tmp_path: Path) -> Iterator[SqliteResponseStore]:
+    store = SqliteResponseStore(tmp_path / "responses.db", ROOM)
+    yield store
+    store.close()
+
+
+def test_what_is_there_can_be_read_though_nothing_can_be_written(file_store: SqliteResponseStore) -> None:
+    file_store.put(response("a"))
+    file_store._db.execute("PRAGMA query_only = ON")  # as SQLite answers on a disk that is full, or read only
+    assert file_store.get("a", "") == response("a")
+    for write in (lambda: file_store.put(response("b")), lambda: file_store.delete("a", "")):
+        with pytest.raises(StoreError):
+            write()
+    file_store._db.execute("PRAGMA query_only = OFF")
+    file_store.put(response("c"))
+    assert [name for name in "abc" if file_store.get(name, "") is not None] == ["a", "c"]
+
+
+def test_a_deletion_that_fails_as_it_is_committed_makes_no_room(file_store: SqliteResponseStore) -> None:
+    for name in "abcdef":
+        file_store.put(response(name))
+    file_store._db.executescript("""
+        PRAGMA foreign_keys = ON;
+        CREATE TABLE pin (response_id TEXT REFERENCES response (response_id) DEFERRABLE INITIALLY DEFERRED);
+        INSERT INTO pin VALUES ('a');
+    """)
+    with pytest.raises(StoreError):
+        file_store.delete("a", "")
+    with file_store._db:
+        file_store._db.execute("DELETE FROM pin")
+    file_store.put(response("g"))  # the seventh, for which one has to go
+    assert [name for name in "abcdefg" if file_store.get(name, "") is None] == ["a"]
+
+
+def test_a_file_without_room_that_cannot_be_written_is_refused_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "responses.db"
+    first = SqliteResponseStore(path, ROOM)
+    for name in "abcdef":
+        first.put(response(name))
+    first.close()
+    prepare = SqliteResponseStore._prepare
+
+    def prepare_to_read(store: SqliteResponseStore, path: Path) -> None:
+        prepare(store, path)
+        store._db.execute("PRAGMA query_only = ON")
+
+    monkeypatch.setattr(SqliteResponseStore, "_prepare", prepare_to_read)
+    with pytest.raises(ConfigError, match=r"responses\.db"):
+        SqliteResponseStore(path, 700)

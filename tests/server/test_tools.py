@@ -3,9 +3,12 @@
 import asyncio
 import threading
 import time
+from functools import partial
 from typing import Any
 
+import pytest
 from driver import CHAT, HELLO, ask, echo_server, play, until
+from pydantic import BaseModel
 
 from penstock.server.app import PenstockServer
 from penstock.server.tools import ToolRegistry
@@ -146,5 +149,69 @@ def test_a_tool_may_time_out_by_itself() -> None:
 
     async def scene() -> None:
         assert (await execute(server, "impatient")).status == 500
+
+    play(server, scene)
+
+
+class City(BaseModel):
+    name: str
+
+
+class Finder:
+    def find(self, city: City, days: int = 1) -> str:
+        return f"{city.name} {days}"
+
+    async def find_later(self, city: City) -> str:
+        return city.name
+
+
+def forecast(city: City, days: int = 1, *, unit: str = "C", **more: int) -> str:
+    return f"{city.name} {days} {unit} {sum(more.values())}"
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "result"),
+    [
+        (forecast, {"city": {"name": "Rome"}, "days": "2", "a": 1, "b": 2}, "Rome 2 C 3"),
+        (partial(forecast, unit="F"), {"city": {"name": "Rome"}}, "Rome 1 F 0"),
+        (Finder().find, {"city": {"name": "Rome"}, "days": 3}, "Rome 3"),
+        (Finder().find_later, {"city": {"name": "Rome"}}, "Rome"),
+        (lambda text: text * 2, {"text": "ab"}, "abab"),
+    ],
+    ids=["function", "partial", "method", "async method", "lambda"],
+)
+def test_callables_of_every_kind_take_arguments_as_their_hints_say(
+    function: Any, arguments: dict[str, Any], result: str
+) -> None:
+    server = echo_server()
+    server.tools.register(function, name="tool")
+
+    async def scene() -> None:
+        answer = await execute(server, "tool", arguments)
+        assert (answer.status, answer.json().get("result")) == (200, result), answer.body
+        wrong = {name: {"name": 5} for name in arguments} | {"zzz": "x"}
+        assert (await execute(server, "tool", wrong)).status == 400
+
+    play(server, scene)
+
+
+def test_a_tool_that_fails_to_read_its_own_data_has_not_got_wrong_arguments() -> None:
+    server = echo_server()
+
+    def broken(days: int) -> City:
+        return City.model_validate({"secret": days})
+
+    async def broken_later(days: int) -> City:
+        return broken(days)
+
+    for function in (broken, broken_later):
+        server.tools.register(function)
+
+    async def scene() -> None:
+        for name in ("broken", "broken_later"):
+            failed = await execute(server, name, {"days": 1})
+            assert (failed.status, failed.json()["error"]["code"]) == (500, "internal_error"), name
+            assert b"secret" not in failed.body
+            assert (await execute(server, name, {"days": "x"})).status == 400
 
     play(server, scene)

@@ -80,7 +80,7 @@ class EchoRunner:
     def join(self, joins: Sequence[Join]) -> None:
         for join in joins:
             self._num_made[join.slot] = len(join.made)
-            self._limits[join.slot] = min(join.params[_MAX_TOKENS], self._num_at_most)
+            self._limits[join.slot] = min(join.params.item(_MAX_TOKENS), self._num_at_most)
 
     def next_tokens(
         self,

@@ -22,21 +22,21 @@ def read_calls(calls: Sequence[Mapping[str, Any]], begun: set[int]) -> list[Call
     """The pieces of one sample.
 
     Args:
-        calls: whole calls, or their deltas, which have an `index`.
+        calls: whole calls, or their deltas, which have an `index`. A call without one begins here.
         begun: indices of its choice's calls that have begun; those that begin here are added.
 
     Raises:
         AdapterFaultError: what came is not OpenAI's.
     """
-    return [_read_call(call, place, begun) for place, call in enumerate(calls)]
+    return [_read_call(call, begun) for call in calls]
 
 
-def _read_call(call: Any, place: int, begun: set[int]) -> CallPiece:
+def _read_call(call: Any, begun: set[int]) -> CallPiece:
     function = call.get("function") if isinstance(call, Mapping) else None
     if not isinstance(function, Mapping):
         raise AdapterFaultError("a ReturnSample's tool call is not an object with a 'function'")
     index = call.get("index")
-    index = place if index is None else index
+    index = len(begun) if index is None else index
     if type(index) is not int or not 0 <= index <= len(begun):
         raise AdapterFaultError("a ReturnSample's tool calls do not count up from 0 by their 'index'")
     name, arguments = function.get("name"), function.get("arguments")
@@ -51,12 +51,14 @@ def _read_call(call: Any, place: int, begun: set[int]) -> CallPiece:
 
 
 def read_logprobs(logprobs: Any, *, num_tokens: int) -> list[SpelledToken]:
-    """The tokens of one sample: `{"content": [...]}` of a chat, or that list alone.
+    """The tokens of one sample: `{"content": [...]}` of a chat, of which the list may be null, or that list alone.
 
     Raises:
         AdapterFaultError: what came is not OpenAI's, or tells more tokens than the sample has.
     """
     content = logprobs.get("content") if isinstance(logprobs, Mapping) else logprobs
+    if content is None:  # OpenAI's word for none, as beside a refusal
+        return []
     if not isinstance(content, list | tuple) or len(content) > num_tokens:
         raise AdapterFaultError("a ReturnSample's logprobs are not a list of at most num_tokens tokens")
     return [(*_read_token(token), list(_read_top(token))) for token in content]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from penstock._core import Hub, Metrics, ModelMetrics
 from penstock.abilities import Abilities
 from penstock.adapters.scheduled_engine import ScheduledEngine
-from penstock.checkpoint import Checkpoint, inspect_checkpoint
+from penstock.checkpoint import Checkpoint, inspect_checkpoint, model_name
 from penstock.config import Settings, load_settings
 from penstock.engine.interface import EngineOptions
 from penstock.errors import ApiError, ConfigError
@@ -68,7 +68,8 @@ class JaxEngine(ScheduledEngine):
 
     @classmethod
     def load(cls, folder: str | Path, *, metrics: Metrics | None = None, **settings: Any) -> Self:
-        """An engine for the model in `folder`, for `PenstockServer(settings, {name: engine})` or its own `generate`.
+        """An engine for the model in `folder`, or of that GGUF file, for `PenstockServer(settings, {name: engine})` or
+        its own `generate`.
 
         Checks the folder and returns; weights and programs are loaded when the server or the first `generate` starts
         it.
@@ -76,7 +77,7 @@ class JaxEngine(ScheduledEngine):
         Args:
             metrics: the server's, where it is given some; a server that is given none shows the engine's.
             settings: as of `penstock serve`, with underscores: `max_num_seqs=8`. `model_name` is the id of the model,
-                by default the folder's name.
+                by default the folder's name, or the file's stem.
 
         Raises:
             ModelError: the folder cannot be served.
@@ -89,7 +90,7 @@ class JaxEngine(ScheduledEngine):
         limit = checkpoint.max_position_embeddings
         if chosen.max_model_len is not None and chosen.max_model_len > limit:
             raise ConfigError(f"max_model_len {chosen.max_model_len} should be at most {limit}, the model's own limit.")
-        name = chosen.model_name or Path(folder).resolve().name
+        name = chosen.model_name or model_name(Path(folder))
         prompt = PromptEncoder.load(Path(folder), vocab_size=checkpoint.vocab_size)
         process = Metrics() if metrics is None else metrics
         counters = process.model(name, max_model_len=chosen.max_model_len or limit)
@@ -113,6 +114,7 @@ class JaxEngine(ScheduledEngine):
             "architecture": self._checkpoint.architecture,
             "tensor_parallel_size": self._settings.tensor_parallel_size,
             "dtype": runner.dtype if runner is not None else self._settings.dtype,
+            "weight_dtype": runner.weight_dtype if runner is not None else self._settings.weight_dtype,
             "vocab_size": self.prompt.vocab_size,
             "max_model_len": self.max_model_len,
             "max_num_seqs": capacity.num_slots if capacity is not None else self._settings.max_num_seqs,
@@ -152,6 +154,7 @@ class JaxEngine(ScheduledEngine):
         settings = self._settings
         return EngineOptions(
             dtype=settings.dtype,
+            weight_dtype=settings.weight_dtype,
             kv_cache_dtype=None if settings.kv_cache_dtype == "auto" else settings.kv_cache_dtype,
             max_model_len=settings.max_model_len,
             max_num_seqs=settings.max_num_seqs,

@@ -8,16 +8,12 @@ from penstock.errors import ApiError
 from penstock.generation import Prompt
 from penstock.prompt import PromptEncoder, ThoughtMarkers
 from penstock.protocol import ChatCompletionRequest, CompletionRequest
+from penstock.protocol.chat import TEMPLATE_FIELDS
 
 #: Below this, rendering and encoding take less (some 0.1 ms) than handing them to a thread and back does when many
 #: threads want the interpreter. Twice as much was tried: the streams under way waited for it, with gaps of 110 to 180
 #: ms in place of 80 while 256 prompts of 566 characters came at once, and no CPU was saved.
 _QUICK_CHARS = 512
-#: Fields of a chat by which its template is told something; without them it is told `read_chat`'s defaults.
-_TEMPLATE_FIELDS = frozenset({
-    "tools", "tool_choice", "functions", "function_call", "documents", "add_generation_prompt",
-    "continue_final_message", "reasoning_effort", "enable_thinking", "chat_template_kwargs",
-})  # fmt: skip
 #: What a message costs beside its content, and its keys when it is nothing but a role and a content.
 _MESSAGE_CHARS = 16
 _PLAIN_MESSAGE_KEYS = 2
@@ -27,7 +23,7 @@ def is_quick(request: ChatCompletionRequest | CompletionRequest) -> bool:
     """Whether it is plain text, and so little that reading it does not keep the loop."""
     if isinstance(request, CompletionRequest):
         return isinstance(request.prompt, str) and len(request.prompt) < _QUICK_CHARS
-    has_more = not _TEMPLATE_FIELDS.isdisjoint(request.__pydantic_fields_set__)
+    has_more = not TEMPLATE_FIELDS.isdisjoint(request.__pydantic_fields_set__)
     if has_more and (request.documents or request.chat_template_kwargs or request.tools or request.functions):
         return False
     num_chars = 0
@@ -73,7 +69,7 @@ def _read_chat(
     encoder: PromptEncoder, request: ChatCompletionRequest, markers: ThoughtMarkers | None, num_last: int | None,
     tenant: str | None,
 ) -> Prompt:  # fmt: skip
-    options = {} if _TEMPLATE_FIELDS.isdisjoint(request.__pydantic_fields_set__) else template_options(request)
+    options = {} if TEMPLATE_FIELDS.isdisjoint(request.__pydantic_fields_set__) else template_options(request)
     if "tools" in options and not encoder.takes_tools:
         problem = "'tools' cannot be used: this model's chat template has no place for them."
         raise ApiError("unsupported_parameter", problem, param="tools")
@@ -149,7 +145,7 @@ def unread_options(request: ChatCompletionRequest, variables: frozenset[str]) ->
         variables: the names that the template reads.
     """
     given = request.__pydantic_fields_set__
-    if _TEMPLATE_FIELDS.isdisjoint(given):  # most
+    if TEMPLATE_FIELDS.isdisjoint(given):  # most
         return []
     unread = [
         name

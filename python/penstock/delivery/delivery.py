@@ -43,7 +43,6 @@ class Delivery(Response):
         headers = {"cache-control": "no-cache", "x-accel-buffering": "no"} if is_streamed else {}
         super().__init__(headers=headers, media_type="text/event-stream" if is_streamed else "application/json")
         self.response_id = response_id
-        self._warn(request.warnings)
         self._engine = engine
         self._outlets = outlets
         self._key = stream_key
@@ -109,13 +108,9 @@ class Delivery(Response):
         self.status_code = status
         self.headers |= error_headers(status)
         if receipt is not None and receipt.num_malformed_calls:
-            self._warn([*request.warnings, _MALFORMED_CALLS])
+            request.warnings.append(_MALFORMED_CALLS)
         self.body = body
         return await super().send(send, request)
-
-    def _warn(self, names: list[str]) -> None:
-        if names:
-            self.headers["x-penstock-warnings"] = ", ".join(names)
 
     def _keep(self, receipt: _core.Receipt | None) -> None:
         self._request.receipt = receipt or self._request.receipt

@@ -14,7 +14,6 @@ import asyncio
 import gc
 from collections.abc import Callable, Generator, Iterator
 from contextvars import Context, copy_context
-from functools import partial
 from types import coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +32,7 @@ class Pipe:
     """Sends one stream's frames, all but the last, for `pump`, which runs in `task`. One use."""
 
     # Between two tokens a stream's objects fall out of the processor's caches: the fewer to touch, the better.
-    __slots__ = ("_blocked", "_end", "_key", "_outlets", "_send", "_step", "_task", "_wake")
+    __slots__ = ("_blocked", "_end", "_key", "_outlets", "_run", "_send", "_task", "_wake")
 
     def __init__(self, outlets: Outlets, stream_key: int, send: Send, task: asyncio.Task[Any]) -> None:
         self._outlets = outlets
@@ -44,15 +43,15 @@ class Pipe:
         # What woke the task: a send that waits for its reader, as the iterator and what it waits for; or the end.
         self._blocked: tuple[Iterator[Any], Any] | None = None
         self._end: Taken | None = None
-        self._step: Callable[..., Any] = next
+        self._run: Callable[..., Any] = _call
 
     async def pump(self) -> Taken:
         """Returns the last frames, not sent yet, the stream's final status, and what it came to."""
-        next_in_context: Callable[..., Any] = partial(_context_of(self._task).run, next)  # type: ignore[arg-type]  # overloads
+        run_in_context = _context_of(self._task).run
         while self._end is None:
-            self._step = next  # frames that wait already are taken here, in the task itself
+            self._run = _call  # frames that wait already are taken here, in the task itself
             self._outlets.pour(self._key, self._sink)
-            self._step = next_in_context
+            self._run = run_in_context
             await self._wake
             if self._blocked is not None:
                 self._wake = self._wake.get_loop().create_future()
@@ -74,7 +73,7 @@ class Pipe:
         else:
             try:
                 steps = self._send({"type": "http.response.body", "body": frames, "more_body": True}).__await__()
-                waits_for = self._step(steps, _SENT)
+                waits_for = self._run(next, steps, _SENT)
             except Exception as error:
                 if not self._wake.done():
                     self._wake.set_exception(error)
@@ -85,6 +84,10 @@ class Pipe:
         if not self._wake.done():
             self._wake.set_result(None)
         return False
+
+
+def _call(function: Callable[..., Any], *args: Any) -> Any:
+    return function(*args)
 
 
 def _context_of(task: asyncio.Task[Any]) -> Context:

@@ -30,6 +30,7 @@ class EngineOptions:
 
     Attributes:
         dtype: of weights and hidden states, "float32" or "bfloat16".
+        weight_dtype: of the matrices that kernels multiply by: "float32", "bfloat16", "int8" or "int4".
         kv_cache_dtype: of the KV cache; None: as `dtype`.
         max_model_len: prompt and new tokens of one sequence together.
         max_num_seqs: slots.
@@ -45,6 +46,7 @@ class EngineOptions:
     """
 
     dtype: str | None = None
+    weight_dtype: str | None = None
     kv_cache_dtype: str | None = None
     max_model_len: int | None = None
     max_num_seqs: int = 32
@@ -94,8 +96,10 @@ class Capacity:
 
     @property
     def mixed_tokens(self) -> int:
-        """Of a span that rows decode beside in one program; 0: none does."""
-        return (self.max_prefill_tokens_beside or self.max_prefill_tokens) if self.is_mixed else 0
+        """Of a span that rows decode beside in one program; 0: none does, as where there is one slot."""
+        if not self.is_mixed or self.num_slots == 1:
+            return 0
+        return self.max_prefill_tokens_beside or self.max_prefill_tokens
 
     @property
     def num_page_groups(self) -> int:

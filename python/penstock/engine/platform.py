@@ -23,8 +23,8 @@ class Platform:
         max_prefill_tokens: what a step may compute of prompts: 128 of an 88M-parameter model take 145 ms on two cores,
             512 of an 8B one some 9 ms on an H200.
         max_prefill_tokens_beside: the same where other streams' next tokens wait for it.
-        is_mixed: whether a span and the rows that decode are one program, which reads the weights once.
-        has_kernels: whether matrices are packed for kernels of our own (`rust/kernels`).
+        has_kernels: whether matrices are packed for our kernels (`rust/kernels`). They leave padding out, so a span and
+            the rows that decode are one program, which reads the weights once.
         kernel_attention: what takes the place of `attention` beside them.
         compiler_options: XLA's, for every program.
     """
@@ -36,7 +36,6 @@ class Platform:
     pipeline_depth: int
     max_prefill_tokens: int
     max_prefill_tokens_beside: int
-    is_mixed: bool
     has_kernels: bool = False
     compiler_options: tuple[tuple[str, str | int], ...] = ()
     kernel_attention: PagedAttention | None = None
@@ -56,20 +55,10 @@ _CPU_OPTIONS = (
 
 PLATFORMS = {
     "cpu": Platform(
-        "float32",
-        GatherAttention(16, 64, is_dynamic=True),
-        True,
-        1,
-        1,
-        128,
-        32,
-        True,
-        True,
-        _CPU_OPTIONS,
-        KernelAttention(),
+        "float32", GatherAttention(16, 64, is_dynamic=True), True, 1, 1, 128, 32, True, _CPU_OPTIONS, KernelAttention()
     ),
-    "gpu": Platform("bfloat16", GatherAttention(64, 512, is_dynamic=False), False, 8, 2, 512, 512, False),
-    "tpu": Platform("bfloat16", GatherAttention(128, 512, is_dynamic=False), False, 8, 2, 512, 512, False),
+    "gpu": Platform("bfloat16", GatherAttention(64, 512, is_dynamic=False), False, 8, 2, 512, 512),
+    "tpu": Platform("bfloat16", GatherAttention(128, 512, is_dynamic=False), False, 8, 2, 512, 512),
 }
 
 

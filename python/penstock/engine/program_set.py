@@ -114,6 +114,17 @@ def sample_buckets(num_slots: int) -> tuple[int, ...]:
     return (1,) if num_slots == 1 else (1, *_doubling(8, num_slots, factor=4))
 
 
+def span_sizes(max_prefill_tokens: int, config: ProgramConfig) -> tuple[int, ...]:
+    """Tokens of prefill programs. Kernels leave padding out, so half as many do."""
+    sizes = prefill_buckets(max_prefill_tokens)
+    return sizes[::-1][::2][::-1] if config.kernels else sizes
+
+
+def row_counts(config: ProgramConfig) -> tuple[int, ...]:
+    """Rows of programs that decode. Kernels leave padding out, so as many do as there are samplers."""
+    return sample_buckets(config.num_slots) if config.kernels else decode_buckets(config.num_slots)
+
+
 def _doubling(first: int, last: int, *, factor: int) -> tuple[int, ...]:
     sizes = []
     while first < last:
@@ -130,18 +141,17 @@ def is_split(num_steps: int, config: ProgramConfig) -> bool:
 
 def program_keys(capacity: Capacity, config: ProgramConfig) -> list[ProgramKey]:
     """Every program, smallest first."""
-    prefill_sizes, num_slots = prefill_buckets(capacity.max_prefill_tokens), capacity.num_slots
     keys = [ProgramKey("fresh"), ProgramKey("rules"), ProgramKey("head", 1), ProgramKey("score", SCORE_BLOCK)]
-    keys += [ProgramKey("prefill", size) for size in prefill_sizes]
+    keys += [ProgramKey("prefill", size) for size in span_sizes(capacity.max_prefill_tokens, config)]
     shapes: list[tuple[str, int, int]] = []
     samples: tuple[int, ...] = (1,)
     for num_steps in sorted({1, capacity.tokens_per_dispatch}):
         if is_split(num_steps, config):
-            samples = sample_buckets(num_slots)
-            keys += [ProgramKey("advance", size) for size in decode_buckets(num_slots)]
+            samples = sample_buckets(config.num_slots)
+            keys += [ProgramKey("advance", size) for size in row_counts(config)]
             keys += [ProgramKey("mixed", size) for size in samples if config.mixed_tokens]
         else:
-            shapes += [("decode", size, num_steps) for size in decode_buckets(num_slots)]
+            shapes += [("decode", size, num_steps) for size in row_counts(config)]
     shapes += [("sample", size, 1) for size in samples]
     keys += [ProgramKey(*shape, variant) for shape in shapes for variant in config.variants]
     return sorted(keys, key=lambda key: key.size * key.num_steps)

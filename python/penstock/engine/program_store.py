@@ -4,7 +4,8 @@ jax's own persistent cache saves the compile alone; tracing, lowering and its lo
 (bundled model, 11 programs on two cores: 11.4 s cold, 3.9 with jax's cache, 1.1 with this). A stored program is machine
 code, so nothing is read that others than root and this process's user could have written. A folder that cannot be
 written is read. Everything that could change a program is part of its name: versions, device, the CPU's features, XLA's
-flags, this package's sources, the row parameters, the shapes.
+flags, this package's sources, the row parameters, the shapes. Samplers know no model, so models of one vocabulary share
+them.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ log = logging.getLogger("penstock.engine")
 MAX_PROGRAMS = 400
 #: Files start with the SHA-256 of what follows.
 _DIGEST_BYTES = 32
+#: Kinds that models of one vocabulary share.
+MODEL_FREE = frozenset({"rules", "sample"})
 #: The sources that programs are made of: what `engine.programs` imports.
 SOURCES = ("layers", "models", "engine", "mxfp4.py", "generation.py", "errors.py")
 
@@ -60,7 +63,7 @@ class ProgramStore:
         self._folder = folder
         self._config = config
         self._weights = weights
-        self._identity = _identity(config, weights, device)
+        self._machine = _machine(device)
         self._access = _prepare(folder)
 
     def load(self, key: ProgramKey) -> Callable[..., Any] | None:
@@ -116,7 +119,9 @@ class ProgramStore:
                 file.unlink(missing_ok=True)
 
     def _file(self, key: ProgramKey) -> Path:
-        return self._folder / f"{hashlib.sha256(f'{self._identity} {key!r}'.encode()).hexdigest()[:40]}.program"
+        model = _sizes(self._config) if key.kind in MODEL_FREE else _model(self._config, self._weights)
+        name = repr([self._machine, model, key])
+        return self._folder / f"{hashlib.sha256(name.encode()).hexdigest()[:40]}.program"
 
 
 def _prepare(folder: Path) -> Access:
@@ -144,18 +149,25 @@ def _is_safe(stat: os.stat_result) -> bool:
     return stat.st_uid in {0, os.getuid()} and not stat.st_mode & 0o022
 
 
-def _identity(config: ProgramConfig, weights: Any, device: jax.Device) -> str:
-    parts = [
+def _machine(device: jax.Device) -> list[Any]:
+    """What shapes a program, the model aside."""
+    return [
         (jax.__version__, version("jaxlib"), _source_digest()),
         (device.platform, device.device_kind, device.client.platform_version, platform.machine(), _cpu_features()),
         [os.environ.get(name, "") for name in ("XLA_FLAGS", "LIBTPU_INIT_ARGS")],
         [getattr(jax.config, name) for name in ("jax_default_matmul_precision", "jax_enable_x64")],
-        [(leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(weights)],
-        jax.tree.structure(weights),
         ROW_PARAMETERS,
-        config,
     ]
-    return repr(parts)
+
+
+def _model(config: ProgramConfig, weights: Any) -> list[Any]:
+    return [[(leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(weights)], jax.tree.structure(weights), config]
+
+
+def _sizes(config: ProgramConfig) -> list[Any]:
+    """All that programs without a model in them are told: they read logits, rules and the state of slots."""
+    sizes = ("num_slots", "num_page_groups", "pages_per_sequence", "is_dynamic", "compiler_options", "num_devices")
+    return [config.spec.vocab_size, *(getattr(config, name) for name in sizes)]
 
 
 def _cpu_features() -> str:

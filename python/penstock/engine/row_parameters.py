@@ -13,7 +13,7 @@ from operator import attrgetter
 import numpy as np
 
 from penstock.engine.packing import Layout
-from penstock.engine.token_rules import RowUse
+from penstock.engine.token_rules import WITH_RULES, RowUse
 from penstock.generation import MAX_STOP_IDS, RowParameter, SamplingParams
 
 #: What travels beside the fields of `SamplingParams`: two words of randomness, which the position is folded into on
@@ -94,6 +94,14 @@ def variant_of(row: np.ndarray) -> Variant:
         return Variant.FULL
     is_plain = (row[_NOT_PLAIN] == NEUTRAL_ROW[_NOT_PLAIN]).all()
     return Variant.PLAIN if is_plain else Variant.FILTERED
+
+
+_USES, _WITH_RULES = ROW_LAYOUT.slices["uses"].start, int(WITH_RULES)
+
+
+def has_rules(row: np.ndarray) -> bool:
+    """Whether `TokenRules` go down with the row."""
+    return bool(row.item(_USES) & _WITH_RULES)
 
 
 def row_use(row: np.ndarray) -> RowUse:

@@ -39,7 +39,6 @@ from penstock.engine.program_set import (
     SCORE_BLOCK,
     ProgramConfig,
     ProgramKey,
-    decode_buckets,
     decode_layout,
     is_split,
     join_layout,
@@ -47,17 +46,20 @@ from penstock.engine.program_set import (
     num_score_blocks,
     prefill_buckets,
     program_keys,
+    row_counts,
     sample_buckets,
     span_layout,
+    span_sizes,
 )
 from penstock.engine.program_store import ProgramStore
 from penstock.engine.programs import SpanStates, cache_bytes
 from penstock.engine.row_parameters import Variant, row_use, variant_of
 from penstock.engine.token_rules import NUM_COUNTED, NUM_RECENT, RowUse, pack_rules
 from penstock.errors import ConfigError
+from penstock.layers.packed_matrix import PackedMatrix
 from penstock.models.sharding import shard_of
 from penstock.sharded_weights import load_shards
-from penstock.weight_formats import WeightFormats, weight_formats
+from penstock.weight_formats import WeightFormats, told_blocks, told_dtype, weight_formats
 from penstock.weights import NO_FORMATS, load_weights, weight_bytes
 
 log = logging.getLogger("penstock.engine")
@@ -75,8 +77,8 @@ class JaxRunner:
         self._config = config
         self._weights = weights
         self._programs = programs
-        self._prefill_buckets = prefill_buckets(capacity.max_prefill_tokens)
-        self._decode_buckets = decode_buckets(capacity.num_slots)
+        self._prefill_buckets = span_sizes(capacity.max_prefill_tokens, config)
+        self._decode_buckets = row_counts(config)
         self._sample_buckets = sample_buckets(capacity.num_slots)
         self._variants = np.zeros(capacity.num_slots, np.int8)  # the least that serves each slot
         self._asks_logprobs = np.zeros(capacity.num_slots, bool)
@@ -109,6 +111,8 @@ class JaxRunner:
             weights = load_weights(checkpoint, dtype=config.dtype, device=devices[0], formats=formats)
         else:
             weights = load_shards(checkpoint, dtype=config.dtype, mesh=mesh_of(config.num_devices))
+        if blocks := told_blocks(checkpoint, formats, dtype=config.dtype.name):
+            log.info("blocks of %s: %s", checkpoint.path.name, blocks)
         log.info("loaded %s (%s) in %.1f s", checkpoint.path, checkpoint.architecture, time.monotonic() - start)
         store = ProgramStore(options.compile_cache or default_cache_folder(), config, weights, device=devices[0])
         keys = program_keys(capacity, config)
@@ -123,6 +127,12 @@ class JaxRunner:
     def dtype(self) -> str:
         """Of weights and cache, as "float32"."""
         return str(self._config.dtype)
+
+    @property
+    def weight_dtype(self) -> str:
+        """Of the matrices, as "int8"."""
+        leaves = jax.tree.leaves(self._weights, is_leaf=lambda leaf: isinstance(leaf, PackedMatrix))
+        return told_dtype(leaf.format for leaf in leaves if isinstance(leaf, PackedMatrix)) or self.dtype
 
     @property
     def num_compiles_after_ready(self) -> int:
@@ -321,11 +331,20 @@ def _no_masks(num_rows: int, config: ProgramConfig) -> jax.Array:
 
 
 def packed_formats(checkpoint: Checkpoint, options: EngineOptions, *, device: jax.Device) -> WeightFormats:
-    """Which weights are packed for kernels, and how: none where there are no kernels."""
+    """Which weights are packed for kernels, and how: none where there are no kernels.
+
+    Raises:
+        ConfigError: a dtype of the weights that only kernels have, where there are none.
+    """
     platform = platform_of(device)
-    if not platform.has_kernels or not options.cpu_kernels or options.tensor_parallel_size > 1:
-        return NO_FORMATS
-    return weight_formats(checkpoint, dtype=options.dtype or platform.dtype)
+    if platform.has_kernels and options.cpu_kernels and options.tensor_parallel_size == 1:
+        return weight_formats(checkpoint, dtype=options.dtype or platform.dtype, weight_dtype=options.weight_dtype)
+    if options.weight_dtype is not None:
+        raise ConfigError(
+            f"--weight-dtype {options.weight_dtype} needs the kernels for one CPU device, which are not used here "
+            f"({device.platform}, {options.tensor_parallel_size} devices): weights are as --dtype says."
+        )
+    return NO_FORMATS
 
 
 def _chosen_isa(options: EngineOptions) -> str:
@@ -369,7 +388,7 @@ def plan_engine(
         max_prefill_tokens_beside=min(
             options.max_prefill_tokens_beside or platform.max_prefill_tokens_beside, max_prefill_tokens
         ),
-        is_mixed=platform.is_mixed,
+        is_mixed=platform.has_kernels and bool(formats),
         tokens_per_dispatch=tokens_per_dispatch,
         pipeline_depth=options.pipeline_depth or platform.pipeline_depth,
         windows=tuple(group.window for group in spec.page_groups),

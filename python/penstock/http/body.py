@@ -8,7 +8,8 @@ from pydantic import BaseModel
 
 from penstock.http.request import Request
 from penstock.http.worker_pool import WorkerPool
-from penstock.protocol import GenerationBody, Limits, Parsed
+from penstock.protocol import Limits, Parsed
+from penstock.protocol.common import RequestBody
 from penstock.protocol.parse import read
 
 #: Below this, parsing takes less than handing it to a thread and back.
@@ -32,7 +33,7 @@ async def read_body(model: type[BaseModel], request: Request, *, limits: Limits,
 
 
 def _parse(model: type[BaseModel], body: bytes, limits: Limits) -> Parsed[Any]:
-    if issubclass(model, GenerationBody):
+    if issubclass(model, RequestBody):
         return model.parse(body, limits)
     request: Any = read(model, body, limits)
     return Parsed(request, [])

@@ -75,6 +75,8 @@ def opening_headers(request: Request) -> list[tuple[bytes, bytes]]:
         headers.append((b"request-id", request.request_id.encode()))
     if request.head.closes_if_unread and not request.has_read_body:
         headers.append((b"connection", b"close"))
+    if request.warnings:
+        headers.append((b"x-penstock-warnings", ", ".join(request.warnings).encode("latin-1")))
     request.has_answered = True
     return headers
 

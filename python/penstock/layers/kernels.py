@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from penstock._core import KERNEL_ABI, kernel_handlers, kernel_packer
+from penstock._core import BLOCK_TYPES, KERNEL_ABI, kernel_blocks_packer, kernel_handlers, kernel_packer
 from penstock.layers.packed_matrix import PackedMatrix
 from penstock.layers.spec import Activation
 
@@ -145,3 +145,56 @@ def pack(array: np.ndarray, out: np.ndarray, weight_format: str, *, is_out_first
     packer = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.POINTER(_PackRequest))(kernel_packer())
     if not packer(ctypes.byref(request)):
         raise ValueError(f"a matrix {array.dtype} [{num_in}, {num_out}] is not packed as {weight_format}")
+
+
+class _BlocksTensor(ctypes.Structure):
+    """`BlocksTensor` of rust/kernels/src/gguf_blocks/request.rs."""
+
+    _fields_ = (("bytes", ctypes.c_void_p), ("num_bytes", ctypes.c_size_t), ("kind", ctypes.c_uint32))
+
+
+class _BlocksRequest(ctypes.Structure):
+    """`BlocksRequest` of the same file."""
+
+    _fields_ = (
+        ("tensors", ctypes.POINTER(_BlocksTensor)),
+        ("num_tensors", ctypes.c_size_t),
+        ("num_in", ctypes.c_size_t),
+        ("order", ctypes.c_void_p),
+        ("num_out", ctypes.c_size_t),
+        ("out", ctypes.c_void_p),
+        ("out_bytes", ctypes.c_size_t),
+        ("format", ctypes.c_char_p),
+        ("format_bytes", ctypes.c_size_t),
+        ("num_threads", ctypes.c_size_t),
+    )
+
+
+def pack_blocks(
+    tensors: list[tuple[str, np.ndarray]], order: np.ndarray, out: np.ndarray, weight_format: str, *, num_in: int
+) -> None:
+    """Packs tensors of ggml's blocks as one matrix, every number in its own bits.
+
+    Args:
+        tensors: of each the type, as "Q4_K", and its rows of blocks, uint8 [rows, bytes].
+        order: int64 [out], for each output the number of its row, counted over all tensors.
+        out: uint8 [bytes], to be filled.
+        weight_format: one that holds all their numbers (`penstock._core.blocks_format`).
+    """
+    arrays = [np.ascontiguousarray(rows) for _, rows in tensors]
+    order = np.ascontiguousarray(order, np.int64)
+    if not (out.flags.c_contiguous and out.flags.writeable and out.dtype == np.uint8):
+        raise ValueError("no place of bytes for a matrix")
+    kinds = [BLOCK_TYPES[kind] for kind, _ in tensors]
+    listed = (_BlocksTensor * len(arrays))(
+        *(_BlocksTensor(array.ctypes.data, array.nbytes, kind) for array, kind in zip(arrays, kinds, strict=True))
+    )
+    spelling = weight_format.encode()
+    request = _BlocksRequest(
+        listed, len(arrays), num_in, order.ctypes.data, len(order),
+        out.ctypes.data, out.nbytes, spelling, len(spelling), os.cpu_count() or 1,
+    )  # fmt: skip
+    packer = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.POINTER(_BlocksRequest))(kernel_blocks_packer())
+    if not packer(ctypes.byref(request)):
+        names = ", ".join(kind for kind, _ in tensors)
+        raise ValueError(f"a matrix of {names} [{num_in}, {len(order)}] is not packed as {weight_format}")

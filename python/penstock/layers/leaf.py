@@ -40,7 +40,7 @@ class Stored:
     Attributes:
         names: of the tensors. `{expert}` in them stands for an expert's number; without it one tensor holds all
             experts, along its first axis.
-        has_inputs_first: matrices lie as [in, out].
+        has_inputs_first: matrices lie as [in, out], those of each head, too.
         is_woven: the outputs of the one tensor lie as the leaf's do: parts beside each other for every head.
         is_alternating: the outputs of the one tensor take turns: the first of every part, the second of every part.
         is_part_each: each part has a tensor, even where there is one part.
@@ -145,7 +145,7 @@ class LeafSpec:
             return tuple(shape[::-1] for shape in shapes) if stored.has_inputs_first else shapes
         if len(stored.names) > 1 or stored.is_part_each or self.is_bias:
             return tuple((size,) for size in sizes)
-        return (self.shape,)
+        return ((*self.shape[:-2], *self.shape[:-3:-1]) if stored.has_inputs_first else self.shape,)
 
 
 def vector(name: str, size: int, *, dtype: str | None = None, axis: LogicalAxis | None = None) -> LeafSpec:

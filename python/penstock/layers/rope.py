@@ -16,7 +16,7 @@ def inverse_frequencies(rope: RopeSpec, head_dim: int, *, is_long: bool = False)
     `modeling_rope_utils` does. `is_long`: of a sequence beyond the original context ("longrope")."""
     size = head_dim if rope.size is None else rope.size
     powers = np.float32(rope.theta) ** (np.arange(0, size, 2, dtype=np.float32) / np.float32(size))
-    if rope.kind == "longrope":
+    if rope.kind in ("longrope", "factors"):
         return _inverse(np.array(rope.long_factors if is_long else rope.short_factors, np.float32) * powers)
     plain = _inverse(powers)
     if rope.kind == "llama3":

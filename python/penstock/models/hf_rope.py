@@ -41,7 +41,8 @@ def read_rope(
     plain = RopeSpec(config.number("rope_theta", default=config.get("rope_theta", theta), within=table))
     kind = config.get("rope_type", config.get("type", "default", table), table)
     kind = (aliases or {}).get(kind, kind) if isinstance(kind, str) else kind
-    known = sorted(each for each in get_args(RopeKind) if head_dim or each != "longrope")
+    unread = {"factors"} if head_dim else {"factors", "longrope"}  # the first is a GGUF file's, which no config can say
+    known = sorted(set(get_args(RopeKind)) - unread)
     if kind not in known:
         raise ModelError(f"config.json: rope type {shown(kind)} is not supported, expected one of {known}")
     named = config.get("partial_rotary_factor", config.get("partial_rotary_factor", share or 1), table)

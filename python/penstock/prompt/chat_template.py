@@ -44,8 +44,9 @@ class ChatTemplate:
 
     def __init__(self, sources: Mapping[str, str], *, special_tokens: Mapping[str, Any] | None = None) -> None:
         """Compiles every source. Raises ModelError on one that is no Jinja."""
-        self._special_tokens = dict(special_tokens or {})
         self._templates = {name: _compile(name, source) for name, source in sources.items()}
+        # What every rendering sees, in one dict: Jinja's functions and the special tokens.
+        self._names = {name: {**each.globals, **(special_tokens or {})} for name, each in self._templates.items()}
         self.source = "\n".join(sources.values())
         self.variables = frozenset[str]().union(*map(_names_in, sources.values()))
         self.takes_parts = self._reads([{"type": "text", "text": "penstock"}])
@@ -82,15 +83,21 @@ class ChatTemplate:
         Raises:
             ApiError: the template refuses the messages, or cannot handle them.
         """
-        _check_kwargs(template_kwargs or {})
+        if template_kwargs:
+            _check_kwargs(template_kwargs)
         messages = [self._with_content_it_reads(message) for message in messages]
         if continue_final_message:
             messages = _mark_final_message(messages)
         name = "tool_use" if tools and "tool_use" in self._templates else "default"
-        variables = self._special_tokens | dict(template_kwargs or {})
-        variables |= {"messages": messages, "tools": tools or None, "documents": documents or None}
-        variables["add_generation_prompt"] = add_generation_prompt and not continue_final_message
-        text = _run(self._templates[name], variables)
+        names = {
+            **self._names[name],
+            **(template_kwargs or {}),
+            "messages": messages,
+            "tools": tools or None,
+            "documents": documents or None,
+            "add_generation_prompt": add_generation_prompt and not continue_final_message,
+        }
+        text = _run(self._templates[name], names)
         return _cut_at_mark(text) if continue_final_message else text
 
     def _with_content_it_reads(self, message: Message) -> Message:
@@ -103,9 +110,9 @@ class ChatTemplate:
 
     def _reads(self, content: Any) -> bool:
         """Whether a user's content of this kind comes out as its text, neither lost nor printed as a structure."""
-        variables = self._special_tokens | {"messages": [{"role": "user", "content": content}], "tools": None}
+        names = {"messages": [{"role": "user", "content": content}], "tools": None, "documents": None}
         try:
-            text = _run(self._templates["default"], variables | {"documents": None, "add_generation_prompt": True})
+            text = _run(self._templates["default"], {**self._names["default"], **names, "add_generation_prompt": True})
         except ApiError:
             return False
         return "penstock" in text and "'text'" not in text and '"text"' not in text
@@ -169,13 +176,10 @@ _ENVIRONMENT = _environment()
 
 def _compile(name: str, source: str) -> jinja2.Template:
     try:
-        template = _ENVIRONMENT.from_string(source)
+        return _ENVIRONMENT.from_string(source)
     except jinja2.TemplateError as error:
         line = f" in line {error.lineno}" if isinstance(error, jinja2.TemplateSyntaxError) else ""
         raise ModelError(f'the chat template "{name}" is broken{line}: {error}') from error
-    # Every rendering copies them: from a dict at once, from Jinja's ChainMap name by name (20 us).
-    template.globals = dict(template.globals)
-    return template
 
 
 def _names_in(source: str) -> set[str]:
@@ -187,7 +191,7 @@ def _read_sources(folder: Path, configured: Any) -> dict[str, str]:
     path = folder / "chat_template.jinja"
     try:
         return {"default": path.read_text(encoding="utf-8")}
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # the latter where the model is one file
         pass
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} cannot be read as UTF-8 text: {error}") from error
@@ -203,10 +207,10 @@ def _read_sources(folder: Path, configured: Any) -> dict[str, str]:
         ) from error
 
 
-def _run(template: jinja2.Template, variables: Mapping[str, Any]) -> str:
+def _run(template: jinja2.Template, names: dict[str, Any]) -> str:
+    """Renders with `names`, which become the template's own; its globals are among them."""
     pieces, num_chars = [], 0
-    # As `template.generate(variables)`, which makes the context in three calls, and passes each piece on once more.
-    names = {**template.globals, **variables}
+    # As `template.generate(names)`, which makes the context in three calls, and passes each piece on once more.
     context = _ENVIRONMENT.context_class(_ENVIRONMENT, names, template.name, template.blocks)
     try:
         for piece in template.root_render_func(context):

@@ -1,4 +1,5 @@
-"""A model folder's tokenizer: tokenizer.json, and the special tokens its config names. No templates, no limits here."""
+"""A model's tokenizer: tokenizer.json and the special tokens its config names, or what a GGUF file says of them. No
+templates, no limits here."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from tokenizers import Tokenizer
 
 from penstock._core import Vocabulary
 from penstock.errors import ModelError
+from penstock.gguf_file import is_gguf, read_gguf
 from penstock.prompt.encoded_pieces import EncodedPieces
 
 #: A text below this is encoded without letting go of the GIL.
@@ -19,7 +21,7 @@ _SHORT_TEXT_CHARS = 256
 
 @dataclass(frozen=True, slots=True)
 class FolderTokenizer:
-    """What a folder says about tokens.
+    """What a folder or a GGUF file says about tokens.
 
     Attributes:
         tokenizer: text -> ids; truncation and padding are off, whatever the file says.
@@ -40,9 +42,14 @@ class FolderTokenizer:
     @classmethod
     def load(cls, folder: Path) -> FolderTokenizer:
         """Raises ModelError when tokenizer.json is missing, broken, or of a kind that cannot be streamed."""
-        tokenizer, vocabulary = _read_tokenizer(folder / "tokenizer.json")
-        config = read_json_object(folder / "tokenizer_config.json")
-        special_tokens = _special_tokens(read_json_object(folder / "special_tokens_map.json") | config)
+        if is_gguf(folder):
+            data, config = read_gguf(folder).tokenizer()
+            tokenizer, vocabulary = _build_tokenizer(data, folder)
+            special_tokens = _special_tokens(config)
+        else:
+            tokenizer, vocabulary = _read_tokenizer(folder / "tokenizer.json")
+            config = read_json_object(folder / "tokenizer_config.json")
+            special_tokens = _special_tokens(read_json_object(folder / "special_tokens_map.json") | config)
         longest = max((len(token.encode()) for token in tokenizer.get_vocab()), default=1)
         pieces = EncodedPieces.of(tokenizer, lambda texts: _encode(tokenizer, texts, add_special_tokens=False))
         return cls(tokenizer, vocabulary, special_tokens, config, longest, pieces)
@@ -103,6 +110,11 @@ def _read_tokenizer(path: Path) -> tuple[Tokenizer, Vocabulary]:
         data = path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path.parent} has no readable tokenizer.json: {error.strerror or error}") from error
+    return _build_tokenizer(data, path)
+
+
+def _build_tokenizer(data: bytes, path: Path) -> tuple[Tokenizer, Vocabulary]:
+    """Of a tokenizer.json, which `path` has."""
     try:
         tokenizer = Tokenizer.from_buffer(data)
         vocabulary = Vocabulary.from_json(data)

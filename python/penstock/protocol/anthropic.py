@@ -22,8 +22,9 @@ from penstock.protocol.anthropic_options import (
     chat_tools,
 )
 from penstock.protocol.anthropic_turns import Turn, chat_messages, system_text
-from penstock.protocol.chat import ChatCompletionRequest
-from penstock.protocol.common import FAIL_FAST, GenerationBody, Limits, Parsed, WireModel, by_kind
+from penstock.protocol.chat import TEMPLATE_FIELDS, ChatCompletionRequest
+from penstock.protocol.common import FAIL_FAST, GenerationBody, Limits, Parsed, RequestBody, WireModel, by_kind
+from penstock.protocol.fields import check_extra
 from penstock.protocol.parse import read
 from penstock.protocol.translated import to_chat
 
@@ -131,14 +132,30 @@ class MessagesRequest(GenerationBody, _Prompt):
         return self._chat.request
 
 
-class CountTokensRequest(_Prompt):
+class CountTokensRequest(RequestBody, _Prompt):
     """A message whose prompt is to be counted."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"messages": [{"role": "user", "content": "Hello!"}]}]})
 
-    def to_chat(self, limits: Limits) -> MessagesChat:
-        """The chat that it stands for. Raises ApiError as `MessagesRequest.parse`."""
-        return to_chat(MessagesChat, self._chat_fields(), self.model_extra or {}, limits, names=_NAMES).request
+    _chat: MessagesChat | None = PrivateAttr(default=None)
+
+    @classmethod
+    def parse(cls, body: bytes, limits: Limits) -> Parsed[Self]:
+        """Reads the body of POST /v1/messages/count_tokens. Raises ApiError as `MessagesRequest.parse`."""
+        request = read(cls, body, limits)
+        extra = request.model_extra or {}
+        parsed = to_chat(MessagesChat, request._chat_fields(), extra, limits, names=_NAMES)
+        request._chat = parsed.request
+        # What a chat acts on, but no count of its prompt.
+        of_answers = MessagesChat.model_fields.keys() - TEMPLATE_FIELDS
+        others = {name: value for name, value in extra.items() if name in of_answers}
+        return Parsed(request, parsed.warnings + check_extra(others, {}, limits))
+
+    @property
+    def chat(self) -> MessagesChat:
+        """The chat that it stands for, of one that has come through the door."""
+        assert self._chat is not None, "made by parse"
+        return self._chat
 
 
 class CountTokensResponse(WireModel):

@@ -30,6 +30,11 @@ _EXAMPLES: list[JsonValue] = [
 
 
 _TOOL_FIELDS = frozenset({"tools", "tool_choice", "functions", "function_call"})
+#: Fields by which a chat's template is told something, beside the messages.
+TEMPLATE_FIELDS = _TOOL_FIELDS | {
+    "documents", "add_generation_prompt", "continue_final_message", "reasoning_effort", "enable_thinking",
+    "chat_template_kwargs",
+}  # fmt: skip
 
 
 class ChatCompletionRequest(GenerationFields):

@@ -116,13 +116,17 @@ Bias = Annotated[float, Field(ge=-MAX_BIAS, le=MAX_BIAS)]
 NumLogprobs = Annotated[int, Field(ge=0, le=MAX_LOGPROBS)]
 
 
-class GenerationBody(WireModel):
-    """The body of an endpoint that generates: it has a door of its own."""
+class RequestBody(WireModel):
+    """The body of an endpoint: it has a door of its own, which names or refuses what nothing acts on."""
 
     @classmethod
     def parse(cls, body: bytes, limits: Limits) -> Parsed[Self]:
         """The door of this endpoint. Raises ApiError, with `param`, on anything wrong."""
         raise NotImplementedError(f"{cls.__name__} has no door of its own")
+
+
+class GenerationBody(RequestBody):
+    """The body of an endpoint that needs an engine's work: it is read only where there is room for that."""
 
 
 class GenerationFields(GenerationBody):
@@ -210,7 +214,9 @@ class GenerationFields(GenerationBody):
             is_thinking: as of `Prompt`.
         """
         stream_options = self.stream_options
-        continuous_usage = self.include_usage and bool(stream_options and stream_options.continuous_usage_stats)
+        continuous_usage = bool(
+            stream_options is not None and stream_options.include_usage and stream_options.continuous_usage_stats
+        )
         reading = self.reading_options(tool_format, reasoning_format, reasoning_field, is_thinking)
         is_plain = _OF_PLAIN_TEXT.issuperset(self.__pydantic_fields_set__) and _OF_PLAIN_TEXT.issuperset(vars(sampling))
         if is_plain and not reading and not continuous_usage:  # most
@@ -313,7 +319,7 @@ class Limits:
     is_strict: bool = False
 
 
-RequestT = TypeVar("RequestT", bound=GenerationBody)
+RequestT = TypeVar("RequestT", bound=RequestBody)
 
 
 @dataclass(slots=True, eq=False)

@@ -8,10 +8,20 @@ from pydantic import BaseModel, ValidationError
 
 from penstock import _core
 from penstock.errors import ApiError
-from penstock.protocol.common import INT32_MAX, MAX_STOP_CHARS, NO_LIMIT, GenerationFields, Limits
+from penstock.protocol.common import (
+    INT32_MAX,
+    MAX_STOP_CHARS,
+    NO_LIMIT,
+    GenerationFields,
+    Limits,
+    Parsed,
+    RequestBody,
+)
+from penstock.protocol.fields import check_extra
 from penstock.protocol.refusal import refusal
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
+BodyT = TypeVar("BodyT", bound=RequestBody)
 
 
 def read(model: type[ModelT], body: bytes, limits: Limits) -> ModelT:
@@ -27,6 +37,13 @@ def read(model: type[ModelT], body: bytes, limits: Limits) -> ModelT:
     except ValidationError as error:
         raise refusal(error) from None
     return parsed
+
+
+def read_declared(model: type[BodyT], body: bytes, limits: Limits) -> Parsed[BodyT]:
+    """The door of an endpoint that acts on what its body declares, and on nothing else. Raises ApiError as `read`, and
+    where `limits` are strict on a field that is not declared."""
+    request = read(model, body, limits)
+    return Parsed(request, check_extra(request.model_extra or {}, {}, limits))
 
 
 def read_limits(request: GenerationFields) -> list[str]:

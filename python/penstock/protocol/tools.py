@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, Tag
 from pydantic_core import from_json
 
 from penstock.errors import ApiError
-from penstock.protocol.common import Limits, WireModel, by_kind
-from penstock.protocol.parse import read
+from penstock.protocol.common import Limits, Parsed, RequestBody, by_kind
+from penstock.protocol.parse import read_declared
 
 _LIMITS = Limits()
 
@@ -48,7 +48,7 @@ class ToolList(BaseModel):
     data: list[ToolDefinition]
 
 
-class ToolExecutionRequest(WireModel):
+class ToolExecutionRequest(RequestBody):
     """One call: a tool's name, and its arguments as an object or as the JSON text a model wrote."""
 
     name: str = Field(min_length=1, max_length=256)
@@ -59,6 +59,11 @@ class ToolExecutionRequest(WireModel):
         ]
         | None
     ) = None
+
+    @classmethod
+    def parse(cls, body: bytes, limits: Limits) -> Parsed[Self]:
+        """Reads the body. Raises ApiError, with `param`, on anything wrong."""
+        return read_declared(cls, body, limits)
 
     def arguments_object(self) -> dict[str, Any]:
         """The arguments by name. Raises ApiError "invalid_value" on a text that is no JSON object."""
@@ -83,5 +88,5 @@ class ToolExecutionResponse(BaseModel):
 
 def parse_tool_call(body: bytes, limits: Limits = _LIMITS) -> tuple[str, dict[str, Any]]:
     """The tool's name and its arguments. Raises ApiError, with `param`, on anything wrong."""
-    request = read(ToolExecutionRequest, body, limits)
+    request = ToolExecutionRequest.parse(body, limits).request
     return request.name, request.arguments_object()

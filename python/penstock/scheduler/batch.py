@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from penstock.scheduler.cells import cells
+
 
 class Batch:
     """Seats for `num_slots` sequences. Steady decode costs nothing: rows are remade only when one joins or ends.
@@ -16,6 +18,8 @@ class Batch:
         self.row_keys = np.zeros(num_slots, np.uint64)
         self._is_decoding = np.zeros(num_slots, bool)
         self._is_constrained = np.zeros(num_slots, bool)
+        self._key_cells, self._decoding_cells = cells(self.row_keys), cells(self._is_decoding)
+        self._constrained_cells = cells(self._is_constrained)
         self._free = list(range(num_slots - 1, -1, -1))
         self._rows: tuple[np.ndarray, np.ndarray] | None = None
         self._constrained_rows: tuple[np.ndarray, np.ndarray] | None = None
@@ -32,20 +36,18 @@ class Batch:
     def seat(self, row_key: int) -> int:
         """Gives a sequence a free slot."""
         slot = self._free.pop()
-        self.row_keys[slot] = row_key
+        self._key_cells[slot] = row_key
         return slot
 
     def start_decoding(self, slot: int, *, is_constrained: bool = False) -> None:
         """The slot's prompt is on the device: it takes part in decode steps from now on. A constrained one does so only
         when its mask is ready, and apart from the others."""
-        self._is_decoding[slot] = True
-        self._is_constrained[slot] = is_constrained
+        self._decoding_cells[slot], self._constrained_cells[slot] = True, is_constrained
         self._rows = self._constrained_rows = None
 
     def leave(self, slot: int) -> None:
         """Frees a slot. Steps in flight keep the rows they were dispatched with."""
-        self._is_decoding[slot] = False
-        self.row_keys[slot] = 0
+        self._decoding_cells[slot], self._key_cells[slot] = False, 0
         self._free.append(slot)
         self._rows = self._constrained_rows = None
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from penstock.scheduler.cells import cells
+
 
 class MadeTokens:
     """By slot; a few calls per step for all rows together.
@@ -15,11 +17,12 @@ class MadeTokens:
     def __init__(self, num_slots: int, *, max_tokens: int, tokens_per_dispatch: int) -> None:
         self._tokens = np.zeros((num_slots, max_tokens + tokens_per_dispatch), np.int32)
         self._num = np.zeros(num_slots, np.int32)
+        self._num_cells = cells(self._num)
         self._offsets = np.arange(tokens_per_dispatch, dtype=np.int32)
 
     def seat(self, slot: int) -> None:
         """Whoever has the slot now has made none."""
-        self._num[slot] = 0
+        self._num_cells[slot] = 0
 
     def add(self, slots: np.ndarray, ids: np.ndarray) -> None:
         """What rows have made.
@@ -38,4 +41,4 @@ class MadeTokens:
 
     def of(self, slot: int) -> np.ndarray:
         """int32 [N], a view."""
-        return self._tokens[slot, : self._num[slot]]
+        return self._tokens[slot, : self._num_cells[slot]]

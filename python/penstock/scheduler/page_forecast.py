@@ -12,6 +12,7 @@ import numpy as np
 
 from penstock.engine.interface import Capacity
 from penstock.engine.page_plan import window_pages
+from penstock.scheduler.cells import cells
 from penstock.scheduler.page_tables import PageTables
 from penstock.scheduler.slot_progress import SlotProgress
 from penstock.scheduler.use_forecast import UseForecast
@@ -47,6 +48,7 @@ class PageForecast:
         self._num_pages = min(capacity.num_pages)
         self._num_reserved = 0  # pages of all that have slots, if each used all that it may
         self._num_shared = np.zeros(capacity.num_slots, np.int32)  # entries that it will find in the cache
+        self._shared_cells = cells(self._num_shared)
         sizes = {"page_size": capacity.page_size, "max_span": capacity.max_span}
         self._max_pages = [None if window is None else window_pages(window, **sizes) for window in capacity.windows]
         self._demand: Demand | None = None
@@ -73,14 +75,13 @@ class PageForecast:
 
     def seat(self, slot: int, *, num_prompt: int, max_new: int, num_shared: int) -> None:
         """It has got the slot."""
-        self._num_shared[slot] = num_shared
+        self._shared_cells[slot] = num_shared
         self._num_reserved += self._pages_at_most(num_prompt, max_new)
         self._demand = None
 
     def leave(self, slot: int) -> None:
         """The slot's sequence leaves it."""
-        progress = self._progress
-        self._num_reserved -= self._pages_at_most(int(progress.num_prompt[slot]), int(progress.max_new[slot]))
+        self._num_reserved -= self._pages_at_most(*self._progress.prompt_and_new(slot))
 
     def _pages_at_most(self, num_prompt: int, max_new: int) -> int:
         return -(-(num_prompt + max(max_new - 1, 0)) // self._page_size)

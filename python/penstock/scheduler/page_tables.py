@@ -13,6 +13,7 @@ import numpy as np
 
 from penstock.engine.interface import BlockTableChange, Capacity
 from penstock.engine.page_plan import first_page_seen
+from penstock.scheduler.cells import cells
 from penstock.scheduler.page_pool import PagePool, int32s
 
 
@@ -27,6 +28,7 @@ class PageTables:
     def __init__(self, capacity: Capacity, pools: tuple[PagePool, ...]) -> None:
         self.pools = pools
         self.num_entries = np.zeros(capacity.num_slots, np.int32)
+        self._entry_cells = cells(self.num_entries)
         self._page_size = capacity.page_size
         self._windows = capacity.windows
         self._pages: list[list[list[int]]] = [[[] for _ in range(capacity.num_slots)] for _ in pools]
@@ -63,7 +65,7 @@ class PageTables:
 
     def num_missing(self, slot: int, num_tokens: int) -> int:
         """Entries that it lacks to hold so many tokens."""
-        return max(-(-num_tokens // self._page_size) - int(self.num_entries[slot]), 0)
+        return max(-(-num_tokens // self._page_size) - self._entry_cells[slot], 0)
 
     def grow(self, slot: int, num_tokens: int, *, position: int) -> bool:
         """Entries for `num_tokens` tokens, of which those from `position` on are yet to be stored. False, and nothing
@@ -75,7 +77,7 @@ class PageTables:
         if num:
             for pool, lists in zip(self.pools, self._pages, strict=True):
                 lists[slot] += pool.take(num)
-            self._count(slot, int(self.num_entries[slot]) + num)
+            self._count(slot, self._entry_cells[slot] + num)
         return True
 
     def num_free(self) -> int:
@@ -93,7 +95,7 @@ class PageTables:
                 firsts[slot] = first
 
     def _count(self, slot: int, num_entries: int) -> None:
-        self.num_entries[slot] = num_entries
+        self._entry_cells[slot] = num_entries
         if num_entries > self._num_told[slot]:
             self._untold.add(slot)
 
@@ -102,7 +104,7 @@ class PageTables:
         for pool, lists, firsts in zip(self.pools, self._pages, self._firsts, strict=True):
             pool.give_back(reversed(lists[slot][firsts[slot] :]))
             lists[slot], firsts[slot] = [], 0
-        self.num_entries[slot] = self._num_told[slot] = 0
+        self._entry_cells[slot] = self._num_told[slot] = 0
         self._untold.discard(slot)
 
     # ---- names
@@ -130,7 +132,7 @@ class PageTables:
         """What the device does not know yet of those of `slots`."""
         changes = []
         for slot in self._untold.intersection(slots):
-            told, self._num_told[slot] = self._num_told[slot], int(self.num_entries[slot])
+            told, self._num_told[slot] = self._num_told[slot], self._entry_cells[slot]
             for group, (lists, firsts) in enumerate(zip(self._pages, self._firsts, strict=True)):
                 first = max(told, firsts[slot])
                 if new := lists[slot][first:]:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from penstock.engine.interface import BlockTableChange, Join, Span, StepPlan, TokenRules, Yields
-from penstock.engine.row_parameters import pack_row
-from penstock.engine.token_rules import WITH_RULES, RowUse
+from penstock.engine.row_parameters import has_rules, pack_row
 from penstock.scheduler.prompt_line import PromptLine
 from penstock.scheduler.seats import Seats
 from penstock.scheduler.sequence import Sequence
@@ -126,8 +125,7 @@ class PlanWriter:
             stop_ids=self.stop_ids_of(sampling),
             prompt_length=len(sequence.prompt_ids),
         )
-        use = RowUse.of(sampling)
-        rules = TokenRules(sampling, sequence.prompt_ids) if use and use & WITH_RULES else None
+        rules = TokenRules(sampling, sequence.prompt_ids) if has_rules(params) else None
         return Join(sequence.slot, params, rules, sequence.made_ids)
 
     def stop_ids_of(self, sampling: SamplingParams) -> tuple[int, ...]:

@@ -93,7 +93,7 @@ class Planner:
 
     def admit(self) -> None:
         """Gives slots to those whose turn it is, as far as slots and pages go."""
-        if not self._batch.num_free():
+        if not self.queue.num_choices or not self._batch.num_free():
             return
         self.seats.forecast.restart()
         while self._batch.num_free() and (waiting := self.queue.head(self._has_room)):

@@ -145,7 +145,7 @@ class Scheduler:
     @property
     def is_idle(self) -> bool:
         """Nothing to do until somebody submits."""
-        return not self._in_flight and self.gauges == self._shown_gauges == (0, 0, 0)
+        return not self._in_flight and self._shown_gauges == (0, 0, 0) == self.gauges
 
     def step(self) -> bool:
         """One step. True if the hub may have frames to send. A failed step fails the sequences in slots and the next
@@ -193,7 +193,7 @@ class Scheduler:
         self._has_run = True
         first_slots = _NO_SLOTS
         if plan.spans:
-            first_slots = np.array([span.slot for span in plan.spans if Yields.TOKEN in span.yields], np.int32)
+            first_slots = np.array([span.slot for span in plan.spans if int(span.yields) & _TOKEN], np.int32)
         in_flight = self._runner.dispatch(plan)
         self._in_flight.append(Dispatched(plan.row_keys, first_slots, plan.decode_slots, in_flight, is_constrained))
 
@@ -329,6 +329,7 @@ def _no_tokens(num_rows: int, end: int) -> tuple[np.ndarray, np.ndarray]:
     return np.full((num_rows, 1), -1, np.int32), np.full(num_rows, end, np.uint8)
 
 
+_TOKEN = int(Yields.TOKEN)  # the operators of a flag take as long as all else that is done for a span
 _NO_KEYS = np.empty(0, np.uint64)
 _NO_SLOTS = np.empty(0, np.int32)
 _NO_ROWS = StepOutput(np.empty((0, 1), np.int32), np.empty(0, np.uint8))

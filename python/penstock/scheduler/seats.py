@@ -73,6 +73,8 @@ class Seats:
 
     def find(self, sequence: Sequence) -> None:
         """Takes from the cache what goes on where its pages end, before it has computed anything of its own."""
+        if not sequence.page_names:
+            return
         first = sequence.num_prefilled // self._page_size
         limit = self._num_findable(sequence)
         if limit <= first:
@@ -102,8 +104,8 @@ class Seats:
 
     def grow(self, sequence: Sequence, num_new: int) -> bool:
         """Pages for so many more tokens, as far as it will ever store them; False where there are too few."""
-        stored = int(self.progress.num_stored[sequence.slot])
-        num_tokens = min(stored + num_new, int(self.progress.max_stored[sequence.slot]))
+        stored, most = self.progress.stored_and_most(sequence.slot)
+        num_tokens = min(stored + num_new, most)
         return self.tables.grow(sequence.slot, num_tokens, position=stored)
 
     def num_affordable(self, sequence: Sequence) -> int:
@@ -114,7 +116,7 @@ class Seats:
 
     def advance(self, sequence: Sequence) -> None:
         """A span of its prompt is on its way: the pages that it fills are found by others from now on."""
-        first = int(self.progress.num_stored[sequence.slot]) // self._page_size
+        first = self.progress.stored_and_most(sequence.slot)[0] // self._page_size
         self.progress.set_stored(sequence.slot, sequence.num_prefilled)
         self._name(sequence, first, sequence.num_prefilled // self._page_size)
 
@@ -149,7 +151,7 @@ class Seats:
         else:
             made = self._made.of(slot)
             self._name_made(sequence, made)
-            if max_new := int(self.progress.max_new[slot]):
+            if max_new := self.progress.prompt_and_new(slot)[1]:
                 num_made = len(sequence.input_ids) - len(sequence.prompt_ids) + len(made)
                 self.forecast.use.count_end(min(num_made / max_new, 1.0))
         self._empty(slot)
@@ -168,9 +170,11 @@ class Seats:
 
     def _name_made(self, sequence: Sequence, made: np.ndarray) -> None:
         """Names the pages that it has filled by decode: all that it has made is stored but the last."""
+        if not self.cache.is_on or sequence.num_to_prefill:
+            return
         first, num_stored = len(sequence.page_names), len(sequence.input_ids) + len(made) - 1
         end = num_stored // self._page_size
-        if sequence.num_to_prefill or end <= first or not self.cache.is_on:
+        if end <= first:
             return
         ids = np.concatenate([sequence.input_ids, made])[first * self._page_size : end * self._page_size]
         parent, salt = sequence.page_names[-1] if first else None, sequence.generation.request.cache_salt

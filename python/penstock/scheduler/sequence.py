@@ -50,6 +50,7 @@ class Generation:
         sequences: the choices in slots, by row key.
         stream_key, tenant, num_choices: of the request.
         rank: who is sooner within a tenant: by priority, arrival, and its begun choices before the others.
+        needs_all_states: its prompts are computed from the first token on, whatever a cache has of them.
     """
 
     request: GenerationRequest
@@ -60,17 +61,13 @@ class Generation:
     tenant: str = field(init=False)
     num_choices: int = field(init=False)
     rank: tuple[int, int, int] = field(init=False)
+    needs_all_states: bool = field(init=False)
 
     def __post_init__(self) -> None:
         request = self.request  # what is asked of it all the time, and never changes
         self.stream_key, self.tenant, self.num_choices = request.stream_key, request.tenant, request.num_choices
         self.rank = (request.priority, self.arrival, self.num_choices)
-
-    @property
-    def needs_all_states(self) -> bool:
-        """Its prompts are computed from the first token on, whatever a cache has of them."""
-        request = self.request
-        return request.sampling.prompt_logprobs is not None or (
+        self.needs_all_states = request.sampling.prompt_logprobs is not None or (
             request.vectors is not None and not request.vectors.may_skip_tokens
         )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from penstock.scheduler.cells import cells
+
 _NONE = np.empty(0, np.int32)
 _FAR = np.iinfo(np.int32).max
 
@@ -24,6 +26,8 @@ class SlotProgress:
     def __init__(self, num_slots: int, page_size: int) -> None:
         self.max_stored, self.num_prompt, self.num_input, self.max_new = np.zeros((4, num_slots), np.int32)
         self._num_stored = np.zeros(num_slots, np.int32)
+        self._prompt, self._input, self._new = cells(self.num_prompt), cells(self.num_input), cells(self.max_new)
+        self._stored, self._most = cells(self._num_stored), cells(self.max_stored)
         self._page_size = page_size
         self._slots = _NONE  # those that have decoded since what they stored was last counted, and how much
         self._num_ahead = 0
@@ -33,19 +37,28 @@ class SlotProgress:
     def seat(self, slot: int, *, num_prompt: int, num_input: int, max_new: int) -> None:
         """A sequence that has stored nothing."""
         self.set_stored(slot, 0)
-        self.num_prompt[slot], self.num_input[slot], self.max_new[slot] = num_prompt, num_input, max_new
-        self.max_stored[slot] = num_prompt + max(max_new - 1, 0)
+        self._prompt[slot], self._input[slot], self._new[slot] = num_prompt, num_input, max_new
+        self._most[slot] = num_prompt + max(max_new - 1, 0)
 
     def leave(self, slot: int) -> None:
         """The slot is empty."""
         self.set_stored(slot, 0)
-        self.max_stored[slot] = 0
+        self._most[slot] = 0
 
     def set_stored(self, slot: int, num_tokens: int) -> None:
         """After a span of a prompt, or what a cache had of it."""
         self._count()
         self._checked = _NONE
-        self._num_stored[slot] = num_tokens
+        self._stored[slot] = num_tokens
+
+    def stored_and_most(self, slot: int) -> tuple[int, int]:
+        """`num_stored` and `max_stored` of one slot."""
+        self._count()
+        return self._stored[slot], self._most[slot]
+
+    def prompt_and_new(self, slot: int) -> tuple[int, int]:
+        """`num_prompt` and `max_new` of one slot."""
+        return self._prompt[slot], self._new[slot]
 
     @property
     def num_stored(self) -> np.ndarray:

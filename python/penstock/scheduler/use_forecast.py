@@ -15,6 +15,8 @@ _EDGES = np.array([0.0, *(2.0**-power for power in range(12, 4, -1)), *(step / 1
 _FADE = 0.98
 #: As many sequences that used all are believed in at first.
 _NUM_FIRST = 16
+#: Ends that may wait to be counted together, which takes as long as to count one.
+_MAX_UNCOUNTED = 64
 
 
 class UseForecast:
@@ -24,20 +26,34 @@ class UseForecast:
         self._sums = np.zeros((3, len(_EDGES)))  # by bin: how many, their shares, the squares of these
         self._sums[:, -1] = _NUM_FIRST
         self._moments: tuple[np.ndarray, np.ndarray] | None = None
+        self._uncounted: list[float] = []  # the shares of those that ended last
 
     def count_end(self, share: float) -> None:
         """A sequence has ended that used `share` of what it might have."""
-        self._sums *= _FADE
-        self._sums[:, np.searchsorted(_EDGES, share, side="right") - 1] += (1.0, share, share * share)
-        self._moments = None
+        self._uncounted.append(share)
+        if len(self._uncounted) == _MAX_UNCOUNTED:
+            self._count()
 
     def remaining(self, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What sequences that have used `shares`, float64 [B], are likely to use yet: mean and variance, [B] each."""
+        if self._uncounted:
+            self._count()
         if self._moments is None:
             self._moments = self._from_each_edge()
         bins = np.searchsorted(_EDGES, shares, side="right") - 1
         means, variances = self._moments
         return np.minimum(means[bins], 1 - shares), variances[bins]
+
+    def _count(self) -> None:
+        """What ended last, each end fading those before it."""
+        shares = np.array(self._uncounted)
+        self._uncounted.clear()
+        weights = _FADE ** np.arange(len(shares) - 1, -1, -1)
+        bins = np.searchsorted(_EDGES, shares, side="right") - 1
+        self._sums *= _FADE ** len(shares)
+        for power in range(len(self._sums)):
+            self._sums[power] += np.bincount(bins, weights * shares**power, len(_EDGES))
+        self._moments = None
 
     def _from_each_edge(self) -> tuple[np.ndarray, np.ndarray]:
         """Of those that used at least as much as the bin's lower edge: how much more, and its variance."""

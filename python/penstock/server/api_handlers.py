@@ -73,7 +73,7 @@ class ApiHandlers(BaseInferenceApiServer):
 
     async def count_message_tokens(self, request: CountTokensRequest, raw_request: Request) -> Any:
         engine = self._find(request.model).engine
-        return await count_message_tokens(request, engine=engine, limits=self.limits, pool=self.pool)
+        return await count_message_tokens(request, raw_request, engine=engine, pool=self.pool)
 
     # ---- /v1/embeddings
 
@@ -89,7 +89,7 @@ class ApiHandlers(BaseInferenceApiServer):
 
     async def tokenize(self, request: TokenizeRequest, raw_request: Request) -> Any:
         engine = self._find(request.model).engine
-        return await tokenize(request, engine=engine, limits=self.limits, pool=self.pool)
+        return await tokenize(request, raw_request, engine=engine, pool=self.pool)
 
     async def detokenize(self, request: DetokenizeRequest, raw_request: Request) -> Any:
         return await detokenize(request, engine=self._find(request.model).engine, pool=self.pool)

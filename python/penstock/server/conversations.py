@@ -80,8 +80,14 @@ class Conversations:
         return found
 
     async def delete(self, response_id: str, owner: str) -> None:
-        """Raises ApiError "response_not_found"."""
-        if not await self._run(self._store.delete, response_id, owner):
+        """Raises ApiError "response_not_found", and "internal_error" where the store cannot be written."""
+        try:
+            is_gone = await self._run(self._store.delete, response_id, owner)
+        except StoreError:
+            logger.exception("Response %s could not be deleted", response_id)
+            problem = f"Response with id '{response_id[:100]}' could not be deleted: the store cannot be written."
+            raise ApiError("internal_error", problem) from None
+        if not is_gone:
             raise _not_found("response_not_found", "Response", response_id, "response_id")
 
     async def history(self, response_id: str, owner: str) -> list[Item]:

@@ -69,7 +69,7 @@ class ResponseStore(ABC):
 
     @abstractmethod
     def delete(self, response_id: str, owner: str) -> bool:
-        """False where `owner` has none of that id."""
+        """False where `owner` has none of that id. Raises StoreError."""
 
     @abstractmethod
     def close(self) -> None:

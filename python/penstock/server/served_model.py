@@ -52,9 +52,10 @@ class ServedModel:
 
     @cached_property
     def system_fingerprint(self) -> str:
-        """Of what answers: the same for the same version, model and dtype. To be asked once the engine is ready."""
+        """Of what answers: the same for the same version, model and dtypes. To be asked once the engine is ready."""
         info = self.engine.model_info()
-        parts = [_core.__version__, self.engine.name, str(info.get("architecture")), str(info.get("dtype"))]
+        told = [str(info.get(name)) for name in ("architecture", "dtype", "weight_dtype")]
+        parts = [_core.__version__, self.engine.name, *told]
         return "fp_" + hashlib.blake2s("\0".join(parts).encode(), digest_size=6).hexdigest()
 
     @property

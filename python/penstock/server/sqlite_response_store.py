@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from penstock.errors import ConfigError
 from penstock.server.response_store import ResponseStore, StoredResponse, StoreError
+
+logger = logging.getLogger("penstock.server")
 
 _VERSION = 1
 _SCHEMA = """
@@ -39,7 +44,10 @@ class SqliteResponseStore(ResponseStore):
         except sqlite3.Error as error:
             raise ConfigError(f"Cannot use the response store {path}: {error}.") from None
         self._num_bytes, self._used = int(total), used or 0
-        self._evict()  # it may have been opened with more room before
+        try:
+            self._evict()  # it may have been opened with more room before
+        except StoreError as error:
+            raise ConfigError(f"Cannot use the response store {path}: {error}.") from None
 
     def _prepare(self, path: Path) -> None:
         self._db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # before there is a table
@@ -56,13 +64,10 @@ class SqliteResponseStore(ResponseStore):
             response.response_id, response.owner, response.previous_id, response.body, response.items,
             response.num_bytes, self._next_use(),
         )  # fmt: skip
-        try:
-            with self._db:
-                self._db.execute("INSERT INTO response VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        with self._transaction():
+            self._db.execute("INSERT INTO response VALUES (?, ?, ?, ?, ?, ?, ?)", row)
             self._num_bytes += response.num_bytes
-            self._evict()
-        except sqlite3.Error as error:
-            raise StoreError(str(error)) from error
+        self._evict()
 
     def get(self, response_id: str, owner: str) -> StoredResponse | None:
         columns = "response_id, owner, previous_id, body, items"
@@ -71,12 +76,15 @@ class SqliteResponseStore(ResponseStore):
         ).fetchone()
         if found is None:
             return None
-        with self._db:
-            self._db.execute("UPDATE response SET used = ? WHERE response_id = ?", (self._next_use(), response_id))
+        try:
+            with self._transaction():
+                self._db.execute("UPDATE response SET used = ? WHERE response_id = ?", (self._next_use(), response_id))
+        except StoreError as error:  # as on a full disk: what was read is as good without
+            logger.warning("That response %s was used could not be noted: %s", response_id, error)
         return StoredResponse(*found)
 
     def delete(self, response_id: str, owner: str) -> bool:
-        with self._db:
+        with self._transaction():
             return self._delete("response_id = ? AND owner = ?", response_id, owner)
 
     def close(self) -> None:
@@ -85,10 +93,22 @@ class SqliteResponseStore(ResponseStore):
     def _evict(self) -> None:
         if self._num_bytes <= self.max_bytes:
             return
-        with self._db:
+        with self._transaction():
             while self._num_bytes > self.max_bytes and self._delete("used = (SELECT MIN(used) FROM response)"):
                 pass
-        self._db.execute("PRAGMA incremental_vacuum").fetchall()
+        with self._transaction():
+            self._db.execute("PRAGMA incremental_vacuum").fetchall()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All that is written within it, or nothing, and the count of bytes with it. Raises StoreError."""
+        before = self._num_bytes
+        try:
+            with self._db:
+                yield
+        except sqlite3.Error as error:
+            self._num_bytes = before
+            raise StoreError(str(error)) from error
 
     def _delete(self, where: str, *values: str) -> bool:
         gone = self._db.execute(f"DELETE FROM response WHERE {where} RETURNING num_bytes", values).fetchall()

@@ -7,6 +7,7 @@ import inspect
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial, wraps
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError, validate_call
@@ -23,11 +24,21 @@ _MAX_CALLS = 64
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function, what clients are told of it, and the same function behind a check of its arguments."""
+    """A function, what clients are told of it, and a check that gives arguments as the function takes them."""
 
     function: Callable[..., Any]
     definition: ToolDefinition
-    checked: Callable[..., Any]
+    check: Callable[..., tuple[tuple[Any, ...], dict[str, Any]]]
+
+    def call(self, arguments: dict[str, Any]) -> Any:
+        """What the function returns. Raises ApiError on arguments that do not fit; all else is the function's own."""
+        try:
+            args, kwargs = self.check(**arguments)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(["arguments", *map(str, first["loc"])])
+            raise ApiError("invalid_value", f"'{where}': {first['msg']}.", param=where) from None
+        return self.function(*args, **kwargs)
 
 
 class ToolRegistry:
@@ -55,7 +66,7 @@ class ToolRegistry:
         adapter: TypeAdapter[Any] = TypeAdapter(function)  # type: ignore[arg-type]  # pydantic takes callables too
         schema = adapter.json_schema()
         definition = FunctionDefinition(name=name, description=inspect.getdoc(function) or "", parameters=schema)
-        self._tools[name] = Tool(function, ToolDefinition(function=definition), validate_call(function))
+        self._tools[name] = Tool(function, ToolDefinition(function=definition), validate_call(_taking_as(function)))
 
     def definitions(self) -> list[ToolDefinition]:
         """What clients are told, in the order of registration."""
@@ -79,12 +90,8 @@ class ToolRegistry:
         try:
             async with asyncio.timeout(self._timeout_s) as limit:
                 if inspect.iscoroutinefunction(tool.function):
-                    return await tool.checked(**arguments)
-                return await self._pool.run(lambda: tool.checked(**arguments))
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(["arguments", *map(str, first["loc"])])
-            raise ApiError("invalid_value", f"'{where}': {first['msg']}.", param=where) from None
+                    return await tool.call(arguments)
+                return await self._pool.run(tool.call, arguments)
         except (ApiError, asyncio.CancelledError):
             raise
         except Exception as error:
@@ -93,3 +100,14 @@ class ToolRegistry:
                 raise ApiError("deadline_exceeded", problem) from None
             logger.exception("The tool %s failed", name)
             raise ApiError("internal_error", f"The tool '{name}' failed: {type(error).__name__}.") from None
+
+
+def _taking_as(function: Callable[..., Any]) -> Callable[..., tuple[tuple[Any, ...], dict[str, Any]]]:
+    """Takes what `function` takes, by its signature and hints, and gives it back."""
+
+    @wraps(function.func if isinstance(function, partial) else function)  # for its hints, which a partial has not
+    def take(*args: Any, **kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        return args, kwargs
+
+    take.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]  # which `inspect` looks for
+    return take

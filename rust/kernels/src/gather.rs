@@ -2,6 +2,8 @@
 
 use crate::error::Error;
 use crate::ffi::{Call, Handler};
+use crate::int::codes::dequantize_column;
+use crate::int::layout::IntLayout;
 use crate::matrix::{Format, Matrix, PANEL, floats, words};
 use crate::share::{Shared, share};
 
@@ -29,7 +31,11 @@ pub fn take_column(matrix: &Matrix<'_>, column: usize, out: &mut [f32]) {
                 }
             }
         }
-        Format::Int { .. } => unimplemented!("columns of {}", matrix.format),
+        Format::Int {
+            bits,
+            block,
+            has_min,
+        } => dequantize_column(panel, IntLayout::new(bits, block, has_min), lane, out),
     }
 }
 

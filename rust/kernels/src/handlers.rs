@@ -3,6 +3,7 @@
 use crate::attention::AttentionHandler;
 use crate::ffi::{Handler, entry};
 use crate::gather::TakeRowsHandler;
+use crate::gguf_blocks::pack_blocks;
 use crate::pack::{UnpackHandler, pack_array};
 use crate::product::ProductHandler;
 
@@ -25,6 +26,12 @@ pub fn handlers() -> Vec<(&'static str, usize)> {
 #[must_use]
 pub fn packer() -> usize {
     pack_array as *const () as usize
+}
+
+/// What loading calls for tensors of ggml's blocks: the address of `pack_blocks`.
+#[must_use]
+pub fn blocks_packer() -> usize {
+    pack_blocks as *const () as usize
 }
 
 fn named<H: Handler>() -> (&'static str, usize) {

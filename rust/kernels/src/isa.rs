@@ -13,7 +13,7 @@ pub enum Isa {
     Portable,
     /// AVX2 with FMA and F16C.
     Avx2,
-    /// AVX-512 (F, BW, VL, DQ). Only where it is asked for: no table from such a processor is committed yet.
+    /// AVX-512 (F, BW, VL, DQ, VNNI). Only where it is asked for: no table from such a processor is committed yet.
     Avx512,
 }
 
@@ -45,6 +45,7 @@ impl Isa {
                     && is_x86_feature_detected!("avx512bw")
                     && is_x86_feature_detected!("avx512vl")
                     && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vnni")
             }
             #[cfg(not(target_arch = "x86_64"))]
             _ => false,

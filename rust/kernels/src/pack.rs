@@ -6,6 +6,10 @@ use std::slice::{from_raw_parts, from_raw_parts_mut};
 
 use crate::error::Error;
 use crate::ffi::{Call, Element, Handler};
+use crate::int::codes::dequantize_panel;
+use crate::int::layout::IntLayout;
+use crate::int::quantize::quantize_panel;
+use crate::isa::Isa;
 use crate::matrix::{Format, Matrix, PANEL, floats, words};
 use crate::number::{Bf16, F16};
 use crate::share::{Pool, Shared, share};
@@ -60,7 +64,18 @@ fn pack_panel<T: Number>(stored: &Stored<'_, T>, format: Format, panel: usize, b
                 }
             });
         }
-        Format::Int { .. } => unimplemented!("packing {format}"),
+        Format::Int {
+            bits,
+            block,
+            has_min,
+        } => {
+            let mut rows = vec![[0.0; PANEL]; stored.num_in];
+            stored.each_row(panel * PANEL, |input, row| {
+                rows[input] = row.map(Number::widen);
+            });
+            let layout = IntLayout::new(bits, block, has_min);
+            quantize_panel(Isa::current(), &rows, layout, bytes);
+        }
     }
 }
 
@@ -168,7 +183,11 @@ pub fn unpack_panel(matrix: &Matrix<'_>, panel: usize, out: &mut [[f32; PANEL]])
                 });
             }
         }
-        Format::Int { .. } => unimplemented!("unpacking {}", matrix.format),
+        Format::Int {
+            bits,
+            block,
+            has_min,
+        } => dequantize_panel(bytes, IntLayout::new(bits, block, has_min), out),
     }
 }
 

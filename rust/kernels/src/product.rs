@@ -7,11 +7,14 @@ mod float;
 mod handler;
 mod rows;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 
 use crate::activation::{Activate, Activation};
 use crate::error::Error;
+use crate::int::activations::Activations;
+use crate::int::layout::IntLayout;
+use crate::int::panel::IntPanel;
 use crate::isa::Isa;
 use crate::matrix::{Format, Matrix, PANEL};
 use crate::share::{Pool, Shared, share};
@@ -44,6 +47,11 @@ thread_local! {
     /// The sums of a panel, [rows, 16], and of that of its gates; kept, as asking for memory costs as much as a small
     /// product.
     static SUMS: RefCell<[Vec<[f32; PANEL]>; 2]> = const { RefCell::new([Vec::new(), Vec::new()]) };
+}
+
+thread_local! {
+    /// A product's rows as whole numbers; kept, too.
+    static QUANTIZED: Cell<Activations> = Cell::default();
 }
 
 impl Product<'_> {
@@ -83,13 +91,30 @@ impl Product<'_> {
             self.rows.num_computed() * num_in * PANEL * (1 + usize::from(self.is_gated));
         let num_chunks = num_chunks(pool, num_panels, products_of_panel);
         let place = Shared::new(out);
-        share(pool, num_chunks, &|chunk| {
+        let quantized = self.quantized(isa);
+        let done = share(pool, num_chunks, &|chunk| {
             SUMS.with_borrow_mut(|sums| {
                 for panel in part_of(chunk, num_chunks, num_panels) {
-                    self.fill_panel(isa, panel, num_rows, sums, place);
+                    self.fill_panel(isa, panel, num_rows, &quantized, sums, place);
                 }
             });
-        })
+        });
+        QUANTIZED.set(quantized);
+        done
+    }
+
+    /// The rows that are computed as whole numbers, where the weights are.
+    fn quantized(&self, isa: Isa) -> Activations {
+        let mut quantized = QUANTIZED.take();
+        let Some(matrix) = self.matrices.first() else {
+            return quantized;
+        };
+        if let Some(layout) = IntLayout::of(matrix.format) {
+            let rows = self.rows.all();
+            let x = &self.x[rows.start * matrix.num_in..rows.end * matrix.num_in];
+            quantized.quantize(isa, x, matrix.num_in, layout);
+        }
+        quantized
     }
 
     /// 16 columns of all rows.
@@ -98,6 +123,7 @@ impl Product<'_> {
         isa: Isa,
         panel: usize,
         num_rows: usize,
+        quantized: &Activations,
         sums: &mut [Vec<[f32; PANEL]>; 2],
         out: Shared<f32>,
     ) {
@@ -116,8 +142,15 @@ impl Product<'_> {
                 continue;
             }
             if self.is_gated {
-                self.sum(isa, number, panel, rows.clone(), of_gates);
-                self.sum(isa, number, panel + num_columns / PANEL, rows.clone(), sums);
+                self.sum(isa, number, quantized, panel, rows.clone(), of_gates);
+                self.sum(
+                    isa,
+                    number,
+                    quantized,
+                    panel + num_columns / PANEL,
+                    rows.clone(),
+                    sums,
+                );
                 let gated = Activate {
                     activation: self.activation,
                     sums: of_gates,
@@ -126,7 +159,7 @@ impl Product<'_> {
                 dispatch(isa, gated);
                 std::mem::swap(sums, of_gates);
             } else {
-                self.sum(isa, number, panel, rows.clone(), sums);
+                self.sum(isa, number, quantized, panel, rows.clone(), sums);
                 if self.activation != Activation::None {
                     dispatch(
                         isa,
@@ -149,6 +182,7 @@ impl Product<'_> {
         &self,
         isa: Isa,
         number: usize,
+        quantized: &Activations,
         panel: usize,
         rows: Range<usize>,
         sums: &mut Vec<[f32; PANEL]>,
@@ -171,7 +205,20 @@ impl Product<'_> {
                     },
                 );
             }
-            Format::Int { .. } => unimplemented!("products of {}", matrix.format),
+            Format::Int {
+                bits,
+                block,
+                has_min,
+            } => dispatch(
+                isa,
+                IntPanel {
+                    layout: IntLayout::new(bits, block, has_min),
+                    weights: matrix.panel(panel),
+                    x: quantized,
+                    first_row: rows.start - self.rows.all().start,
+                    sums,
+                },
+            ),
         }
         if self.bias.is_empty() {
             return;

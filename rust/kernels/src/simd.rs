@@ -4,19 +4,26 @@
 //! is compiled for the instruction set. For that, `run` and all that it calls with vectors must be `#[inline(always)]`.
 
 mod functions;
+pub mod int;
+#[cfg(target_arch = "x86_64")]
+mod int_avx2;
+#[cfg(target_arch = "x86_64")]
+mod int_avx512;
+mod int_portable;
 mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 use crate::isa::Isa;
 pub use functions::{exp, tanh};
+use int::IntSimd;
 
 /// Numbers in a vector.
 pub const LANES: usize = 16;
 
 /// A proof that the machine has an instruction set, and its operations. Not all round alike: `fma` rounds once where
 /// the instruction set has it, else twice.
-pub trait Simd: Copy {
+pub trait Simd: IntSimd {
     /// Sixteen float32.
     type V: Copy;
 

@@ -16,6 +16,26 @@ use proptest::prelude::*;
 /// Formats that keep what they are given, if that is bfloat16.
 const EXACT: [Format; 2] = [Format::F32, Format::Bf16];
 
+const fn int(bits: u8, block: u8, has_min: bool) -> Format {
+    Format::Int {
+        bits,
+        block,
+        has_min,
+    }
+}
+
+/// Those whose products are told apart by nothing but their blocks' numbers.
+const ALL: [Format; 8] = [
+    EXACT[0],
+    EXACT[1],
+    int(8, 64, false),
+    int(8, 32, true),
+    int(8, 16, false),
+    int(4, 64, false),
+    int(4, 32, true),
+    int(4, 16, false),
+];
+
 /// Numbers that bfloat16 holds, from -2 to 2.
 fn numbers(seed: u64, count: usize) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -146,7 +166,7 @@ proptest! {
 fn a_row_is_the_same_bit_for_bit_in_any_company() {
     let (num_in, num_out) = (67, 100);
     let (x, weights) = (numbers(3, 131 * num_in), numbers(4, num_in * num_out));
-    for format in EXACT {
+    for format in ALL {
         let packed = Packed::new(format, num_in, num_out, &weights);
         for isa in Isa::there() {
             let alone: Vec<f32> = x
@@ -173,7 +193,7 @@ fn a_row_that_is_not_a_number_leaves_the_others_alone() {
     let (num_in, num_out, num_rows) = (33, 20, 9);
     let mut x = numbers(5, num_rows * num_in);
     let weights = numbers(6, num_in * num_out);
-    for format in EXACT {
+    for format in ALL {
         let packed = Packed::new(format, num_in, num_out, &weights);
         for isa in Isa::there() {
             let before = product(&packed, &x, &[], isa, 2);
@@ -194,19 +214,23 @@ fn a_row_that_is_not_a_number_leaves_the_others_alone() {
 fn each_row_has_the_matrix_of_its_expert_and_the_others_are_zero() {
     let (num_in, num_out, num_rows) = (10, 18, 12);
     let x = numbers(7, num_rows * num_in);
-    let experts: Vec<Packed> = (0..3)
-        .map(|seed| {
-            Packed::new(
-                Format::Bf16,
-                num_in,
-                num_out,
-                &numbers(20 + seed, num_in * num_out),
-            )
-        })
-        .collect();
     let bias = numbers(8, 3 * num_out);
     let starts = [1, 5, 5, 11]; // the second expert has no row, the first and the last row have no expert
-    for isa in Isa::there() {
+    for (format, isa) in ALL
+        .iter()
+        .flat_map(|format| Isa::there().into_iter().map(move |isa| (*format, isa)))
+    {
+        let experts: Vec<Packed> = (0..3)
+            .map(|seed| {
+                Packed::new(
+                    format,
+                    num_in,
+                    num_out,
+                    &numbers(20 + seed, num_in * num_out),
+                )
+            })
+            .collect();
+
         let matrices = experts.iter().map(Packed::matrix).collect();
         let rows = Rows::new(&starts, 3, num_rows).unwrap();
         let product_of_all = Product {
@@ -252,9 +276,12 @@ fn gates_are_activated_and_multiplied() {
         numbers(10, num_in * 2 * num_inner),
     );
     let bias = numbers(11, 2 * num_inner);
-    let packed = Packed::new(Format::F32, num_in, 2 * num_inner, &weights);
     let starts = [0, i32::try_from(num_rows).unwrap()];
-    for isa in Isa::there() {
+    for (format, isa) in ALL
+        .iter()
+        .flat_map(|format| Isa::there().into_iter().map(move |isa| (*format, isa)))
+    {
+        let packed = Packed::new(format, num_in, 2 * num_inner, &weights);
         let sums = product(&packed, &x, &bias, isa, 1);
         let rows = Rows::new(&starts, 1, num_rows).unwrap();
         let gated = Product {
@@ -276,6 +303,32 @@ fn gates_are_activated_and_multiplied() {
                 (f64::from(*made) - wanted).abs() <= 1e-6 * wanted.abs() + 1e-9,
                 "{made} {wanted}"
             );
+        }
+    }
+}
+
+#[test]
+fn whole_numbers_are_taken_and_unpacked_alike_and_near_what_was_packed() {
+    let (num_in, num_out) = (70, 21);
+    let weights = numbers(12, num_in * num_out);
+    for format in &ALL[2..] {
+        let packed = Packed::new(*format, num_in, num_out, &weights);
+        // Of numbers from -2 to 2 half a step; with 4 bits a whole one, as there is one code less above than below.
+        let bound = if matches!(format, Format::Int { bits: 8, .. }) {
+            2.0 / 127.0 * 0.501
+        } else {
+            4.0 / 15.0 * 1.1
+        };
+        for column in 0..num_out {
+            let mut taken = vec![f32::NAN; num_in];
+            take_column(&packed.matrix(), column, &mut taken);
+            let mut panel = vec![[0.0; PANEL]; num_in];
+            unpack_panel(&packed.matrix(), column / PANEL, &mut panel);
+            for (k, number) in taken.iter().enumerate() {
+                assert_eq!(number.to_bits(), panel[k][column % PANEL].to_bits());
+                let off = (number - weights[k * num_out + column]).abs();
+                assert!(off <= bound, "{format} [{k}, {column}] is {off} off");
+            }
         }
     }
 }

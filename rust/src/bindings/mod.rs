@@ -2,6 +2,7 @@
 
 mod buffer;
 mod columns;
+mod gguf;
 mod grammar;
 mod http;
 mod kernels;
@@ -18,6 +19,7 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    gguf::register(module)?;
     grammar::register(module)?;
     http::register(module)?;
     kernels::register(module)?;

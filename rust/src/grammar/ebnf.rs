@@ -41,24 +41,40 @@ pub(super) fn to_lark(text: &str) -> Result<String, String> {
     Ok(lines.concat())
 }
 
-/// Those that come to themselves by no way.
+/// Those that come to themselves by no way: each is found when the last one that it refers to is.
 fn regular_rules(rules: &BTreeMap<String, Expression>) -> BTreeSet<&str> {
-    let mut regular = BTreeSet::new();
-    loop {
-        let num_known = regular.len();
-        for (name, expression) in rules {
-            if expression.names().all(|each| regular.contains(each)) {
-                regular.insert(name.as_str());
-            }
+    let mut users: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut num_unknown: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut found = Vec::new();
+    for (name, expression) in rules {
+        let names: Vec<&str> = expression.names().collect();
+        if names.is_empty() {
+            found.push(name.as_str());
         }
-        if regular.len() == num_known {
-            return regular;
+        num_unknown.insert(name, names.len());
+        for each in names {
+            users.entry(each).or_default().push(name);
         }
     }
+    let mut regular = BTreeSet::new();
+    while let Some(name) = found.pop() {
+        regular.insert(name);
+        for user in users.get(name).into_iter().flatten() {
+            if let Some(num_left) = num_unknown.get_mut(user) {
+                *num_left -= 1;
+                if *num_left == 0 {
+                    found.push(user);
+                }
+            }
+        }
+    }
+    regular
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::to_lark;
 
     #[test]
@@ -107,6 +123,27 @@ mod tests {
             let reason = to_lark(text).expect_err(text);
             assert!(reason.contains(word), "{text}: {reason}");
         }
+    }
+
+    /// They were looked for anew for each that was found.
+    #[test]
+    fn a_long_chain_of_rules_is_read_once() {
+        let mut text = "root ::= a00000\n".to_owned();
+        for number in 0..12_000 {
+            let _ = writeln!(text, "a{number:05} ::= a{:05}", number + 1);
+        }
+        text.push_str("a12000 ::= \"x\"\n");
+        let lark = to_lark(&text).expect("Lark");
+        assert!(lark.starts_with("start: T12001\n"), "all are terminals");
+    }
+
+    #[test]
+    fn signs_of_repetition_are_bounded_where_they_nest() {
+        assert!(to_lark("root ::= \"a\"{2}*?").is_ok());
+        let text = format!("root ::= \"a\"{}", "?".repeat(100_000));
+        assert!(to_lark(&text).expect_err("too deep").contains("deep"));
+        let beside = format!("root ::= {}", "\"a\"? ".repeat(1000));
+        assert!(to_lark(&beside).is_ok());
     }
 
     #[test]

@@ -14,14 +14,12 @@ impl Types {
             .unwrap_or_else(|| Value::from(text).to_string())
     }
 
-    /// Whether `text` is JSON that breaks off, where only JSON may stand: then a tag in it may be part of a string.
-    pub(super) fn is_unfinished(self, text: &str) -> bool {
-        let is_nested =
-            self.has(Self::OBJECT | Self::ARRAY) && text.trim_start().starts_with(['{', '[']);
-        let broken = || {
-            serde_json::from_str::<&RawValue>(text.trim_start()).is_err_and(|error| error.is_eof())
-        };
-        is_nested && !self.has(Self::STRING) && broken()
+    /// Whether only JSON may stand where `text` does, and it begins as an object or array: then a tag in it may be part
+    /// of a string.
+    pub(super) fn is_nested(self, text: &str) -> bool {
+        self.has(Self::OBJECT | Self::ARRAY)
+            && !self.has(Self::STRING)
+            && text.trim_start().starts_with(['{', '['])
     }
 
     fn convert(self, text: &str) -> Option<String> {

@@ -174,7 +174,10 @@ static FORMATS: &[ToolFormat] = &[
     row("step3p5", QWEN_BLOCKS, QWEN_CALLS, TOOL_CALL),
     row(
         "seed_oss",
-        &[between("<seed:tool_call>", "</seed:tool_call>"), bare('\0')],
+        &[
+            between("<seed:tool_call>", "</seed:tool_call>"),
+            ended("</seed:tool_call>"),
+        ],
         SEED_CALLS,
         &["<seed:tool_call>", "</seed:tool_call>"],
     ),
@@ -208,6 +211,7 @@ static FORMATS: &[ToolFormat] = &[
         "deepseek_v32",
         &[
             between("<｜DSML｜function_calls>", "</｜DSML｜function_calls>"),
+            between("<｜DSML｜tool_calls>", "</｜DSML｜tool_calls>"),
             ended("</｜DSML｜function_calls>"),
         ],
         DEEPSEEK_V32,
@@ -217,6 +221,7 @@ static FORMATS: &[ToolFormat] = &[
         "kimi_k2",
         &[
             between("<|tool_calls_section_begin|>", "<|tool_calls_section_end|>"),
+            between("<|tool_call_section_begin|>", "<|tool_call_section_end|>"),
             ended("<|tool_calls_section_end|>"),
         ],
         KIMI_K2,

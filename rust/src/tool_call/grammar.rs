@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::schemas::{Tool, ToolSchemas};
 use super::syntax::ToolFormat;
+use crate::grammar::lark_text::escape_text;
 use rules::Rules;
 use written::{Arguments, Written, written};
 
@@ -213,16 +214,13 @@ fn free_start(rules: &mut Rules<'_>, written: &Written, calls: &[Spelt], paralle
     let (triggers, followed) = triggers(rules, written, calls, parallel);
     let any: Vec<String> = triggers
         .iter()
-        .map(|trigger| rules::escape(trigger))
+        .map(|trigger| escape_text(trigger))
         .collect();
     let any = any.join("|");
     rules.add("FREE", &format!("/(?s:.*)/ & ~/(?s:.*)({any})(?s:.*)/"));
     let mut options = vec!["FREE".to_owned()];
     for (trigger, follow) in triggers.iter().zip(followed) {
-        let lead = rules.rule(
-            "lead[lazy]",
-            &format!("/(?s:.*){}/", rules::escape(trigger)),
-        );
+        let lead = rules.rule("lead[lazy]", &format!("/(?s:.*){}/", escape_text(trigger)));
         options.push(format!("{lead} {follow}"));
     }
     rules.add("start", &options.join(" | "));

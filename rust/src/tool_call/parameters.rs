@@ -3,6 +3,7 @@
 //! A parameter whose type is string streams as it comes. One of another type is converted when it is whole; what cannot
 //! be converted is a string. A parameter that the tool's schema does not know is one, too.
 
+use super::json_prefix::JsonPrefix;
 use super::output::Output;
 use super::scan::{Cursor, Scanned, Stop, head_of, partial_len};
 use super::schemas::Tool;
@@ -56,6 +57,8 @@ pub(super) struct ParametersReader {
     has_any: bool,
     /// Bytes of an unfinished value in which its end was sought.
     num_sought: usize,
+    /// The same value as JSON, up to the last tag that was found in it.
+    json: JsonPrefix,
 }
 
 /// Where a value ends, and how long the tag there is.
@@ -77,6 +80,7 @@ impl ParametersReader {
             expect: Expect::Parameter,
             has_any: false,
             num_sought: 0,
+            json: JsonPrefix::new(),
         }
     }
 
@@ -153,6 +157,7 @@ impl ParametersReader {
         out.arguments("\": ");
         self.has_any = true;
         self.num_sought = 0;
+        self.json = JsonPrefix::new();
         self.expect = if types.is_text() {
             out.arguments("\"");
             Expect::String { is_begun: false }
@@ -268,11 +273,15 @@ impl ParametersReader {
     /// sought again.
     fn seek_close(&mut self, text: &str, types: Types, limit: usize) -> Option<End> {
         let close = self.syntax.value_close;
+        let is_nested = types.is_nested(text);
         let mut from = head_of(text, self.num_sought).len();
         while let Some(end) = self.find_end(text, from) {
             let at = end.len;
-            if at + close.len() > limit || !types.is_unfinished(&text[..at]) {
-                return Some(end).filter(|_| at + close.len() <= limit);
+            if at + close.len() > limit {
+                return None;
+            }
+            if !is_nested || !self.json.ends_in_string(text[..at].trim_start()) {
+                return Some(end);
             }
             from = at + end.tag_len.max(1);
         }

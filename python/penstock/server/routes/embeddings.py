@@ -41,5 +41,4 @@ async def embeddings(
             model=model.name, num_tokens=sum(num_tokens), as_base64=request.encoding_format == "base64",
         )  # fmt: skip
 
-    warnings = {"x-penstock-warnings": ", ".join(raw_request.warnings)} if raw_request.warnings else None
-    return JSONResponse(await pool.run(write), headers=warnings)
+    return JSONResponse(await pool.run(write))

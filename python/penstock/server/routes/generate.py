@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 
 from penstock import _core
-from penstock.adapters.engine import PromptRequest
+from penstock.adapters.engine import Engine, PromptRequest
 from penstock.adapters.stream_opening import new_token_limit, open_stream
 from penstock.delivery.delivery import Delivery
 from penstock.generation import SamplingParams
@@ -40,8 +40,7 @@ async def generate(
     prompts = read() if engine.is_quick(request) else await pool.run(read)
     if sampling.bad_words:
         sampling = await pool.run(engine.read_sampling, sampling)
-    if unread := engine.unread_options(request):
-        raw_request.warnings += [name for name in unread if name not in request.assumed]
+    warn_of_unread(request, raw_request, engine)
     grammar = await constraint(request, engine, is_thinking=prompts[0].is_thinking, pool=grammar_pool)
     max_tokens = new_token_limit(engine, prompts, wanted=sampling.max_tokens, default=request.default_max_tokens)
     asked = request.new_token_limit
@@ -64,3 +63,9 @@ async def generate(
         output=output, grammar=grammar,
     )  # fmt: skip
     return model.deliver(key, raw_request, response_id=response_id, is_streamed=is_streamed)
+
+
+def warn_of_unread(request: PromptRequest, raw_request: Request, engine: Engine) -> None:
+    """Names the fields that a prompt's reader cannot act on, but for those that the client has not given itself."""
+    if unread := engine.unread_options(request):
+        raw_request.warnings += [name for name in unread if name not in request.assumed]

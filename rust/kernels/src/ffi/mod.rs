@@ -2,6 +2,10 @@
 
 mod call;
 mod entry;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use crate::error::Error;
 pub use call::{Call, Element, Operand, ResultView};

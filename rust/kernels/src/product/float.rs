@@ -1,6 +1,6 @@
 //! A panel of float32 or bfloat16 weights. Activations and sums are float32, so bfloat16 weights are exact.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 
 use super::part_of;
 use crate::matrix::{Format, PANEL, floats, words};
@@ -25,7 +25,7 @@ pub(super) struct Panel<'a> {
 
 thread_local! {
     /// A widened panel; kept, as asking for memory costs as much as a small product.
-    static WIDENED: RefCell<Vec<[f32; PANEL]>> = const { RefCell::new(Vec::new()) };
+    static WIDENED: Cell<Vec<[f32; PANEL]>> = const { Cell::new(Vec::new()) };
 }
 
 impl Task for Panel<'_> {
@@ -47,10 +47,11 @@ impl Task for Panel<'_> {
         if sums.len().div_ceil(TILE_ROWS) < TILES_TO_WIDEN {
             return fill(simd, x, num_in, sums, &InBf16(weights));
         }
-        WIDENED.with_borrow_mut(|widened| {
-            widen(simd, weights, widened);
-            fill(simd, x, num_in, sums, &InF32(widened));
-        });
+        // Taken and given back: a closure would not be compiled for the instruction set.
+        let mut widened = WIDENED.take();
+        widen(simd, weights, &mut widened);
+        fill(simd, x, num_in, sums, &InF32(&widened));
+        WIDENED.set(widened);
     }
 }
 

@@ -39,10 +39,16 @@ impl<'a> Rows<'a> {
         self.bound(matrix)..self.bound(matrix + 1)
     }
 
+    /// Those that have a matrix.
+    #[must_use]
+    pub fn all(&self) -> Range<usize> {
+        self.bound(0)..self.bound(self.starts.len() - 1)
+    }
+
     /// How many rows have a matrix.
     #[must_use]
     pub fn num_computed(&self) -> usize {
-        self.bound(self.starts.len() - 1) - self.bound(0)
+        self.all().len()
     }
 
     /// Of `num_rows`, those without one.

@@ -30,8 +30,8 @@ pub(super) unsafe fn with_avx2<T: Task>(task: T) -> T::Out {
 }
 
 /// # Safety
-/// The machine has AVX-512 F, BW, VL and DQ, and AVX2, FMA and F16C.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")]
+/// The machine has AVX-512 F, BW, VL, DQ and VNNI, and AVX2, FMA and F16C.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
 pub(super) unsafe fn with_avx512<T: Task>(task: T) -> T::Out {
     task.run(Avx512(()))
 }

@@ -44,7 +44,7 @@ impl Reader<'_> {
     fn choice(&mut self) -> Result<Expression, String> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            return self.wrong(&format!("it nests more than {MAX_DEPTH} deep"));
+            return self.too_deep();
         }
         let mut options = vec![self.sequence()?];
         while self.take_if(|sign| sign == '|') {
@@ -112,20 +112,28 @@ impl Reader<'_> {
         }
     }
 
-    /// A part with the sign of repetition that may follow.
-    fn repeated(&mut self, part: Expression) -> Result<Expression, String> {
-        let (min, max) = match self.signs.peek() {
-            Some('*') => (0, None),
-            Some('+') => (1, None),
-            Some('?') => (0, Some(1)),
-            Some('{') => return self.counted(part),
-            _ => return Ok(part),
-        };
-        self.next();
-        self.repeated(repeat(part, min, max))
+    /// A part with the signs of repetition that may follow.
+    fn repeated(&mut self, mut part: Expression) -> Result<Expression, String> {
+        for _ in 0..MAX_DEPTH {
+            let (min, max) = match self.signs.peek() {
+                Some('*') => (0, None),
+                Some('+') => (1, None),
+                Some('?') => (0, Some(1)),
+                Some('{') => {
+                    let (min, max) = self.times()?;
+                    part = repeat(part, min, max);
+                    continue;
+                }
+                _ => return Ok(part),
+            };
+            self.next();
+            part = repeat(part, min, max);
+        }
+        self.too_deep()
     }
 
-    fn counted(&mut self, part: Expression) -> Result<Expression, String> {
+    /// The bounds in `{n}`, `{n,}` or `{n,m}`.
+    fn times(&mut self) -> Result<(u32, Option<u32>), String> {
         self.next();
         let min = self.number()?;
         let max = if !self.take_if(|sign| sign == ',') {
@@ -141,7 +149,7 @@ impl Reader<'_> {
         if let Some(max) = max.filter(|max| *max < min) {
             return self.wrong(&format!("{min} is more than {max}"));
         }
-        self.repeated(repeat(part, min, max))
+        Ok((min, max))
     }
 
     fn number(&mut self) -> Result<u32, String> {
@@ -257,6 +265,10 @@ impl Reader<'_> {
         let sign = self.signs.next();
         self.line += usize::from(sign == Some('\n'));
         sign
+    }
+
+    fn too_deep<T>(&self) -> Result<T, String> {
+        self.wrong(&format!("it nests more than {MAX_DEPTH} deep"))
     }
 
     fn wrong<T>(&self, problem: &str) -> Result<T, String> {

@@ -1,6 +1,6 @@
 //! Calls with tagged parameters.
 
-use super::blocks::{bare, between};
+use super::blocks::{between, ended};
 use crate::tool_call::parameters::Parameters;
 use crate::tool_call::syntax::Part::{Name, Space, Text};
 use crate::tool_call::syntax::{Block, Body, Call};
@@ -37,7 +37,11 @@ pub(super) const SEED_CALLS: &[Call] = &[Call::Named {
     body: Body::Parameters(&SEED_PARAMETERS),
     ends: &[],
 }];
-pub(super) const QWEN_BLOCKS: &[Block] = &[between("<tool_call>", "</tool_call>"), bare('\0')];
+/// The first marker is often left out, and the last one written all the same.
+pub(super) const QWEN_BLOCKS: &[Block] = &[
+    between("<tool_call>", "</tool_call>"),
+    ended("</tool_call>"),
+];
 
 static MINIMAX_PARAMETERS: Parameters = Parameters {
     opens: &["<parameter name=\""],

@@ -6,6 +6,7 @@ use super::super::literals::Literals;
 use super::super::types::resolve;
 use super::rules::Rules;
 use super::texts::with_definitions;
+use crate::grammar::lark_text::quote;
 
 /// Schemas inside of schemas.
 const MAX_DEPTH: u32 = 12;
@@ -62,10 +63,7 @@ pub(super) fn arguments(
     check_keywords(&members)?;
     let assign = syntax.assign;
     let body = spelling.members(&members, 0, &|name| format!("{name}{assign}"))?;
-    Ok(format!(
-        "{body} {}",
-        super::rules::quote(&syntax.close.to_string())
-    ))
+    Ok(format!("{body} {}", quote(&syntax.close.to_string())))
 }
 
 /// Any arguments.
@@ -76,13 +74,13 @@ pub(super) fn any(rules: &mut Rules<'_>, syntax: &'static Literals) -> String {
         root: &Value::Null,
     };
     let value = spelling.any_value();
-    let assign = super::rules::quote(&syntax.assign.to_string());
+    let assign = quote(&syntax.assign.to_string());
     let item = spelling.rules.rule(
         "item",
         &format!("/[A-Za-z_][A-Za-z0-9_]*/ {assign} {value}"),
     );
     let comma = spelling.comma();
-    let close = super::rules::quote(&syntax.close.to_string());
+    let close = quote(&syntax.close.to_string());
     format!("({item} ({comma} {item})*)? {close}")
 }
 
@@ -284,7 +282,7 @@ impl Spelling<'_, '_> {
                 let quote = self.syntax.quotes[0];
                 self.rules.text(&format!("{quote}{text}{quote}"))
             }
-            other => super::rules::quote(&other.to_string()),
+            other => quote(&other.to_string()),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use serde_json::Value;
+use crate::grammar::lark_text::{escape_text, quote};
 
 /// Bytes of a grammar: as much as is compiled by default. References make a few lines stand for more than any memory
 /// holds.
@@ -99,19 +99,6 @@ impl<'s> Rules<'s> {
             return format!("{text} {}", self.text(end));
         }
         // Up to the first end in any case: no text can be read in two ways.
-        self.rule("text[lazy]", &format!("/{free}{}/", escape(end)))
+        self.rule("text[lazy]", &format!("/{free}{}/", escape_text(end)))
     }
-}
-
-/// A literal of Lark: JSON's, where DEL is written as an escape, too.
-pub(super) fn quote(text: &str) -> String {
-    Value::from(text).to_string().replace('\u{7f}', "\\u007f")
-}
-
-/// A text in a regular expression, by its characters' numbers: none then means anything else.
-pub(super) fn escape(text: &str) -> String {
-    text.chars().fold(String::new(), |mut escaped, sign| {
-        let _ = write!(escaped, "\\x{{{:x}}}", u32::from(sign));
-        escaped
-    })
 }

@@ -262,3 +262,23 @@ fn a_member_without_end_breaks_its_call_off() {
         assert_eq!(whole.tool_calls.len(), 1, "{format}");
     }
 }
+
+/// Each was read again with every tag in it: 60,000 times half a megabyte.
+#[test]
+fn a_value_full_of_tags_is_read_once() {
+    let string = "</parameter>".repeat(60_000);
+    let output = format!(
+        "<tool_call>\n<function=get_weather>\n<parameter=tags>\n[\"{string}\"]\n</parameter>\n</function>\n</tool_call>"
+    );
+    let pieces: Vec<&str> = output.split_inclusive('>').collect();
+    let fold = parse("qwen3_coder", &pieces);
+    assert_eq!(calls(&fold), json!([["get_weather", {"tags": [string]}]]));
+}
+
+#[test]
+fn a_tag_that_no_string_holds_ends_a_value_that_is_not_whole() {
+    let output = "<tool_call>\n<function=get_weather>\n<parameter=tags>\n[\"a\", 1\n</parameter>\n<parameter=city>\nParis\n</parameter>\n</function>\n</tool_call>";
+    let fold = parse("qwen3_coder", &[output]);
+    let expected = json!([["get_weather", {"tags": "[\"a\", 1", "city": "Paris"}]]);
+    assert_eq!(calls(&fold), expected);
+}

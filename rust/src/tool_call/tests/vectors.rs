@@ -38,6 +38,12 @@ fn unlike_templates() -> Vec<Vector> {
         ("functiongemma", "<start_function_call>call:get_weather{city:<escape>Paris<escape>days:<escape>2<escape>}<end_function_call>", "", paris()),
         ("gemma4", "<|tool_call>call:get_weather{city:,unit:}<tool_call|>", "", json!([["get_weather", {"city": "", "unit": ""}]])),
         ("gemma4", "<|tool_call>call:get_weather{where:{<|\"|>lat<|\"|>:1.,<|\"|>a b<|\"|>:[]}}<tool_call|>", "", json!([["get_weather", {"where": {"lat": 1.0, "a b": []}}]])),
+        // An end where there was no start.
+        ("qwen3_coder", "<function=get_weather>\n<parameter=city>\nParis\n</parameter>\n<parameter=days>\n2\n</parameter>\n</function>\n</tool_call>", "", paris()),
+        ("seed_oss", "<function=get_weather>\n<parameter=city>Paris</parameter>\n<parameter=days>2</parameter>\n</function>\n</seed:tool_call>", "", paris()),
+        // Frames of another name.
+        ("kimi_k2", "<|tool_call_section_begin|><|tool_call_begin|>functions.get_weather:0<|tool_call_argument_begin|>{\"city\": \"Paris\", \"days\": 2}<|tool_call_end|><|tool_call_section_end|>", "", paris()),
+        ("deepseek_v32", "<｜DSML｜tool_calls>\n<｜DSML｜invoke name=\"get_weather\">\n<｜DSML｜parameter name=\"city\" string=\"true\">Paris</｜DSML｜parameter>\n<｜DSML｜parameter name=\"days\" string=\"false\">2</｜DSML｜parameter>\n</｜DSML｜invoke>\n</｜DSML｜tool_calls>", "", paris()),
         // No end of a parameter before the next one.
         ("qwen3_coder", "<tool_call>\n<function=get_weather>\n<parameter=city>\nParis\n<parameter=days>\n2\n</parameter>\n</function>\n</tool_call>", "", paris()),
         ("qwen3_coder", "<function=get_weather>\n<parameter=days>\n2\n<parameter=city>\nParis\n</parameter>\n</function>", "", json!([["get_weather", {"days": 2, "city": "Paris"}]])),
