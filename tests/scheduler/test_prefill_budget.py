@@ -16,10 +16,11 @@ BUDGET = 64
 class Prompts:
     """A budget, with what a planner does around it."""
 
-    def __init__(self, *, max_tokens=BUDGET, max_spans=8, span_sizes=(), max_tokens_beside=None):
+    def __init__(self, *, max_tokens=BUDGET, max_spans=8, span_sizes=(), max_tokens_beside=None, is_mixed=False):
         self.budget = PrefillBudget(
-            max_tokens=max_tokens, max_tokens_beside=max_tokens_beside, max_spans=max_spans, span_sizes=span_sizes
-        )
+            max_tokens=max_tokens, max_tokens_beside=max_tokens_beside, max_spans=max_spans, span_sizes=span_sizes,
+            is_mixed=is_mixed,
+        )  # fmt: skip
         self.num_arrived = 0
 
     def add(self, num_tokens, tenant="", *, priority=0, n=1):
@@ -59,6 +60,27 @@ def test_beside_rows_that_decode_a_step_computes_less_of_prompts():
     assert prompts.told(is_beside=True) == [(1, 16)]
     prompts.add(4)
     assert prompts.told(is_beside=True) == [(1, 12), (2, 4)], "a short prompt waits for a long one"
+
+
+def test_one_span_stands_beside_rows_and_a_short_prompt_waits_for_a_step_of_a_long_one():
+    prompts = Prompts(max_tokens=128, max_tokens_beside=32, span_sizes=(16, 32, 64, 128), is_mixed=True)
+    for num_tokens in (200, 40, 7):
+        prompts.add(num_tokens)
+    steps = [prompts.told(is_beside=True) for _ in range(6)]
+    assert steps == [[(1, 32)], [(3, 7)], [(1, 32)], [(2, 32)], [(1, 32)], [(2, 8)]]
+    assert prompts.told() == [(1, 104)]
+
+
+def test_tenants_take_turns_in_the_only_span_beside_rows():
+    prompts = Prompts(max_tokens_beside=16, is_mixed=True)
+    for _ in range(5):
+        prompts.add(100, "greedy")
+    prompts.add(100, "modest")
+    spent = {"greedy": 0, "modest": 0}
+    for _ in range(10):
+        ((sequence, num_tokens),) = prompts.step(is_beside=True)
+        spent[sequence.tenant] += num_tokens
+    assert spent == {"greedy": 80, "modest": 80}
 
 
 def test_beside_rows_that_decode_no_span_is_padded_past_the_step():

@@ -5,6 +5,9 @@ The policy.
 
 - A step computes at most `max_tokens` of prompts, with the padding of the spans, and where rows decode beside them
   `max_tokens_beside`, as their next tokens wait for it. All of it is given away while anybody has a use for it.
+- Where an engine computes a span and the rows that decode in one pass over the weights, there is no other span in such
+  a step: each would cost the rows another pass. It goes by rank, and every second time to the prompt of that tenant
+  that has the least left, so a short one waits for a step of a long one.
 - Tenants take turns, and those whose turn it is get equal parts: deficit round robin (Shreedhar and Varghese, SIGCOMM
   1995), in which no deficit is left over, as a prompt can be cut anywhere. A step has at most NUM_PARTS parts (P),
   because a span costs a pass over the weights however short it is; so of T tenants each gets on in one of ceil(T / P)
@@ -37,16 +40,20 @@ class PrefillBudget:
     Args:
         max_tokens: of all prompts together, in one step.
         max_tokens_beside: the same in a step in which rows decode; None: as many.
+        is_mixed: such a step has one span.
         max_spans: sequences that one step takes tokens of.
         span_sizes: to which the engine pads spans, ascending; the last one is `max_tokens`. Empty: it pads none.
     """
 
     def __init__(
-        self, *, max_tokens: int, max_spans: int, span_sizes: tuple[int, ...] = (), max_tokens_beside: int | None = None
-    ) -> None:
+        self, *, max_tokens: int, max_spans: int, span_sizes: tuple[int, ...] = (),
+        max_tokens_beside: int | None = None, is_mixed: bool = False,
+    ) -> None:  # fmt: skip
         self._padding = Padding(span_sizes)
         self._alone = Share.of(self._padding, max_tokens, max_spans)
-        self._beside = Share.of(self._padding, max_tokens_beside or max_tokens, max_spans)
+        self._beside = Share.of(self._padding, max_tokens_beside or max_tokens, 1 if is_mixed else max_spans)
+        self._is_mixed = is_mixed
+        self._num_beside = 0  # steps of one span
         self._lines: dict[str, list[Sequence]] = {}  # by tenant, whose turn is next stands first; of each by rank
         self._num_sequences = 0
 
@@ -80,6 +87,8 @@ class PrefillBudget:
         """
         if not self._num_sequences:
             return []
+        if is_beside and self._is_mixed:
+            return [self._choose_one()]
         share = self._beside if is_beside else self._alone
         step = StepSpans(self._padding, share.least_cut, num_left=share.max_tokens, num_spans_left=share.max_spans)
         self._give_parts(step, share)
@@ -87,6 +96,15 @@ class PrefillBudget:
             self._give_rest(step)
         self._pass_turn(step)
         return list(step.spans.items())
+
+    def _choose_one(self) -> tuple[Sequence, int]:
+        """The only span of a step in which rows decode."""
+        tenant, line = next(iter(self._lines.items()))
+        self._lines[tenant] = self._lines.pop(tenant)
+        self._num_beside += 1
+        is_by_rank = self._num_beside % 2 == 1
+        sequence = line[0] if is_by_rank else min(line, key=attrgetter("num_to_prefill"))
+        return sequence, min(sequence.num_to_prefill, self._padding.longest_within(self._beside.max_tokens))
 
     def _give_parts(self, step: StepSpans, share: Share) -> None:
         """To each tenant in turn its part. While others have prompt left, a request gets half of the step at most."""

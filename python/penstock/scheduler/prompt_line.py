@@ -19,7 +19,7 @@ class PromptLine:
         self._page_size = capacity.page_size
         self._budget = PrefillBudget(
             max_tokens=capacity.max_prefill_tokens, max_tokens_beside=capacity.max_prefill_tokens_beside,
-            max_spans=capacity.max_spans, span_sizes=capacity.span_sizes,
+            max_spans=capacity.max_spans, span_sizes=capacity.span_sizes, is_mixed=capacity.is_mixed,
         )  # fmt: skip
         self._followers: dict[int, list[Sequence]] = {}  # who waits for whose prompt, by the first one's row key
 
