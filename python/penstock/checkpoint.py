@@ -33,7 +33,7 @@ INDEX_FILE = "model.safetensors.index.json"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 DTYPES = ("bfloat16", "float16", "float32")
 #: safetensors' and ggml's names of the dtypes that tensors may have.
-STORED_DTYPES = {"plain": ("F32", "BF16", "F16", *BLOCK_DTYPES), "mxfp4": ("U8",)}
+STORED_DTYPES = {"plain": ("F32", "BF16", "F16"), "mxfp4": ("U8",)}
 #: Tensors of a GGUF file that are part of its config.
 _GGUF_CONFIG_TENSORS = (ROPE_FACTORS, "rope_factors_long.weight", "rope_factors_short.weight")
 #: Keys of a GGUF file with sampling defaults, by their names in generation_config.json.
@@ -249,7 +249,7 @@ def _leaf_sources(family: Family, config: HfConfig, spec: DecoderSpec, tensors: 
 def _check_source(path: Path, source: LeafSource, tensors: Tensors) -> None:
     """Refuses a leaf whose stored tensors are not each of the shape that the config asks for."""
     wanted = source.leaf.stored_shapes(source.stored)
-    dtypes = STORED_DTYPES[source.stored.encoding]
+    dtypes = STORED_DTYPES[source.stored.encoding] + (BLOCK_DTYPES if is_gguf(path) else ())
     for stored in source.each_stored:
         for name, want in zip(stored.names, wanted, strict=True):
             info = tensors.get(name)

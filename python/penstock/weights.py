@@ -194,7 +194,8 @@ def _fill(out: np.ndarray, leaf: LeafSpec, stored: Stored, tensors: list[np.ndar
         out[...] = heads[:, stored.head_part.first :][:, : out.shape[1]]
         return
     if stored.has_inputs_first:
-        tensors = [tensor.swapaxes(-1, -2) for tensor in tensors]  # as the usual way has them
+        # As the usual way has them. A bias has no inputs.
+        tensors = [tensor.swapaxes(-1, -2) if tensor.ndim > 1 else tensor for tensor in tensors]
     if stored.is_alternating:
         tensors = [tensors[0][part :: len(leaf.parts)] for part in range(len(leaf.parts))]
     if stored.is_woven:

@@ -165,7 +165,7 @@ def test_scheduled_tokens_are_the_judges(depth: int, tmp_path: Path, programs: P
     folder = make_checkpoint(recipe, tmp_path / "model")
     options = EngineOptions(
         max_model_len=203, max_num_seqs=3, max_prefill_tokens=40, tokens_per_dispatch=4, pipeline_depth=depth,
-        kv_cache_memory=21 * (16 * 2 * 24 * 4), compile_cache=programs,
+        kv_cache_memory=21 * (16 * 2 * (12 + 16) * 4), compile_cache=programs,
     )  # fmt: skip
     with quickly():
         runner = JaxRunner.load(inspect_checkpoint(folder), options, on_progress=lambda _: None)

@@ -21,8 +21,8 @@ use loom::{
     thread,
 };
 
-/// How often the caller looks before it sleeps: ten or twenty microseconds, more than a chunk's end is usually away.
-const SPINS: usize = if cfg!(loom) { 0 } else { 400 };
+/// How often the caller looks before it sleeps: a tenth of a millisecond, more than a chunk's end is usually away.
+const SPINS: usize = if cfg!(loom) { 0 } else { 4000 };
 
 pub(super) struct Job {
     num_chunks: usize,
