@@ -20,9 +20,9 @@ import numpy as np
 import table
 from penstock._core import kernel_isa, packed_bytes
 from penstock.engine.platform import PLATFORMS
-from penstock.layers.kernels import pack
 from penstock.layers.linear import linear
 from penstock.layers.packed_matrix import PackedMatrix
+from penstock.layers.packing import pack
 from penstock.weights import mapped_empty
 
 HIDDEN, FFN, QKV, VOCAB, NUM_LAYERS = 768, 2048, 12 * 64 + 2 * 4 * 64, 8192, 12

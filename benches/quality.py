@@ -25,8 +25,9 @@ import table
 from penstock._core import packed_bytes
 from penstock.demo import model_path
 from penstock.demo.corpus import talks
-from penstock.layers.kernels import pack, product
+from penstock.layers.kernels import product
 from penstock.layers.packed_matrix import PackedMatrix
+from penstock.layers.packing import pack
 
 NUM_IN, NUM_OUT, NUM_ROWS = 1024, 256, 64
 FORMATS = ("bf16", "q8_64", "q4_64", "q4_32", "q4_16")

@@ -9,7 +9,7 @@ from penstock.checkpoint import inspect_checkpoint
 from penstock.config import Settings
 from penstock.demo import model_path
 from penstock.engine import EngineOptions
-from penstock.engine.runner import packed_formats
+from penstock.engine.plan import packed_formats
 from penstock.errors import ConfigError
 from penstock.preflight import inspect_model
 

@@ -202,7 +202,7 @@ def blocks_format(kinds: list[str]) -> str | None:
     one has no blocks."""
 
 def kernel_blocks_packer() -> int:
-    """The address of the C function that packs blocks (`penstock.layers.kernels.pack_blocks`)."""
+    """The address of the C function that packs blocks (`penstock.layers.packing.pack_blocks`)."""
 
 def dequantize(kind: str, data: Buffer) -> bytes:
     """The float32 numbers of ggml's blocks. ValueError: a type without blocks, or no whole blocks.
@@ -585,7 +585,7 @@ def choose_kernel_isa(name: str) -> str:
     another one computes already."""
 
 def kernel_packer() -> int:
-    """The address of the C function that packs a matrix (`penstock.layers.kernels.pack`)."""
+    """The address of the C function that packs a matrix (`penstock.layers.packing.pack`)."""
 
 def packed_bytes(format: str, num_in: int, num_out: int) -> int:  # noqa: A002 - as everywhere
     """Bytes of a packed matrix. ValueError on a format that there is not."""

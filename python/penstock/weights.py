@@ -29,9 +29,9 @@ from penstock._core import blocks_format, packed_bytes
 from penstock.checkpoint import Checkpoint, LeafSource
 from penstock.errors import ModelError
 from penstock.gguf_file import GgufTensor, read_blocks, read_tensor
-from penstock.layers.kernels import pack, pack_blocks
 from penstock.layers.leaf import LeafSpec, Stored
 from penstock.layers.packed_matrix import PackedMatrix, packed_shape
+from penstock.layers.packing import pack, pack_blocks
 from penstock.models.spec import DecoderSpec
 from penstock.models.tree import build_tree, layer_leaves, stacks, top_leaves
 from penstock.mxfp4 import unpack_mxfp4

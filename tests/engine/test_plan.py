@@ -13,8 +13,9 @@ from penstock.engine.memory import slot_bytes
 from penstock.engine.memory_check import free_cgroup_bytes, free_host_bytes
 from penstock.engine.mesh import devices_for
 from penstock.engine.page_plan import PageNeeds, first_page_seen, window_pages
+from penstock.engine.plan import packed_formats, plan_engine
 from penstock.engine.program_set import decode_buckets, prefill_buckets, program_keys
-from penstock.engine.runner import JaxRunner, packed_formats, plan_engine
+from penstock.engine.runner import JaxRunner
 from penstock.errors import ConfigError
 
 

@@ -20,10 +20,11 @@ import penstock
 from penstock.checkpoint import Checkpoint, inspect_checkpoint
 from penstock.engine import EngineOptions
 from penstock.engine.compiler import default_cache_folder
+from penstock.engine.plan import plan_engine
 from penstock.engine.program_set import ProgramKey
 from penstock.engine.program_store import MODEL_FREE, SOURCES, ProgramStore
 from penstock.engine.programs import program
-from penstock.engine.runner import JaxRunner, plan_engine
+from penstock.engine.runner import JaxRunner
 
 FRESH = ProgramKey("fresh")
 

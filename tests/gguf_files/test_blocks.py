@@ -10,8 +10,9 @@ from gguf import GGMLQuantizationType
 from penstock._core import BLOCK_TYPES, blocks_format, dequantize, packed_bytes
 from penstock.errors import ModelError
 from penstock.gguf_file import PLAIN_DTYPES, is_gguf, read_gguf, read_tensor
-from penstock.layers.kernels import pack_blocks, unpacked
+from penstock.layers.kernels import unpacked
 from penstock.layers.packed_matrix import PackedMatrix
+from penstock.layers.packing import pack_blocks
 
 #: How many numbers and bytes each type's block has.
 SIZES = {name: gguf.GGML_QUANT_SIZES[GGMLQuantizationType[name]] for name in BLOCK_TYPES}

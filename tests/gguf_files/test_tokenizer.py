@@ -8,7 +8,7 @@ import pytest
 from golden import GOLDEN
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_gguf import add_tokenizer
+from made_gguf import add_key, add_tokenizer
 from tokenizers import Tokenizer, decoders, models, normalizers, processors, trainers
 
 from penstock.errors import ModelError
@@ -24,15 +24,7 @@ def write(file: Path, **keys) -> Path:
     """A file of keys alone. Bytes are a key's type: a list is one of texts, floats or ints, as its first item."""
     writer = gguf.GGUFWriter(file, "llama")
     for key, value in keys.items():
-        full = "tokenizer." + key.replace("__", ".")
-        if isinstance(value, bool):
-            writer.add_bool(full, value)
-        elif isinstance(value, int):
-            writer.add_uint32(full, value)
-        elif isinstance(value, str):
-            writer.add_string(full, value)
-        else:
-            writer.add_array(full, value)
+        add_key(writer, "tokenizer." + key.replace("__", "."), value)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.close()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from penstock._core import choose_kernel_isa, kernel_isa, packed_bytes
-from penstock.layers import kernels
+from penstock.layers import kernels, packing
 from penstock.layers.grouped_products import ExpertRows, by_block, through_experts
 from penstock.layers.linear import linear, real_rows
 from penstock.layers.mlp import ACTIVATIONS, mlp
@@ -33,7 +33,7 @@ def packed(array: np.ndarray, weight_format: str, *, num_experts: int | None = N
     num_in, out = experts.shape[1], experts.shape[2:]
     panels = np.empty((len(experts), packed_bytes(weight_format, num_in, int(np.prod(out)))), np.uint8)
     for expert, place in zip(experts, panels, strict=True):
-        kernels.pack(np.ascontiguousarray(expert.reshape(num_in, -1)), place, weight_format, is_out_first=False)
+        packing.pack(np.ascontiguousarray(expert.reshape(num_in, -1)), place, weight_format, is_out_first=False)
     return PackedMatrix(jnp.asarray(panels if num_experts is not None else panels[0]), weight_format, num_in, out)
 
 
@@ -126,9 +126,9 @@ def test_a_misshapen_call_is_refused_and_the_next_one_runs():
 def test_what_cannot_be_packed_is_refused():
     out = np.empty(packed_bytes("f32", 4, 4), np.uint8)
     with pytest.raises(ValueError, match="is not packed as f32"):
-        kernels.pack(numbers(4, 5), out, "f32")
+        packing.pack(numbers(4, 5), out, "f32")
     with pytest.raises(ValueError, match="does not lie row after row"):
-        kernels.pack(numbers(4, 8)[:, ::2], out, "f32")
+        packing.pack(numbers(4, 8)[:, ::2], out, "f32")
     with pytest.raises(ValueError, match="no weight format"):
         packed_bytes("f17", 4, 4)
 
